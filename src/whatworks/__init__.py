@@ -1,0 +1,64 @@
+"""whatworks: the memory of what works, for AI agents.
+
+Names are loaded when first used: ``import whatworks`` costs a millisecond.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from whatworks.errors import InvalidInputError as InvalidInputError
+    from whatworks.errors import MissingExtraError as MissingExtraError
+    from whatworks.errors import ModelMismatchError as ModelMismatchError
+    from whatworks.errors import NotFoundError as NotFoundError
+    from whatworks.errors import SchemaVersionError as SchemaVersionError
+    from whatworks.errors import StoreBusyError as StoreBusyError
+    from whatworks.errors import StoreClosedError as StoreClosedError
+    from whatworks.errors import StoreError as StoreError
+    from whatworks.errors import StoreFullError as StoreFullError
+    from whatworks.errors import WhatWorksError as WhatWorksError
+    from whatworks.memory import Memory as Memory
+    from whatworks.records import Answer as Answer
+    from whatworks.records import Contribution as Contribution
+    from whatworks.records import Evidence as Evidence
+    from whatworks.records import Explanation as Explanation
+    from whatworks.records import Match as Match
+    from whatworks.records import NewEvent as NewEvent
+    from whatworks.records import NewPattern as NewPattern
+    from whatworks.records import Pattern as Pattern
+    from whatworks.records import Prediction as Prediction
+    from whatworks.records import Prior as Prior
+    from whatworks.records import Stats as Stats
+    from whatworks.records import Trend as Trend
+    from whatworks.records import TrendDay as TrendDay
+    from whatworks.records import UsageEvent as UsageEvent
+    from whatworks.records import Where as Where
+    from whatworks.records import Why as Why
+    from whatworks.text import clean_text as clean_text
+
+__version__ = "0.1.0"
+
+_MODULES = {
+    "errors": (
+        "InvalidInputError MissingExtraError ModelMismatchError NotFoundError SchemaVersionError "
+        "StoreBusyError StoreClosedError StoreError StoreFullError WhatWorksError"
+    ),
+    "memory": "Memory",
+    "records": (
+        "Answer Contribution Evidence Explanation Match NewEvent NewPattern Pattern Prediction "
+        "Prior Stats Trend TrendDay UsageEvent Where Why"
+    ),
+    "text": "clean_text",
+}
+_HOME = {name: module for module, names in _MODULES.items() for name in names.split()}
+__all__ = sorted(_HOME)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'whatworks' has no attribute {name!r}")
+    return getattr(import_module(f"whatworks.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

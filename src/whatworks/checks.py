@@ -1,0 +1,361 @@
+"""The door: every value from a caller is checked here, once, before anything is written.
+
+Each function returns the checked value, ready for the journal, or raises
+``InvalidInputError`` with what was given, what was expected and what to do.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
+from datetime import UTC, datetime, timedelta
+from numbers import Real
+from typing import Any, TypeVar
+
+import orjson
+
+from whatworks.errors import InvalidInputError
+from whatworks.ids import content_id, uuid7
+from whatworks.records import NewEvent, NewPattern, Prior, Where
+from whatworks.text import HIDDEN, strip_ansi
+
+__all__ = ["MAX_TEXT_BYTES", "event", "limit", "pattern", "prior", "resolution", "where"]
+
+# One record must stay small enough to be written, synced and sent at once.
+MAX_TEXT_BYTES = 65_536
+MAX_ID_BYTES = 512
+MAX_ITEMS = 1_000
+# Clocks of other machines may run ahead; a day covers every time zone mix-up.
+MAX_AHEAD = timedelta(days=1)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MAX_LIMIT = 1_000_000
+STATES = ("pending", "resolved", "not_used", "unknown")
+
+T = TypeVar("T", NewPattern, NewEvent, Prior, Where)
+
+
+def shown(value: object) -> str:
+    """``value`` as it appears in an error: its repr, cut to 60 characters, one line."""
+    text = ascii(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def text(value: object, name: str, *, max_bytes: int = MAX_TEXT_BYTES) -> str:
+    """A non-empty text without hidden characters, at most ``max_bytes`` in UTF-8."""
+    if not isinstance(value, str):
+        raise InvalidInputError(
+            f"{name} is {type(value).__name__} {shown(value)}; expected text (str)"
+        )
+    if hidden := HIDDEN.search(value):
+        raise InvalidInputError(
+            f"{name} has the hidden character U+{ord(hidden[0]):04X} at position {hidden.start()}; "
+            "expected printable text: pass it through whatworks.clean_text first"
+        )
+    if not value.strip():
+        raise InvalidInputError(f"{name} is empty; expected at least one visible character")
+    size = len(value) if value.isascii() else len(value.encode())
+    if size > max_bytes:
+        raise InvalidInputError(
+            f"{name} has {size:,} bytes; at most {max_bytes:,} are kept: "
+            "shorten it, for example with whatworks.clean_text(text, max_bytes=...)"
+        )
+    return value
+
+
+def identifier(value: object, name: str) -> str:
+    """An opaque id: one line of printable text, at most 512 bytes."""
+    checked = text(value, name, max_bytes=MAX_ID_BYTES)
+    if not checked.isprintable():
+        raise InvalidInputError(
+            f"{name} is {shown(checked)}; expected one line of printable characters"
+        )
+    return checked
+
+
+def optional_identifier(value: object, name: str) -> str | None:
+    """As ``identifier``; ``None`` stays ``None``."""
+    return None if value is None else identifier(value, name)
+
+
+def context(value: object) -> str | None:
+    """A situation as text; terminal colours are taken out, ``None`` stays ``None``."""
+    if value is None:
+        return None
+    return text(strip_ansi(value) if isinstance(value, str) else value, "context").strip()
+
+
+def outcome(value: object) -> float:
+    """A number in [0, 1]; ``True`` and ``False`` count as 1 and 0."""
+    if not isinstance(value, Real):
+        raise InvalidInputError(
+            f"outcome is {type(value).__name__} {shown(value)}; expected a number from 0 to 1, "
+            "or None while it is not known"
+        )
+    number = float(value)
+    if not 0.0 <= number <= 1.0:  # false for NaN as well
+        raise InvalidInputError(
+            f"outcome is {number}; expected a number from 0 (failed) to 1 (worked)"
+        )
+    return number + 0.0  # -0.0 becomes 0.0
+
+
+def amount(value: object, name: str) -> float | None:
+    """A finite number of at least 0; ``None`` stays ``None``."""
+    if value is None:
+        return None
+    if not isinstance(value, Real) or isinstance(value, bool) or not math.isfinite(value) or value < 0:
+        raise InvalidInputError(f"{name} is {shown(value)}; expected a finite number of at least 0")
+    return float(value)
+
+
+def count(value: object, name: str, *, least: int, most: int) -> int:
+    """A whole number from ``least`` to ``most``."""
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+        raise InvalidInputError(
+            f"{name} is {shown(value)}; expected a whole number from {least} to {most:,}"
+        )
+    return value
+
+
+def limit(value: object) -> int:
+    """How many results are wanted: 1 to a million."""
+    return count(value, "limit", least=1, most=MAX_LIMIT)
+
+
+def moment(value: object, name: str, now: datetime) -> datetime:
+    """A timezone-aware time from 1970 to a day ahead of ``now``, in UTC."""
+    if not isinstance(value, datetime):
+        raise InvalidInputError(f"{name} is {shown(value)}; expected a datetime with a time zone")
+    if value.utcoffset() is None:
+        raise InvalidInputError(
+            f"{name} is {value.isoformat()} without a time zone; "
+            "expected an aware datetime such as datetime.now(UTC)"
+        )
+    try:
+        moved = value.astimezone(UTC)
+    except OverflowError as error:
+        raise InvalidInputError(f"{name} is {value.isoformat()}, out of range in UTC") from error
+    if not EPOCH <= moved <= now + MAX_AHEAD:
+        raise InvalidInputError(
+            f"{name} is {moved.isoformat()}; expected a time from 1970 to one day ahead of "
+            f"the clock, which says {now.isoformat(timespec='seconds')}"
+        )
+    return moved
+
+
+def metadata(value: object, name: str = "metadata") -> dict[str, Any]:
+    """A JSON object of at most 64 KiB: text keys, finite numbers, no other types."""
+    if not isinstance(value, Mapping):
+        raise InvalidInputError(f"{name} is {shown(value)}; expected a mapping of JSON values")
+    if not value:
+        return {}
+    _json(value, name, depth=0)
+    encoded = orjson.dumps(dict(value))
+    if len(encoded) > MAX_TEXT_BYTES:
+        raise InvalidInputError(
+            f"{name} has {len(encoded):,} bytes of JSON; at most {MAX_TEXT_BYTES:,} are kept"
+        )
+    return dict(value)
+
+
+def _json(value: object, name: str, depth: int) -> None:
+    if depth > 32:
+        raise InvalidInputError(f"{name} is nested more than 32 deep; expected flatter JSON")
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            _json_text(key, f"a key of {name}")
+            _json(item, f"{name}[{shown(key)}]", depth + 1)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            _json(item, name, depth + 1)
+    elif isinstance(value, str):
+        _json_text(value, name)
+    elif isinstance(value, float):
+        if not math.isfinite(value):
+            raise InvalidInputError(f"{name} is {value}; JSON has no such number, use null or text")
+    elif isinstance(value, int) and not isinstance(value, bool):
+        if not -(2**63) <= value < 2**63:
+            raise InvalidInputError(f"{name} is {shown(value)}; expected an integer of 64 bits")
+    elif value is not None and not isinstance(value, bool):
+        raise InvalidInputError(
+            f"{name} is {type(value).__name__} {shown(value)}; expected text, number, bool, None, "
+            "list or mapping"
+        )
+
+
+def _json_text(value: object, name: str) -> None:
+    if not isinstance(value, str):
+        raise InvalidInputError(f"{name} is {shown(value)}; expected text (str)")
+    if "\x00" in value or not value.isascii() and any("\ud800" <= char <= "\udfff" for char in value):
+        raise InvalidInputError(
+            f"{name} is {shown(value)}, with a NUL or a lone surrogate; expected valid text"
+        )
+
+
+def names(value: object, name: str) -> list[str]:
+    """A list of at most 1,000 one-line texts, such as file or tool names."""
+    if isinstance(value, str) or not isinstance(value, Sequence):
+        raise InvalidInputError(f"{name} is {shown(value)}; expected a list of texts")
+    if len(value) > MAX_ITEMS:
+        raise InvalidInputError(f"{name} has {len(value):,} items; at most {MAX_ITEMS:,} are kept")
+    return [text(item, f"an item of {name}", max_bytes=4_096) for item in value]
+
+
+def made(kind: type[T], value: object) -> T:
+    """``value`` as a ``kind``: itself, or a mapping with the names of its fields."""
+    if isinstance(value, kind):
+        return value
+    if not isinstance(value, Mapping):
+        raise InvalidInputError(
+            f"{shown(value)} is {type(value).__name__}; expected {kind.__name__} or a mapping"
+        )
+    known = [item.name for item in fields(kind)]
+    if unknown := [key for key in value if key not in known]:
+        raise InvalidInputError(
+            f"{kind.__name__} has no field {shown(unknown[0])}; its fields are {', '.join(known)}"
+        )
+    try:
+        return kind(**value)
+    except TypeError as error:
+        raise InvalidInputError(f"{kind.__name__} is incomplete: {error}") from error
+
+
+def micros(value: datetime) -> int:
+    """Microseconds since 1970, exactly."""
+    passed = value - EPOCH
+    return (passed.days * 86_400 + passed.seconds) * 1_000_000 + passed.microseconds
+
+
+def moment_of(passed: int) -> datetime:
+    """The time that ``micros`` was made from."""
+    return EPOCH + timedelta(microseconds=passed)
+
+
+def pattern(value: NewPattern | Mapping[str, Any] | str, now: datetime) -> dict[str, Any]:
+    """The body of a ``pattern.added`` record; a plain text is a description."""
+    given = NewPattern(value) if isinstance(value, str) else made(NewPattern, value)
+    description = text(given.description, "description").strip()
+    pattern_type = identifier(given.pattern_type, "pattern_type")
+    pattern_id = optional_identifier(given.pattern_id, "pattern_id")
+    created = None if given.created_at is None else moment(given.created_at, "created_at", now)
+    return {
+        # The same approach added twice is one pattern, whoever adds it.
+        "pattern_id": pattern_id or content_id(pattern_type, description),
+        "pattern_type": pattern_type,
+        "description": description,
+        "metadata": metadata(given.metadata),
+        "created_at": None if created is None else micros(created),
+        "recorded_at": micros(now),
+    }
+
+
+def event(value: NewEvent | Mapping[str, Any], now: datetime) -> dict[str, Any]:
+    """The body of an ``event.recorded`` record."""
+    given = made(NewEvent, value)
+    result = None if given.outcome is None else outcome(given.outcome)
+    situation = context(given.context)
+    at = now if given.timestamp is None else moment(given.timestamp, "timestamp", now)
+    return {
+        "event_id": uuid7() if given.event_id is None else identifier(given.event_id, "event_id"),
+        "given_id": given.event_id is not None,
+        "pattern_id": identifier(given.pattern_id, "pattern_id"),
+        "timestamp": micros(at),
+        "state": state(given.state, result),
+        "outcome": result,
+        "context": situation,
+        "context_id": None if situation is None else content_id(situation),
+        "session_id": optional_identifier(given.session_id, "session_id"),
+        "files": names(given.files, "files"),
+        "tools": names(given.tools, "tools"),
+        "duration_ms": amount(given.duration_ms, "duration_ms"),
+        "cost": amount(given.cost, "cost"),
+        "prediction_id": optional_identifier(given.prediction_id, "prediction_id"),
+        "metadata": metadata(given.metadata),
+        "recorded_at": micros(now),
+    }
+
+
+def state(value: object, result: float | None) -> str:
+    """The state that goes with ``result``; one given must agree with it."""
+    if value is None:
+        return "pending" if result is None else "resolved"
+    if value not in STATES:
+        raise InvalidInputError(f"state is {shown(value)}; expected one of {', '.join(STATES)}")
+    if (value == "resolved") != (result is not None):
+        raise InvalidInputError(
+            f"state is {value!r} with outcome {result}; 'resolved' needs an outcome, others have none"
+        )
+    return str(value)
+
+
+def resolution(
+    event_id: object, result: object, given_state: object, at: datetime | None, now: datetime
+) -> dict[str, Any]:
+    """The body of an ``event.resolved`` record."""
+    number = None if result is None else outcome(result)
+    if number is None and given_state not in ("not_used", "unknown"):
+        raise InvalidInputError(
+            "resolve needs an outcome from 0 to 1, or state='not_used' or state='unknown'"
+        )
+    return {
+        "event_id": identifier(event_id, "event_id"),
+        "state": state(given_state, number),
+        "outcome": number,
+        "timestamp": micros(now if at is None else moment(at, "timestamp", now)),
+        "recorded_at": micros(now),
+    }
+
+
+def prior(value: Prior | Mapping[str, Any], now: datetime) -> dict[str, Any]:
+    """The body of a ``prior.added`` record."""
+    given = made(Prior, value)
+    pattern_id = identifier(given.pattern_id, "pattern_id")
+    origin = identifier(given.origin, "origin")
+    at = now if given.timestamp is None else moment(given.timestamp, "timestamp", now)
+    return {
+        "prior_id": optional_identifier(given.prior_id, "prior_id") or content_id(pattern_id, origin),
+        "pattern_id": pattern_id,
+        "success_rate": outcome(given.success_rate),
+        "usage_count": count(given.usage_count, "usage_count", least=0, most=10**12),
+        "origin": origin,
+        "timestamp": micros(at),
+        "recorded_at": micros(now),
+    }
+
+
+def where(value: Where | Mapping[str, Any] | None, now: datetime) -> Where | None:
+    """Checked conditions, ``None`` if there are none."""
+    if value is None:
+        return None
+    given = made(Where, value)
+    if given.pattern_type is not None:
+        types = [given.pattern_type] if isinstance(given.pattern_type, str) else given.pattern_type
+        given_types: Sequence[str] = names(types, "pattern_type")
+    else:
+        given_types = ()
+    for key, item in metadata(given.metadata).items():
+        if isinstance(item, (Mapping, list, tuple)):
+            raise InvalidInputError(
+                f"where.metadata[{shown(key)}] is {shown(item)}; expected text, number, bool or None"
+            )
+    bounds = {}
+    for name in ("created_after", "created_before", "used_after", "used_before"):
+        bound = getattr(given, name)
+        # A bound may lie in the future; only what is stored may not.
+        bounds[name] = None if bound is None else moment(bound, name, datetime(9000, 1, 1, tzinfo=UTC))
+    return Where(
+        pattern_type=tuple(given_types) or None,
+        metadata=dict(given.metadata),
+        min_usage=count(given.min_usage, "min_usage", least=0, most=10**12),
+        **bounds,
+    )
+
+
+def unique(values: Iterable[object] | None, name: str) -> list[str] | None:
+    """Checked ids without repeats in the given order; ``None`` stays ``None``."""
+    if values is None:
+        return None
+    if isinstance(values, str):
+        raise InvalidInputError(f"{name} is the text {shown(values)}; expected a list of ids")
+    return list(dict.fromkeys(identifier(value, f"an item of {name}") for value in values))

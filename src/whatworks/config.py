@@ -1,0 +1,142 @@
+"""Where a store lies, and what it says of itself in ``store.json``."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from whatworks.errors import InvalidInputError, NotFoundError, SchemaVersionError, StoreError
+from whatworks.ids import uuid7
+
+__all__ = ["FORMAT", "Config", "create", "load", "locate", "save"]
+
+# Raise when an older whatworks could not read a store any more.
+FORMAT = 1
+FILE = "store.json"
+FOLDER = ".whatworks"
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """What must be known before a store is opened."""
+
+    format: int
+    store_id: str
+    embedder: str
+    dim: int | None
+    vectors: str
+    generation: int = 1
+
+    def changed(self, **values: Any) -> Config:
+        """A copy with other values."""
+        return replace(self, **values)
+
+
+def locate(path: str | os.PathLike[str] | None) -> Path:
+    """The folder of the store that is meant.
+
+    ``path`` itself; without it ``$WHATWORKS_STORE``; without that the nearest
+    ``.whatworks`` in the working directory or above; else the user's data
+    directory.
+    """
+    if path is not None:
+        if not isinstance(path, (str, os.PathLike)) or not str(path):
+            raise InvalidInputError(f"the store's path is {path!r}; expected a path")
+        return _absolute(path)
+    if named := os.environ.get("WHATWORKS_STORE"):
+        return _absolute(named)
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        if (folder / FOLDER / FILE).is_file():
+            return folder / FOLDER
+    from platformdirs import user_data_path
+
+    return user_data_path("whatworks", appauthor=False) / "default"
+
+
+def _absolute(path: str | os.PathLike[str]) -> Path:
+    try:
+        return Path(path).expanduser().absolute()
+    except (ValueError, RuntimeError) as error:
+        raise InvalidInputError(f"the store's path {path!r} is not a path: {error}") from error
+
+
+def load(folder: Path) -> Config:
+    """The configuration of the store in ``folder``.
+
+    Raises
+    ------
+    NotFoundError
+        No store there.
+    SchemaVersionError
+        It was written by a newer whatworks.
+    StoreError
+        The file is there and does not say what it should.
+    """
+    try:
+        values = orjson.loads((folder / FILE).read_bytes())
+    except FileNotFoundError as error:
+        raise NotFoundError(f"there is no store in {folder}: create one with whatworks init") from error
+    except NotADirectoryError as error:
+        raise StoreError(f"{folder} is a file; expected the folder of a store") from error
+    except PermissionError as error:
+        raise StoreError(f"{folder / FILE} may not be read: check its owner and mode") from error
+    except ValueError as error:
+        raise StoreError(f"{folder / FILE} is damaged: {error}; restore it from a backup") from error
+    found = values.get("format") if isinstance(values, dict) else None
+    if not isinstance(found, int):
+        raise StoreError(f"{folder / FILE} is damaged: it names no format; restore it from a backup")
+    if found > FORMAT:
+        raise SchemaVersionError(
+            f"the store in {folder} has format {found}, this whatworks knows {FORMAT}: "
+            "pip install --upgrade whatworks"
+        )
+    names = {item.name for item in fields(Config)}
+    try:
+        return Config(**{name: value for name, value in values.items() if name in names})
+    except TypeError as error:
+        raise StoreError(f"{folder / FILE} is damaged: {error}; restore it from a backup") from error
+
+
+def create(folder: Path, *, embedder: str, dim: int | None, vectors: str) -> Config:
+    """Make the folder of a new store, private to its owner, and write its configuration."""
+    config = Config(FORMAT, uuid7(), embedder, dim, vectors)
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if others := sorted(item.name for item in folder.iterdir() if not _left_over(item)):
+            raise StoreError(
+                f"{folder} holds other files ({others[0]}, ...) and no store; give an empty folder"
+            )
+        (folder / "journal").mkdir(exist_ok=True, mode=0o700)
+        save(folder, config)
+    except FileExistsError as error:
+        raise StoreError(f"{folder} is a file; expected a folder for the store") from error
+    except OSError as error:
+        raise StoreError(f"cannot create a store in {folder}: {error.strerror}") from error
+    return config
+
+
+def _left_over(item: Path) -> bool:
+    """What an interrupted ``create`` may leave."""
+    if item.name == "journal":
+        return item.is_dir() and not any(item.iterdir())
+    return item.name in ("keeper.lock", f"{FILE}.tmp")
+
+
+def save(folder: Path, config: Config) -> None:
+    """Write the configuration: the old one stands until the new one is whole on the disk."""
+    draft = folder / f"{FILE}.tmp"
+    with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        file.write(orjson.dumps(asdict(config), option=orjson.OPT_INDENT_2) + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(folder / FILE)
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,77 @@
+"""What turns texts into vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from whatworks.errors import InvalidInputError, StoreError
+
+__all__ = ["Embedder", "EmbedFunction", "embedder_for", "vectors_of"]
+
+EmbedFunction = Callable[[list[str]], NDArray[np.float32]]
+
+
+@runtime_checkable
+class Embedder(Protocol):
+    """A function from texts to float32 vectors ``(n, dim)``, with the name of its model."""
+
+    model_id: str
+
+    def __call__(self, texts: list[str], /) -> NDArray[np.float32]: ...
+
+
+class _Named:
+    """A plain function with a name; a lambda's name is its place in the code."""
+
+    def __init__(self, function: EmbedFunction) -> None:
+        self._function = function
+        module = getattr(function, "__module__", None) or type(function).__module__
+        name = getattr(function, "__qualname__", None) or type(function).__qualname__
+        self.model_id = f"{module}.{name}"
+
+    def __call__(self, texts: list[str], /) -> NDArray[np.float32]:
+        return self._function(texts)
+
+
+def embedder_for(given: Embedder | EmbedFunction) -> Embedder:
+    """``given`` with a ``model_id``: its own attribute, else ``module.name`` of the function."""
+    if not callable(given):
+        raise InvalidInputError(
+            f"embedder is {type(given).__name__}; expected a function from a list of texts to "
+            "float32 vectors of shape (n, dim)"
+        )
+    if isinstance(getattr(given, "model_id", None), str):
+        return given  # type: ignore[return-value]
+    return _Named(given)
+
+
+def vectors_of(embedder: Embedder, texts: Sequence[str]) -> NDArray[np.float32]:
+    """Vectors of length 1 for ``texts``, shape ``(n, dim)``.
+
+    Raises
+    ------
+    StoreError
+        The embedder failed, or returned something else than finite non-zero
+        vectors, one for each text.
+    """
+    try:
+        made = np.asarray(embedder(list(texts)), dtype=np.float32)
+    except Exception as error:
+        raise StoreError(f"the embedder {embedder.model_id} failed: {error!r}") from error
+    if made.ndim != 2 or len(made) != len(texts) or made.shape[1] == 0:
+        raise StoreError(
+            f"the embedder {embedder.model_id} returned shape {made.shape} for {len(texts)} texts; "
+            f"expected ({len(texts)}, dim)"
+        )
+    norms = np.linalg.norm(made.astype(np.float64), axis=1, keepdims=True)
+    if not np.isfinite(norms).all() or (norms < 1e-12).any():
+        raise StoreError(
+            f"the embedder {embedder.model_id} returned a zero vector, NaN or infinity; "
+            "expected a direction for every text"
+        )
+    unit: NDArray[np.float32] = (made / norms).astype(np.float32)
+    return unit

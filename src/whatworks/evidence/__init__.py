@@ -1,0 +1,5 @@
+"""DuckDB: what the journal says, in tables that answer questions."""
+
+from whatworks.evidence.database import Evidence
+
+__all__ = ["Evidence"]

@@ -1,0 +1,406 @@
+"""What can be asked of the evidence, as SQL. Ids travel as one JSON parameter."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, date, datetime
+from typing import Any, NamedTuple
+
+import orjson
+
+from whatworks.evidence.database import Evidence
+from whatworks.evidence.schema import EFFECTIVE
+from whatworks.records import Pattern, Prior, UsageEvent, Where
+from whatworks.text import word_key, words
+
+__all__ = [
+    "CellRow",
+    "RecordRow",
+    "cells",
+    "counts",
+    "days",
+    "events",
+    "known_patterns",
+    "matching",
+    "neighbours",
+    "patterns",
+    "population",
+    "receipt",
+    "records",
+    "word_hits",
+]
+
+# BM25 with the usual parameters (Robertson & Zaragoza 2009, 3.4).
+BM25_K1, BM25_B = 1.2, 0.75
+
+_IDS = "(SELECT unnest(from_json(?::JSON, '[\"VARCHAR\"]')))"
+_NUMBERS = "(SELECT unnest(from_json(?::JSON, '[\"INTEGER\"]')))"
+_PATTERN = """
+    pattern_id, pattern_type, description, metadata, created_at, updated_at,
+    outcome_sum / nullif(resolved, 0), used, resolved, last_used_at,
+    prior_sum / nullif(prior_count, 0), prior_count
+"""
+_EVENT = """
+    event_id, pattern_id, timestamp, state, outcome, context, context_id, session_id, source,
+    channel, files, tools, duration_ms, cost, prediction_id, metadata, resolved_at
+"""
+
+
+def _json(values: Sequence[object]) -> str:
+    return orjson.dumps(values).decode()
+
+
+def _utc(moment: datetime | None) -> datetime | None:
+    return None if moment is None else moment.replace(tzinfo=UTC)
+
+
+def naive(moment: datetime) -> datetime:
+    """A UTC time as the tables hold it."""
+    return moment.astimezone(UTC).replace(tzinfo=None)
+
+
+def _pattern(row: tuple[Any, ...]) -> Pattern:
+    created, updated = row[4].replace(tzinfo=UTC), row[5].replace(tzinfo=UTC)
+    return Pattern(*row[:3], orjson.loads(row[3]), created, updated, *row[6:9], _utc(row[9]), *row[10:])
+
+
+def _event(row: tuple[Any, ...]) -> UsageEvent:
+    return UsageEvent(
+        row[0], row[1], row[2].replace(tzinfo=UTC), *row[3:10], tuple(row[10]), tuple(row[11]),
+        *row[12:15], orjson.loads(row[15]), _utc(row[16]),
+    )  # fmt: skip
+
+
+# -- patterns -------------------------------------------------------------------------------------
+
+
+def patterns(evidence: Evidence, ids: Sequence[str]) -> dict[str, Pattern]:
+    """The patterns of these ids, as far as they exist."""
+    query = f"SELECT {_PATTERN} FROM pattern_rows WHERE pattern_id IN {_IDS}"
+    return {row[0]: _pattern(row) for row in evidence.rows(query, [_json(ids)])}
+
+
+def known_patterns(evidence: Evidence, ids: Sequence[str]) -> set[str]:
+    """Which of these ids are patterns."""
+    query = f"SELECT pattern_id FROM pattern_rows WHERE pattern_id IN {_IDS}"
+    return {row[0] for row in evidence.rows(query, [_json(ids)])}
+
+
+def _conditions(where: Where | None) -> tuple[str, list[object]]:
+    """A SQL condition on ``pattern_rows`` with its parameters; values are never part of the text."""
+    parts, values = ["true"], list[object]()
+    if where is None:
+        return "true", values
+    if where.pattern_type is not None:
+        parts.append(f"pattern_type IN {_IDS}")
+        values.append(_json(list(where.pattern_type)))
+    for key, value in where.metadata.items():
+        # JSON texts compare by their canonical form; a missing key is not null.
+        parts.append("json_extract(metadata, ?) = ?::JSON")
+        values += ["$." + orjson.dumps(key).decode(), orjson.dumps(value).decode()]
+    for column, after, before in (
+        ("created_at", where.created_after, where.created_before),
+        ("last_used_at", where.used_after, where.used_before),
+    ):
+        if after is not None:
+            parts.append(f"{column} >= ?")
+            values.append(naive(after))
+        if before is not None:
+            parts.append(f"{column} < ?")
+            values.append(naive(before))
+    if where.min_usage:
+        parts.append("used >= ?")
+        values.append(where.min_usage)
+    return " AND ".join(parts), values
+
+
+def matching(evidence: Evidence, where: Where | None, limit: int) -> list[Pattern]:
+    """Patterns that fulfil ``where``, the newest first."""
+    condition, values = _conditions(where)
+    query = f"""
+        SELECT {_PATTERN} FROM pattern_rows WHERE {condition}
+        ORDER BY created_at DESC, pattern_id LIMIT ?
+    """
+    return [_pattern(row) for row in evidence.rows(query, [*values, limit])]
+
+
+def every_pattern(evidence: Evidence) -> Iterator[Pattern]:
+    """All patterns, the oldest first, a few at a time."""
+    query = f"SELECT {_PATTERN} FROM pattern_rows ORDER BY created_at, pattern_id"
+    return map(_pattern, evidence.stream(query))
+
+
+def allowed(evidence: Evidence, where: Where) -> list[str]:
+    """Ids of all patterns that fulfil ``where``."""
+    condition, values = _conditions(where)
+    query = f"SELECT pattern_id FROM pattern_rows WHERE {condition}"
+    return [row[0] for row in evidence.rows(query, values)]
+
+
+def word_hits(evidence: Evidence, text: str, where: Where | None, limit: int) -> list[str]:
+    """Ids of the patterns whose description shares words with ``text``, best BM25 first.
+
+    score = sum over words of idf * tf (k1 + 1) / (tf + k1 (1 - b + b length / mean length)),
+    idf = ln(1 + (N - df + 1/2) / (df + 1/2)); Robertson & Zaragoza (2009), The Probabilistic
+    Relevance Framework, section 3.
+    """
+    keys = [str(word_key(word)) for word in words(text)]
+    if not keys:
+        return []
+    condition, values = _conditions(where)
+    query = f"""
+        WITH found AS MATERIALIZED (
+            SELECT * FROM postings
+            WHERE word IN (SELECT unnest(from_json(?::JSON, '["UBIGINT"]')))),
+        weights AS (
+            SELECT word, ln(1 + ((SELECT count(*) FROM pattern_rows) - count(*) + 0.5)
+                              / (count(*) + 0.5)) AS idf
+            FROM found GROUP BY word),
+        size AS (SELECT coalesce(avg(words), 1) AS mean FROM found),
+        scores AS (
+            SELECT pattern_no, sum(idf * times * {BM25_K1 + 1}
+                / (times + {BM25_K1} * ({1 - BM25_B} + {BM25_B} * words / mean))) AS score
+            FROM found JOIN weights USING (word), size GROUP BY pattern_no)
+        SELECT pattern_id FROM scores JOIN pattern_rows USING (pattern_no)
+        WHERE {condition} ORDER BY round(score, 9) DESC, pattern_id LIMIT ?
+    """
+    return [row[0] for row in evidence.rows(query, [_json(keys), *values, limit])]
+
+
+# -- events ---------------------------------------------------------------------------------------
+
+
+def events(
+    evidence: Evidence, *, pattern_id: str | None = None, ids: Sequence[str] | None = None, limit: int
+) -> list[UsageEvent]:
+    """Events of a pattern, or with these ids, or all; the newest first."""
+    parts, values = ["true"], list[object]()
+    if pattern_id is not None:
+        parts.append("pattern_no = (SELECT pattern_no FROM pattern_rows WHERE pattern_id = ?)")
+        values.append(pattern_id)
+    if ids is not None:
+        parts.append(f"event_key IN (SELECT md5_number_lower(id) FROM {_IDS} AS given(id))")
+        values.append(_json(ids))
+    query = f"""
+        SELECT {_EVENT}
+        FROM (SELECT e.*, p.pattern_id, c.context_id, c.text AS context
+              FROM (SELECT * FROM event_rows WHERE {" AND ".join(parts)}
+                    ORDER BY timestamp DESC, event_id DESC LIMIT ?) e
+              JOIN pattern_rows p USING (pattern_no)
+              LEFT JOIN context_rows c USING (context_no))
+        ORDER BY timestamp DESC, event_id DESC
+    """
+    return [_event(row) for row in evidence.rows(query, [*values, limit])]
+
+
+def every_event(evidence: Evidence) -> Iterator[UsageEvent]:
+    """All events, the oldest first, a few at a time."""
+    query = f"SELECT {_EVENT} FROM usage_events ORDER BY timestamp, event_id"
+    return map(_event, evidence.stream(query))
+
+
+def every_prior(evidence: Evidence) -> Iterator[Prior]:
+    """All imported aggregates, the oldest first, a few at a time."""
+    query = """
+        SELECT pattern_id, success_rate, usage_count, origin, timestamp, prior_id
+        FROM prior_rows JOIN pattern_rows USING (pattern_no) ORDER BY timestamp, prior_id
+    """
+    for row in evidence.stream(query):
+        yield Prior(*row[:4], row[4].replace(tzinfo=UTC), row[5])
+
+
+class DayRow(NamedTuple):
+    """One day of a pattern."""
+
+    day: date
+    used: int
+    resolved: int
+    outcome_sum: float
+
+
+def days(evidence: Evidence, pattern_id: str, as_of: datetime | None) -> list[DayRow]:
+    """The days on which a pattern was used, the oldest first."""
+    number = "(SELECT pattern_no FROM pattern_rows WHERE pattern_id = ?)"
+    if as_of is None:
+        query = f"""
+            SELECT day, used, resolved, outcome_sum FROM days
+            WHERE pattern_no = {number} AND (used > 0 OR resolved > 0) ORDER BY day
+        """
+        return [DayRow(*row) for row in evidence.rows(query, [pattern_id])]
+    query = f"""
+        SELECT timestamp::DATE AS day, count(*) FILTER (state <> 'not_used') AS used,
+               count(outcome) FILTER (resolved_at <= ?) AS resolved,
+               coalesce(sum(outcome) FILTER (resolved_at <= ?), 0)
+        FROM event_rows WHERE pattern_no = {number} AND timestamp <= ?
+        GROUP BY day HAVING used > 0 ORDER BY day
+    """
+    at = naive(as_of)
+    return [DayRow(*row) for row in evidence.rows(query, [at, at, pattern_id, at])]
+
+
+# -- evidence for a prediction ----------------------------------------------------------------------
+
+
+class CellRow(NamedTuple):
+    """Resolved tries of one pattern in one context."""
+
+    context_id: str
+    pattern_no: int
+    tries: int
+    mean_outcome: float
+
+
+class RecordRow(NamedTuple):
+    """A pattern's own record: effective tries and outcomes, imported count and sum."""
+
+    pattern_no: int
+    pattern_id: str
+    tries: float
+    total: float
+    prior_count: float
+    prior_total: float
+
+
+# The same names over the sums kept by the fold, or over the events known at a time.
+_NOW = """
+    WITH known_cells AS (SELECT * FROM cells WHERE tries > 0),
+    records AS (
+        SELECT pattern_no, pattern_id, created_at, effective AS tries, effective_sum AS total,
+               prior_count, prior_sum AS prior_total
+        FROM pattern_rows)
+"""
+_EFFECTIVE = EFFECTIVE.format(n="tries")
+_AS_OF = f"""
+    WITH moment AS (SELECT ?::TIMESTAMP AS until),
+    known AS (
+        SELECT pattern_no, context_no, outcome FROM event_rows, moment
+        WHERE state = 'resolved' AND timestamp <= until AND resolved_at <= until),
+    known_cells AS (
+        SELECT context_no, pattern_no, count(*) AS tries, sum(outcome) AS outcome_sum
+        FROM known WHERE context_no IS NOT NULL GROUP BY ALL),
+    sums AS (
+        SELECT pattern_no, sum(tries) AS tries, sum(total) AS total FROM (
+            SELECT pattern_no, {_EFFECTIVE} AS tries, {_EFFECTIVE} * outcome_sum / tries AS total
+            FROM known_cells
+            UNION ALL
+            SELECT pattern_no, 1, outcome FROM known WHERE context_no IS NULL)
+        GROUP BY pattern_no),
+    earlier AS (
+        SELECT pattern_no, sum(usage_count) AS prior_count,
+               sum(usage_count * success_rate) AS prior_total
+        FROM prior_rows, moment WHERE timestamp <= until GROUP BY pattern_no),
+    records AS (
+        SELECT pattern_no, pattern_id, created_at, coalesce(tries, 0) AS tries,
+               coalesce(total, 0) AS total, coalesce(prior_count, 0) AS prior_count,
+               coalesce(prior_total, 0) AS prior_total
+        FROM pattern_rows LEFT JOIN sums USING (pattern_no) LEFT JOIN earlier USING (pattern_no),
+             moment
+        WHERE created_at <= until OR tries > 0 OR prior_count > 0)
+"""
+
+
+def _then(as_of: datetime | None) -> tuple[str, list[object]]:
+    return (_NOW, []) if as_of is None else (_AS_OF, [naive(as_of)])
+
+
+def population(
+    evidence: Evidence, as_of: datetime | None
+) -> tuple[int, float, float, float, float, int]:
+    """Sums over the tried patterns, as ``rank.population`` takes them, and the number of cells."""
+    with_, values = _then(as_of)
+    return evidence.one(
+        f"""{with_}
+        SELECT count(*), coalesce(sum(tries), 0), coalesce(sum(total), 0),
+               coalesce(sum(tries * tries), 0), coalesce(sum(total * total / tries), 0),
+               (SELECT count(*) FROM known_cells)
+        FROM records WHERE tries > 1e-9
+        """,
+        values,
+    )  # type: ignore[return-value]
+
+
+def neighbours(evidence: Evidence, contexts: Sequence[str], as_of: datetime | None) -> list[CellRow]:
+    """The cells of these contexts."""
+    with_, values = _then(as_of)
+    query = f"""{with_}
+        SELECT context_id, pattern_no, tries, outcome_sum / tries
+        FROM context_rows JOIN known_cells USING (context_no)
+        WHERE context_id IN {_IDS} ORDER BY context_id, pattern_no
+    """
+    return [CellRow(*row) for row in evidence.rows(query, [*values, _json(contexts)])]
+
+
+def records(
+    evidence: Evidence,
+    *,
+    numbers: Sequence[int],
+    ids: Sequence[str],
+    leaders: int,
+    prior: tuple[float, float],
+    whole: tuple[float, float],
+    as_of: datetime | None,
+) -> list[RecordRow]:
+    """Records of the patterns named by ``numbers`` and ``ids``, and of as many ``leaders``.
+
+    Leaders are best by their own record, shrunk to the population ``whole =
+    (mu, kappa)``, with aggregates discounted by ``prior = (weight, cap)``.
+    """
+    with_, values = _then(as_of)
+    query = f"""{with_},
+    levels AS (
+        SELECT *, least(? * prior_count, ?) AS imported,
+               (total + coalesce(imported * prior_total / nullif(prior_count, 0), 0) + ?)
+               / (tries + imported + ?) AS level
+        FROM records),
+    best AS (SELECT pattern_no FROM levels ORDER BY round(level, 9) DESC, pattern_id LIMIT ?)
+    SELECT pattern_no, pattern_id, tries, total, prior_count, prior_total FROM levels
+    WHERE pattern_no IN (FROM best) OR pattern_no IN {_NUMBERS} OR pattern_id IN {_IDS}
+    ORDER BY pattern_no
+    """
+    mu, kappa = whole
+    values += [*prior, kappa * mu, kappa, leaders, _json(numbers), _json(ids)]
+    return [RecordRow(*row) for row in evidence.rows(query, values)]
+
+
+def context_texts(evidence: Evidence, ids: Sequence[str]) -> dict[str, str]:
+    """The texts of contexts by id."""
+    query = f"SELECT context_id, text FROM context_rows WHERE context_id IN {_IDS}"
+    return dict(evidence.rows(query, [_json(ids)]))  # type: ignore[arg-type]
+
+
+def coverage(evidence: Evidence, as_of: datetime | None) -> float | None:
+    """Share of the tries whose outcome is known, ``None`` without any try."""
+    if as_of is None:
+        row = evidence.one("SELECT sum(resolved), sum(used) FROM pattern_rows")
+    else:
+        at = naive(as_of)
+        row = evidence.one(
+            "SELECT count(outcome) FILTER (resolved_at <= ?), count(*) FROM event_rows "
+            "WHERE timestamp <= ? AND state <> 'not_used'",
+            [at, at],
+        )
+    return float(row[0] / row[1]) if row[1] else None
+
+
+def receipt(evidence: Evidence, prediction_id: str) -> Mapping[str, Any] | None:
+    """A prediction as it was stored."""
+    query = "SELECT receipt FROM prediction_rows WHERE prediction_id = ? LIMIT 1"
+    rows = evidence.rows(query, [prediction_id])
+    return orjson.loads(rows[0][0]) if rows else None
+
+
+def counts(evidence: Evidence) -> dict[str, Any]:
+    """How much of everything there is."""
+    row = evidence.one(
+        """
+        SELECT (SELECT count(*) FROM pattern_rows), (SELECT count(*) FROM context_rows),
+               (SELECT count(*) FROM prior_rows), (SELECT count(*) FROM prediction_rows),
+               count(*), count(*) FILTER (state = 'resolved'), count(*) FILTER (state = 'pending'),
+               count(*) FILTER (state = 'not_used'), count(*) FILTER (state = 'unknown'),
+               min(timestamp), max(timestamp)
+        FROM event_rows
+        """
+    )
+    names = "patterns contexts priors predictions events resolved pending not_used unknown".split()
+    found: dict[str, Any] = dict(zip(names, row[:9], strict=True))
+    return found | {"first_event_at": _utc(row[9]), "last_event_at": _utc(row[10])}

@@ -1,0 +1,162 @@
+"""Texts that wait for their embedding, and the embeddings."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from whatworks.evidence.database import Evidence
+
+__all__ = [
+    "Text",
+    "add_embeddings",
+    "count_waiting",
+    "drop_other_models",
+    "embedded",
+    "of",
+    "total",
+    "vectors",
+    "waiting",
+]
+
+# What is embedded: the collection's name, its table, its id and its text.
+_TABLES = {
+    "patterns": ("pattern_rows", "pattern_id", "description"),
+    "contexts": ("context_rows", "context_id", "text"),
+}
+
+
+class Text(NamedTuple):
+    """A text to embed; ``change`` numbers texts in the order in which they came."""
+
+    change: int
+    id: str
+    text: str
+
+
+def _mark(collection: str, model: str) -> str:
+    return f"embedded {collection} {model}"
+
+
+def embedded(evidence: Evidence, collection: str, model: str) -> int:
+    """Up to which change the texts of a collection are embedded with ``model``."""
+    rows = evidence.rows("SELECT value FROM meta WHERE name = ?", [_mark(collection, model)])
+    return int(rows[0][0]) if rows else -1
+
+
+def count_waiting(evidence: Evidence, collection: str, model: str) -> int:
+    """How many texts have no embedding by ``model`` yet."""
+    query = f"SELECT count(*) FROM {_TABLES[collection][0]} WHERE change > ?"
+    return int(evidence.one(query, [embedded(evidence, collection, model)])[0])
+
+
+def waiting(evidence: Evidence, collection: str, model: str, limit: int) -> list[Text]:
+    """The oldest texts without an embedding by ``model``."""
+    table, name, text = _TABLES[collection]
+    query = f"SELECT change, {name}, {text} FROM {table} WHERE change > ? ORDER BY change LIMIT ?"
+    after = embedded(evidence, collection, model)
+    return [Text(*row) for row in evidence.rows(query, [after, limit])]
+
+
+def add_embeddings(
+    evidence: Evidence,
+    collection: str,
+    model: str,
+    texts: Sequence[Text],
+    made: NDArray[np.float32],
+) -> None:
+    """Keep the embeddings of ``texts`` and how far they reach, in one transaction."""
+    little = np.ascontiguousarray(made, dtype="<f4")
+    rows = [
+        [text.id, text.change, base64.b64encode(little[n].tobytes()).decode()]
+        for n, text in enumerate(texts)
+    ]
+    mark = _mark(collection, model)
+
+    def step(con: object) -> None:
+        execute = con.execute  # type: ignore[attr-defined]
+        execute(
+            "DELETE FROM embeddings WHERE collection = ? AND model = ? AND id IN "
+            "(SELECT unnest(from_json(?::JSON, '[\"VARCHAR\"]')))",
+            [collection, model, orjson.dumps([text.id for text in texts]).decode()],
+        )
+        execute(
+            """
+            INSERT INTO embeddings
+            SELECT ?, r.id, r.change, ?, from_base64(r.vector)
+            FROM (SELECT unnest(from_json(?::JSON,
+                  '[{"id":"VARCHAR","change":"BIGINT","vector":"VARCHAR"}]')) AS r)
+            """,
+            [
+                collection,
+                model,
+                orjson.dumps(
+                    [dict(zip(("id", "change", "vector"), row, strict=True)) for row in rows]
+                ).decode(),
+            ],
+        )
+        execute("DELETE FROM meta WHERE name = ?", [mark])
+        execute("INSERT INTO meta VALUES (?, ?)", [mark, texts[-1].change])
+
+    evidence.write(step)
+
+
+def total(evidence: Evidence, collection: str, model: str) -> int:
+    """How many embeddings a collection has."""
+    query = "SELECT count(*) FROM embeddings WHERE collection = ? AND model = ?"
+    return int(evidence.one(query, [collection, model])[0])
+
+
+def vectors(
+    evidence: Evidence, collection: str, model: str, after: int = -1, size: int = 4_096
+) -> Iterator[tuple[list[str], NDArray[np.float32], int]]:
+    """Embeddings of changes behind ``after``, in order: ids, vectors ``(n, dim)``, last change."""
+    query = """
+        SELECT id, vector, change FROM embeddings
+        WHERE collection = ? AND model = ? AND change > ? ORDER BY change
+    """
+    batch: list[tuple[str, bytes, int]] = []
+    for row in evidence.stream(query, [collection, model, after], size):
+        batch.append(row)  # type: ignore[arg-type]
+        if len(batch) == size:
+            yield _unpacked(batch)
+            batch = []
+    if batch:
+        yield _unpacked(batch)
+
+
+def of(
+    evidence: Evidence, collection: str, model: str, ids: Sequence[str]
+) -> tuple[list[str], NDArray[np.float32]]:
+    """The embeddings of some ids: those found, and their vectors ``(n, dim)``."""
+    query = """
+        SELECT id, vector, change FROM embeddings
+        WHERE collection = ? AND model = ? AND id IN (SELECT unnest(from_json(?::JSON, '["VARCHAR"]')))
+    """
+    rows = evidence.rows(query, [collection, model, orjson.dumps(list(ids)).decode()])
+    return _unpacked(rows)[:2] if rows else ([], np.empty((0, 0), np.float32))  # type: ignore[arg-type]
+
+
+def drop_other_models(evidence: Evidence, model: str) -> None:
+    """Forget the embeddings of every other model."""
+
+    def step(con: object) -> None:
+        con.execute("DELETE FROM embeddings WHERE model <> ?", [model])  # type: ignore[attr-defined]
+        con.execute(  # type: ignore[attr-defined]
+            "DELETE FROM meta WHERE starts_with(name, 'embedded ') AND NOT ends_with(name, ?)",
+            [f" {model}"],
+        )
+
+    evidence.write(step)
+
+
+def _unpacked(
+    batch: Sequence[tuple[str, bytes, int]],
+) -> tuple[list[str], NDArray[np.float32], int]:
+    joined = np.frombuffer(b"".join(row[1] for row in batch), "<f4")
+    return [row[0] for row in batch], joined.reshape(len(batch), -1).astype(np.float32), batch[-1][2]

@@ -1,0 +1,477 @@
+"""Memory: the public face of the library."""
+
+from __future__ import annotations
+
+import os
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Literal
+
+from whatworks import checks, config
+from whatworks.errors import InvalidInputError, NotFoundError
+from whatworks.records import (
+    Match,
+    NewEvent,
+    NewPattern,
+    Pattern,
+    Prediction,
+    Prior,
+    State,
+    Stats,
+    Trend,
+    UsageEvent,
+    Where,
+    Why,
+)
+
+if TYPE_CHECKING:
+    from whatworks.embedders import Embedder, EmbedFunction
+    from whatworks.journal import Durability
+    from whatworks.keeper import Keeper
+
+__all__ = ["Memory"]
+
+Clock = Callable[[], datetime]
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Memory:
+    """A memory of what works: patterns, the contexts they were tried in, and the outcomes.
+
+    Made by ``Memory.open``. All methods may be called from any thread. A
+    write is acknowledged when its method returns, and every later question
+    takes it into account. Errors are those of ``whatworks.errors``; what
+    raises one has changed nothing.
+    """
+
+    def __init__(self, keeper: Keeper, *, source: str, channel: str, clock: Clock) -> None:
+        from whatworks.answers import Answers
+        from whatworks.writer import Writer
+
+        self._keeper = keeper
+        self._answers = Answers(keeper)
+        self._writer = Writer(keeper)
+        self._origin = {"source": source, "channel": channel}
+        self._clock = clock
+        # Closes at the latest when the object or the interpreter goes.
+        self._finalize = weakref.finalize(self, keeper.release)
+
+    @classmethod
+    def open(
+        cls,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        embedder: Embedder | EmbedFunction | Literal["none"] | None = None,
+        vectors: str | None = None,
+        durability: Durability = "durable",
+        create: bool = True,
+        source: str = "local",
+        channel: str = "library",
+        clock: Clock = _now,
+    ) -> Memory:
+        """Open a store, making it if there is none.
+
+        Parameters
+        ----------
+        path
+            Folder of the store. Without it ``$WHATWORKS_STORE``, else the
+            nearest ``.whatworks`` in the working directory or above, else the
+            user's data directory.
+        embedder
+            A function from a list of ``n`` texts to float32 vectors ``(n,
+            dim)``; its attribute ``model_id``, else its qualified name, is
+            kept with the store. Default: all-MiniLM-L6-v2, int8, offline.
+            ``"none"`` opens without one: whatever needs no vectors works.
+        vectors
+            Engine for the vectors of a new store: ``lance`` (default) or ``exact``.
+        durability
+            ``durable``: a write is on the disk when its method returns.
+            ``process``: it survives the death of this process, and may be
+            lost in a power cut within the next half minute.
+        create
+            Raise ``NotFoundError`` instead of making a store, if false.
+        source, channel
+            Who writes and by which way; kept with every event.
+        clock
+            Gives the time, timezone-aware; for tests and replays.
+
+        Raises
+        ------
+        StoreBusyError
+            Another process has the store open; its pid is in the message.
+        ModelMismatchError
+            The store's vectors are of another model.
+        SchemaVersionError
+            A newer whatworks wrote the store.
+        StoreError
+            The path is no folder, may not be written, or is damaged.
+        """
+        if durability not in ("durable", "process"):
+            raise InvalidInputError(f"durability is {durability!r}; expected 'durable' or 'process'")
+        from whatworks.keeper import Keeper
+
+        keeper = Keeper.shared(
+            config.locate(path),
+            embedder=_embedder(embedder),
+            vectors=vectors,
+            durability=durability,
+            create=create,
+        )
+        checked = checks.identifier(source, "source"), checks.identifier(channel, "channel")
+        return cls(keeper, source=checked[0], channel=checked[1], clock=clock)
+
+    def __enter__(self) -> Memory:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the store; a second call does nothing."""
+        self._finalize()
+
+    # -- writing ----------------------------------------------------------------------------------
+
+    def add_pattern(
+        self,
+        description: str,
+        *,
+        pattern_type: str = "general",
+        metadata: Mapping[str, Any] | None = None,
+        pattern_id: str | None = None,
+        created_at: datetime | None = None,
+    ) -> Pattern:
+        """Remember an approach, and return it as it is stored.
+
+        The same ``pattern_id`` again replaces type, description and metadata
+        and keeps the record of its tries. Without one the id follows from
+        type and description, so that adding the same approach twice is
+        adding it once.
+
+        Parameters
+        ----------
+        description
+            What to do, in words; at most 64 KiB.
+        pattern_type
+            A word to filter by, such as ``debugging_strategy``.
+        metadata
+            A JSON object.
+        """
+        given = NewPattern(description, pattern_type, metadata or {}, pattern_id, created_at)
+        return self.add_patterns([given])[0]
+
+    def add_patterns(self, patterns: Iterable[NewPattern | Mapping[str, Any] | str]) -> list[Pattern]:
+        """Remember many approaches at once; all or, if one is not acceptable, none.
+
+        Items are ``NewPattern``, mappings with its fields, or descriptions.
+        """
+        now = self._clock()
+        bodies = [checks.pattern(item, now) for item in patterns]
+        self._writer.add_patterns(bodies)
+        found = self._answers.patterns([body["pattern_id"] for body in bodies])
+        return [found[body["pattern_id"]] for body in bodies]
+
+    def record(
+        self,
+        pattern_id: str,
+        *,
+        outcome: float | None,
+        context: str | None = None,
+        state: State | None = None,
+        timestamp: datetime | None = None,
+        event_id: str | None = None,
+        session_id: str | None = None,
+        files: Iterable[str] = (),
+        tools: Iterable[str] = (),
+        duration_ms: float | None = None,
+        cost: float | None = None,
+        prediction_id: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> UsageEvent:
+        """Record one try of a pattern, and return the event.
+
+        Parameters
+        ----------
+        outcome
+            0 (failed) to 1 (worked); ``None`` while it is not known.
+        context
+            The situation in words, such as the task or the error message.
+        state
+            Follows from the outcome: ``resolved`` or ``pending``. Say
+            ``not_used`` or ``unknown`` where that is the truth; they are not failures.
+        timestamp
+            When it was tried; timezone-aware. Default: now.
+        event_id
+            Makes a retry safe: the same id again is the same event.
+        prediction_id
+            The prediction that led to this try.
+
+        Raises
+        ------
+        NotFoundError
+            No such pattern.
+        InvalidInputError
+            A value is out of range, or ``event_id`` stands for another event.
+        """
+        given = NewEvent(
+            pattern_id=pattern_id,
+            outcome=outcome,
+            context=context,
+            state=state,
+            timestamp=timestamp,
+            event_id=event_id,
+            session_id=session_id,
+            files=files if isinstance(files, str) else tuple(files),
+            tools=tools if isinstance(tools, str) else tuple(tools),
+            duration_ms=duration_ms,
+            cost=cost,
+            prediction_id=prediction_id,
+            metadata=metadata or {},
+        )
+        return self.record_many([given])[0]
+
+    def record_many(self, events: Iterable[NewEvent | Mapping[str, Any]]) -> list[UsageEvent]:
+        """Record many tries with one sync to the disk; all or, if one is not acceptable, none.
+
+        Items are ``NewEvent`` or mappings with its fields.
+        """
+        from whatworks.writer import event_of
+
+        now = self._clock()
+        bodies = [checks.event(item, now) | self._origin for item in events]
+        return [event_of(body) for body in self._writer.record(bodies)]
+
+    def resolve(
+        self,
+        event_id: str,
+        *,
+        outcome: float | None = None,
+        state: Literal["resolved", "not_used", "unknown"] | None = None,
+        timestamp: datetime | None = None,
+    ) -> UsageEvent:
+        """Say how a recorded try ended, and return the event.
+
+        Either ``outcome``, or ``state="not_used"`` or ``"unknown"``. Resolving
+        again corrects; the same again changes nothing. ``timestamp`` is when
+        the outcome became known.
+        """
+        from whatworks.writer import event_of
+
+        body = checks.resolution(event_id, outcome, state, timestamp, self._clock())
+        return event_of(self._writer.resolve(body))
+
+    def add_priors(self, priors: Iterable[Prior | Mapping[str, Any]]) -> None:
+        """Remember what is said of patterns without single tries: rates with counts.
+
+        They weigh little (see ``rank.PRIOR_WEIGHT``) and are marked in ``why``.
+        The same ``prior_id`` again, or without one the same pattern and
+        origin, is the same aggregate and changes nothing.
+        """
+        now = self._clock()
+        self._writer.add_priors([checks.prior(item, now) for item in priors])
+
+    # -- asking -----------------------------------------------------------------------------------
+
+    def find_similar(
+        self, text: str, *, limit: int = 10, where: Where | Mapping[str, Any] | None = None
+    ) -> list[Match]:
+        """Patterns like ``text``, the best match first.
+
+        Nearness of meaning (cosine) and shared words (BM25) are ranked apart
+        and fused by reciprocal rank; ties come in the order of distance and id.
+        How well a pattern works plays no part.
+
+        Parameters
+        ----------
+        where
+            Conditions that every match fulfils.
+        """
+        conditions = checks.where(where, self._clock())
+        return self._answers.find_similar(_text(text), conditions, checks.limit(limit))
+
+    def trend(self, pattern_id: str, *, window_days: int = 7, as_of: datetime | None = None) -> Trend:
+        """How a pattern's outcomes develop, day by day in UTC, newest day first.
+
+        Parameters
+        ----------
+        window_days
+            Length of the moving average in calendar days, 1 to 365.
+        as_of
+            Leave out what happened later.
+
+        Raises
+        ------
+        NotFoundError
+            No such pattern.
+        """
+        checked = checks.identifier(pattern_id, "pattern_id")
+        window = checks.count(window_days, "window_days", least=1, most=365)
+        self.get_pattern(checked)
+        return self._answers.trend(checked, window, self._moment(as_of))
+
+    def predict(
+        self,
+        context: str,
+        *,
+        limit: int = 10,
+        candidates: Iterable[str] | None = None,
+        as_of: datetime | None = None,
+    ) -> Prediction:
+        """What will work best in ``context``: patterns with estimates, best first.
+
+        Parameters
+        ----------
+        candidates
+            Consider these patterns only. Default: those tried in similar
+            contexts, those with the best record, those whose description fits.
+        as_of
+            Answer from what had happened by then: tries and outcomes up to
+            that time, patterns that existed or were tried.
+
+        Returns
+        -------
+        A receipt with estimates, intervals and verdicts. Without any
+        evidence the estimates are those of the population, and say so.
+
+        Raises
+        ------
+        NotFoundError
+            A candidate is not in the store.
+        """
+        ids = checks.unique(candidates, "candidates")
+        if ids is not None:
+            self._writer.require(ids)
+        return self._answers.predict(
+            _text(context),
+            limit=checks.limit(limit),
+            candidates=ids,
+            as_of=self._moment(as_of),
+            now=self._clock(),
+        )
+
+    def why(self, prediction_id: str) -> Why:
+        """The evidence that adds up to each number of a prediction.
+
+        Raises
+        ------
+        NotFoundError
+            No such prediction.
+        """
+        return self._answers.why(checks.identifier(prediction_id, "prediction_id"))
+
+    def get_pattern(self, pattern_id: str) -> Pattern:
+        """The pattern with this id.
+
+        Raises
+        ------
+        NotFoundError
+            No such pattern.
+        """
+        checked = checks.identifier(pattern_id, "pattern_id")
+        found = self._answers.patterns([checked]).get(checked)
+        if found is None:
+            raise NotFoundError(f"there is no pattern {checks.shown(checked)} in this store")
+        return found
+
+    def get_event(self, event_id: str) -> UsageEvent:
+        """The event with this id.
+
+        Raises
+        ------
+        NotFoundError
+            No such event.
+        """
+        checked = checks.identifier(event_id, "event_id")
+        found = self._answers.event(checked)
+        if found is None:
+            raise NotFoundError(f"there is no event {checks.shown(checked)} in this store")
+        return found
+
+    def patterns(
+        self, *, where: Where | Mapping[str, Any] | None = None, limit: int = 100
+    ) -> list[Pattern]:
+        """Patterns, the newest first."""
+        return self._answers.matching(checks.where(where, self._clock()), checks.limit(limit))
+
+    def events(self, pattern_id: str | None = None, *, limit: int = 100) -> list[UsageEvent]:
+        """Events of one pattern or of all, the newest first."""
+        if pattern_id is not None:
+            self.get_pattern(pattern_id)
+        return self._answers.events(pattern_id, checks.limit(limit))
+
+    def iter_patterns(self) -> Iterator[Pattern]:
+        """All patterns, the oldest first, in bounded memory."""
+        return self._answers.every_pattern()
+
+    def iter_events(self) -> Iterator[UsageEvent]:
+        """All events, the oldest first, in bounded memory."""
+        return self._answers.every_event()
+
+    def iter_priors(self) -> Iterator[Prior]:
+        """All imported aggregates, the oldest first, in bounded memory."""
+        return self._answers.every_prior()
+
+    def stats(self) -> Stats:
+        """Counts, sizes and the state of the layers."""
+        return self._answers.stats()
+
+    # -- upkeep -----------------------------------------------------------------------------------
+
+    def flush(self, *, progress: Callable[[int], object] | None = None) -> None:
+        """Bring every layer up to date and onto the disk.
+
+        ``progress`` is called with the number of texts embedded in each step.
+        """
+        self._keeper.flush(progress)
+
+    def rebuild(self, *, progress: Callable[[int], object] | None = None) -> None:
+        """Make evidence and vectors anew from the journal."""
+        self._keeper.rebuild(progress)
+
+    def reembed(
+        self,
+        embedder: Embedder | EmbedFunction | None = None,
+        *,
+        progress: Callable[[int], object] | None = None,
+    ) -> None:
+        """Change the embedder: new vectors are made beside the old, then switched to at once."""
+        chosen = _embedder(embedder)
+        if chosen is None:
+            raise InvalidInputError("embedder is 'none'; expected a function from texts to vectors")
+        self._keeper.reembed(chosen, progress)
+
+    def _moment(self, as_of: datetime | None) -> datetime | None:
+        return None if as_of is None else checks.moment(as_of, "as_of", self._clock())
+
+
+def _text(value: object) -> str:
+    """A question: as a context, but never absent."""
+    checked = checks.context(value)
+    if checked is None:
+        raise InvalidInputError("the text is None; expected at least one visible character")
+    return checked
+
+
+def _embedder(given: Embedder | EmbedFunction | str | None) -> Embedder | None:
+    if given == "none":
+        return None
+    from whatworks.embedders import embedder_for
+
+    if given is None:
+        from whatworks.embedders.minilm import MiniLM
+
+        return MiniLM()
+    if isinstance(given, str):
+        raise InvalidInputError(f"embedder is {given!r}; expected a function, None or 'none'")
+    return embedder_for(given)

@@ -1,0 +1,355 @@
+"""The values that go in and out of a memory: frozen dataclasses, no behaviour.
+
+All times are timezone-aware and in UTC. All outcomes, rates, estimates and
+bounds are in [0, 1].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Any, Literal
+
+__all__ = [
+    "Answer",
+    "Contribution",
+    "Evidence",
+    "Explanation",
+    "Match",
+    "NewEvent",
+    "NewPattern",
+    "Pattern",
+    "Prediction",
+    "Prior",
+    "Stats",
+    "Trend",
+    "TrendDay",
+    "UsageEvent",
+    "Where",
+    "Why",
+]
+
+State = Literal["pending", "resolved", "not_used", "unknown"]
+Direction = Literal["rising", "falling", "steady", "too little data"]
+Verdict = Literal["recommended", "worth trying", "not recommended", "no evidence"]
+
+
+@dataclass(frozen=True, slots=True)
+class NewPattern:
+    """A pattern to be stored: the fields of ``Memory.add_pattern``."""
+
+    description: str
+    pattern_type: str = "general"
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    pattern_id: str | None = None
+    created_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NewEvent:
+    """One try to be stored: the fields of ``Memory.record``."""
+
+    pattern_id: str
+    outcome: float | None = None
+    context: str | None = None
+    state: State | None = None
+    timestamp: datetime | None = None
+    event_id: str | None = None
+    session_id: str | None = None
+    files: Sequence[str] = ()
+    tools: Sequence[str] = ()
+    duration_ms: float | None = None
+    cost: float | None = None
+    prediction_id: str | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Prior:
+    """What somebody says of a pattern without the single tries: a rate and a count.
+
+    ``success_rate`` is in [0, 1], ``usage_count`` at least 0. Kept apart from
+    events, and weighed far below them (see ``rank.PRIOR_WEIGHT``).
+    """
+
+    pattern_id: str
+    success_rate: float
+    usage_count: int
+    origin: str
+    timestamp: datetime | None = None
+    prior_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """An approach that can be tried again, with its record so far.
+
+    ``success_rate`` is the mean outcome of the ``resolved_count`` resolved
+    tries, ``None`` without any. ``usage_count`` counts all tries but those
+    that turned out ``not_used``. ``prior_rate`` and ``prior_count`` sum up
+    imported aggregates and are part of neither.
+    """
+
+    pattern_id: str
+    pattern_type: str
+    description: str
+    metadata: Mapping[str, Any]
+    created_at: datetime
+    updated_at: datetime
+    success_rate: float | None = None
+    usage_count: int = 0
+    resolved_count: int = 0
+    last_used_at: datetime | None = None
+    prior_rate: float | None = None
+    prior_count: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class UsageEvent:
+    """One try of a pattern.
+
+    Only ``state == "resolved"`` counts as evidence; then, and only then,
+    ``outcome`` is a number. ``pending`` waits for its outcome, ``unknown``
+    will never have one, ``not_used`` was offered and not tried.
+    """
+
+    event_id: str
+    pattern_id: str
+    timestamp: datetime
+    state: State
+    outcome: float | None = None
+    context: str | None = None
+    context_id: str | None = None
+    session_id: str | None = None
+    source: str = "local"
+    channel: str = "library"
+    files: tuple[str, ...] = ()
+    tools: tuple[str, ...] = ()
+    duration_ms: float | None = None
+    cost: float | None = None
+    prediction_id: str | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    resolved_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """Typed conditions on patterns; all that are given must hold.
+
+    ``metadata`` asks for top-level keys with these values (text, number,
+    bool or None). Times are timezone-aware; ``*_after`` is inclusive,
+    ``*_before`` is not. ``used_*`` refer to the last use.
+    """
+
+    pattern_type: str | Sequence[str] | None = None
+    metadata: Mapping[str, str | int | float | bool | None] = field(default_factory=dict)
+    created_after: datetime | None = None
+    created_before: datetime | None = None
+    used_after: datetime | None = None
+    used_before: datetime | None = None
+    min_usage: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A pattern that is like the text asked for.
+
+    ``distance`` is the cosine distance in [0, 2], smaller is nearer, ``None``
+    if only words matched. ``vector_rank`` and ``keyword_rank`` count from 1;
+    ``None`` if that list does not hold the pattern. ``score`` fuses the two
+    (reciprocal ranks, larger is better) and says nothing about success.
+    """
+
+    pattern: Pattern
+    distance: float | None
+    score: float
+    vector_rank: int | None
+    keyword_rank: int | None
+
+    @property
+    def pattern_id(self) -> str:
+        """Id of the pattern."""
+        return self.pattern.pattern_id
+
+    @property
+    def success_rate(self) -> float | None:
+        """Mean outcome of the pattern's resolved tries, ``None`` without any."""
+        return self.pattern.success_rate
+
+    @property
+    def usage_count(self) -> int:
+        """Number of tries of the pattern."""
+        return self.pattern.usage_count
+
+
+@dataclass(frozen=True, slots=True)
+class TrendDay:
+    """One calendar day (UTC) on which a pattern was used.
+
+    ``avg_success`` is the mean of the ``resolved_count`` outcomes of the day
+    with a 95 % credible interval ``low``..``high``; ``moving_avg`` is the mean
+    of all ``moving_count`` outcomes of the window of calendar days that ends
+    on this day, with its own interval. ``None`` where nothing is resolved.
+    """
+
+    day: date
+    usage_count: int
+    resolved_count: int
+    avg_success: float | None
+    low: float | None
+    high: float | None
+    moving_count: int
+    moving_avg: float | None
+    moving_low: float | None
+    moving_high: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Trend:
+    """How a pattern develops; ``days`` are newest first, days without use are absent.
+
+    ``change`` is the mean outcome of the last window minus that of the
+    ``baseline_days`` before it, with a 90 % credible interval; ``probability``
+    is that of a rise. ``direction`` is ``rising`` or ``falling`` when the
+    interval excludes zero, ``steady`` when it is narrow, else ``too little
+    data``. ``None`` where one of the two sides has no outcomes.
+    """
+
+    pattern_id: str
+    window_days: int
+    baseline_days: int
+    days: tuple[TrendDay, ...]
+    direction: Direction
+    change: float | None
+    change_low: float | None
+    change_high: float | None
+    probability: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Tries of one pattern in one past context.
+
+    ``similarity`` is the cosine to the context asked about, ``tries`` the
+    number of resolved tries there, ``mean_outcome`` their mean, ``weight``
+    their share of the local evidence for the answer, in [0, 1].
+    """
+
+    context_id: str
+    context: str
+    similarity: float
+    tries: int
+    mean_outcome: float
+    weight: float
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What to expect of one pattern in the context asked about.
+
+    ``low``..``high`` is an 80 % credible interval for the expected outcome,
+    ``n_effective`` the number of independent tries it is worth. ``evidence``
+    holds the most similar contexts first, at most five.
+    """
+
+    pattern: Pattern
+    expected: float
+    low: float
+    high: float
+    n_effective: float
+    verdict: Verdict
+    evidence: tuple[Evidence, ...] = ()
+
+    @property
+    def pattern_id(self) -> str:
+        """Id of the pattern."""
+        return self.pattern.pattern_id
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """An answer to ``predict``, kept as a receipt under ``prediction_id``.
+
+    ``answers`` are ordered by expected outcome, best first. ``default`` is
+    the level that a ``recommended`` pattern must beat: the mean outcome of
+    all patterns. ``coverage`` is the share of tries whose outcome is known.
+    """
+
+    prediction_id: str
+    context: str
+    made_at: datetime
+    as_of: datetime | None
+    policy: str
+    default: float
+    coverage: float | None
+    answers: tuple[Answer, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Contribution:
+    """One summand of an estimate.
+
+    ``kind`` is ``population`` (what all patterns do on average), ``record``
+    (the pattern's own tries anywhere), ``prior`` (imported aggregates),
+    ``tries`` (the pattern's own tries in a similar context) or ``situation``
+    (how all patterns fared in a similar context).
+    """
+
+    kind: Literal["population", "record", "prior", "tries", "situation"]
+    value: float
+    tries: float
+    mean_outcome: float | None = None
+    similarity: float | None = None
+    context_id: str | None = None
+    context: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Why one pattern was given its number.
+
+    The ``value`` of the contributions add up to ``expected`` (to 1e-9);
+    the largest ones come first. ``expected`` is in the estimator's range
+    [0.01, 0.99]; where a bound was reached, ``clipped`` is true and the sum
+    lies outside.
+    """
+
+    pattern_id: str
+    expected: float
+    clipped: bool
+    contributions: tuple[Contribution, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Why:
+    """The evidence behind a prediction, one explanation per answer, same order."""
+
+    prediction: Prediction
+    explanations: tuple[Explanation, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """Counts and sizes of a store; times in milliseconds, sizes in bytes."""
+
+    path: str
+    patterns: int
+    events: int
+    resolved: int
+    pending: int
+    not_used: int
+    unknown: int
+    contexts: int
+    priors: int
+    predictions: int
+    first_event_at: datetime | None
+    last_event_at: datetime | None
+    embedder: str
+    dim: int | None
+    vectors: Mapping[str, Any]
+    cache: Mapping[str, Any]
+    journal_bytes: int
+    evidence_bytes: int
+    vector_bytes: int
+    problems: tuple[str, ...] = ()

@@ -1,0 +1,195 @@
+"""Lance: vectors in a columnar file with an index, the default for large stores.
+
+What this adapter knows of Lance (14.0, measured):
+
+- It never syncs. After a power cut the newest manifest may be empty, and the
+  dataset does not open; whoever owns the store rebuilds it then.
+- One writer at a time, or ``merge_insert`` may store a new id twice.
+- Rows that are not in the index are scanned on each search: 9 ms for 2,000.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from whatworks.errors import StoreError
+from whatworks.stores.base import Float32, Hits, VectorStore
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["LanceStore"]
+
+# An exact scan of this many vectors takes about as long as an indexed search.
+INDEX_FROM = 5_000
+# Rows outside of the index, as a share of those inside, that a search may scan.
+UNINDEXED_SHARE = 0.05
+MAX_FRAGMENTS = 16
+KEEP_VERSIONS = timedelta(minutes=10)
+# Partitions of about 400 rows, of which 6 % (at least 12) are searched:
+# recall@10 of 0.98 to 0.99 on 20,000 and 100,000 sentence embeddings.
+ROWS_PER_PARTITION = 400
+PROBED_SHARE = 0.06
+MIN_PROBES = 12
+
+
+class LanceStore(VectorStore):
+    """Vectors in a Lance dataset; exact below 5,000 vectors, IVF_SQ above."""
+
+    engine = "lance"
+
+    def __init__(self, path: Path, *, dim: int) -> None:
+        super().__init__(path, dim=dim)
+        # Lance reports its own retries on stderr; they are not the caller's business.
+        os.environ.setdefault("LANCE_LOG", "error")
+        self._write_lock = threading.Lock()
+        self._uri = str(path / "vectors.lance")
+        self._dataset = self._open()
+        self._indexed = self._partitions()
+
+    def _open(self) -> Any:
+        import lance
+
+        try:
+            if not os.path.exists(self._uri):
+                empty = self._table([], np.empty((0, self.dim), Float32))
+                return lance.write_dataset(empty, self._uri)
+            dataset = lance.dataset(self._uri)
+            dataset.count_rows()
+        except (OSError, ValueError) as error:
+            raise StoreError(f"the Lance dataset {self._uri} does not open: {error}") from error
+        return dataset
+
+    def _table(self, ids: Sequence[str], vectors: NDArray[Float32]) -> pa.Table:
+        import pyarrow as pa
+
+        flat = pa.array(np.ascontiguousarray(vectors).reshape(-1), pa.float32())
+        columns = [
+            pa.array(ids, pa.string()),
+            pa.FixedSizeListArray.from_arrays(flat, self.dim),
+        ]
+        return pa.table(columns, names=["id", "vector"])
+
+    def _upsert(self, ids: list[str], vectors: NDArray[Float32]) -> None:
+        table = self._table(ids, vectors)
+        with self._write_lock:
+            merge = self._dataset.merge_insert("id")
+            merge.when_matched_update_all().when_not_matched_insert_all().execute(table)
+            self._refresh()
+
+    def _refresh(self) -> None:
+        import lance
+
+        self._dataset = lance.dataset(self._uri)
+
+    def _search(self, query: NDArray[Float32], k: int) -> Hits:
+        nearest = {"column": "vector", "q": query, "k": k, "metric": "cosine"}
+        if self._indexed:
+            nearest["nprobes"] = max(MIN_PROBES, round(self._indexed * PROBED_SHARE))
+        else:
+            nearest["use_index"] = False
+        found = self._dataset.to_table(columns=["id", "_distance"], nearest=nearest)
+        return Hits(found["id"].to_pylist(), found["_distance"].to_numpy())
+
+    def get(self, ids: Sequence[str]) -> dict[str, NDArray[Float32]]:
+        if not ids:
+            return {}
+        found = self._dataset.to_table(columns=["id", "vector"], filter=_is_in(ids))
+        vectors = found["vector"].combine_chunks().flatten().to_numpy().reshape(-1, self.dim)
+        return dict(zip(found["id"].to_pylist(), vectors, strict=True))
+
+    def delete(self, ids: Sequence[str]) -> None:
+        if not ids:
+            return
+        with self._write_lock:
+            self._dataset.delete(_is_in(ids))
+            self._refresh()
+
+    def count(self) -> int:
+        return int(self._dataset.count_rows())
+
+    def maintain(self) -> bool:
+        """Build or extend the index and merge small files, if due; one call at a time."""
+        with self._write_lock:
+            work = self._maintain_index() | self._maintain_files()
+            if work:
+                self._refresh()
+                self._indexed = self._partitions()
+            return work
+
+    def _maintain_index(self) -> bool:
+        rows = self.count()
+        if rows < INDEX_FROM:
+            return False
+        if not self._indexed:
+            self._build(rows)
+            return True
+        outside = self._dataset.stats.index_stats("vector_idx")["num_unindexed_rows"]
+        if outside <= max(1_000, UNINDEXED_SHARE * rows):
+            return False
+        if rows > 4 * ROWS_PER_PARTITION * self._indexed:
+            self._build(rows)  # grown fourfold: the old partitions are too coarse
+        else:
+            self._dataset.optimize.optimize_indices(num_indices_to_merge=1)
+        return True
+
+    def _build(self, rows: int) -> None:
+        self._dataset.create_index(
+            "vector",
+            index_type="IVF_SQ",
+            metric="cosine",
+            num_partitions=max(1, rows // ROWS_PER_PARTITION),
+            replace=True,
+        )
+
+    def _maintain_files(self) -> bool:
+        if len(self._dataset.get_fragments()) <= MAX_FRAGMENTS:
+            return False
+        self._dataset.optimize.compact_files()
+        self._refresh()
+        self._dataset.cleanup_old_versions(older_than=KEEP_VERSIONS)
+        return True
+
+    def _partitions(self) -> int:
+        """Number of partitions of the index, 0 without one."""
+        for index in self._dataset.list_indices():
+            if index["name"] == "vector_idx":
+                stats = self._dataset.stats.index_stats("vector_idx")
+                return max(1, len(stats["indices"][0].get("partitions", [])))
+        return 0
+
+    def flush(self) -> None:
+        """Sync the files that Lance has written and left to the operating system."""
+        for folder, _, files in os.walk(self._uri):
+            for name in files:
+                _sync(os.path.join(folder, name))
+            _sync(folder)
+
+    def close(self) -> None:
+        self._dataset = None
+
+
+def _is_in(ids: Sequence[str]) -> Any:
+    """A filter on ids as an expression: no id is ever part of a text that is parsed."""
+    import pyarrow.compute as pc
+
+    return pc.field("id").isin(list(ids))
+
+
+def _sync(path: str) -> None:
+    try:
+        file = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return  # cleaned up meanwhile
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)

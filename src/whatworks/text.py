@@ -1,0 +1,64 @@
+"""Cleaning and word splitting of text that comes from anywhere."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from hashlib import blake2b
+
+__all__ = ["clean_text", "strip_ansi", "word_key", "words"]
+
+# CSI and OSC sequences and two-character escapes (ECMA-48, section 5).
+_ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
+# Control characters other than tab and line ends, and the bidirectional
+# overrides and isolates that make text look other than it is (CVE-2021-42574).
+HIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+# Runs of letters and digits; a run may go on over . _ - / : when more follows,
+# so that "parser.rs", "E0432" and "std::io" are found as they are written.
+_WORD = re.compile(r"[^\W_]+(?:[._:/-]+[^\W_]+)*")
+_PART = re.compile(r"[^\W_]+")
+MAX_WORD = 64
+
+
+def strip_ansi(text: str) -> str:
+    """``text`` without terminal escape sequences (colours, cursor moves)."""
+    return _ANSI.sub("", text) if "\x1b" in text else text
+
+
+def clean_text(text: str, *, max_bytes: int | None = None) -> str:
+    """``text`` as it may be stored: normalised (NFC), no hidden characters, stripped.
+
+    Terminal escapes, control characters, lone surrogates and bidirectional
+    overrides are removed. ``max_bytes`` cuts the end at a character border.
+    Use it on text from files and terminals before ``record`` or
+    ``add_pattern``, which refuse such characters rather than change a text.
+    """
+    cleaned = unicodedata.normalize("NFC", HIDDEN.sub("", strip_ansi(text))).strip()
+    if max_bytes is not None and len(cleaned.encode()) > max_bytes:
+        cleaned = cleaned.encode()[:max_bytes].decode(errors="ignore").rstrip()
+    return cleaned
+
+
+def words(text: str) -> dict[str, int]:
+    """The words of ``text`` in lower case with their counts, in order of appearance.
+
+    A compound such as ``src/parser.rs`` counts as a whole and as its parts.
+    Words of more than 64 characters are cut.
+
+    Examples
+    --------
+    >>> words("error[E0432] in src/parser.rs: unresolved import")
+    {'error': 1, 'e0432': 1, 'in': 1, 'src/parser.rs': 1, 'src': 1, 'parser': 1, 'rs': 1, 'unresolved': 1, 'import': 1}
+    """
+    counts: dict[str, int] = {}
+    for whole in _WORD.findall(text.lower()):
+        parts = _PART.findall(whole)
+        for word in [whole, *parts] if len(parts) > 1 else parts:
+            word = word[:MAX_WORD]
+            counts[word] = counts.get(word, 0) + 1
+    return counts
+
+
+def word_key(word: str) -> int:
+    """A 64-bit hash of ``word`` that is the same everywhere and always."""
+    return int.from_bytes(blake2b(word.encode(), digest_size=8).digest(), "big")

@@ -1,0 +1,131 @@
+"""From daily sums to a trend: pure mathematics on calendar days."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from math import erf, sqrt
+
+import numpy as np
+
+from whatworks.rank import credible_interval
+from whatworks.records import Direction, Trend, TrendDay
+
+__all__ = ["BASELINE_WINDOWS", "DaySum", "trend"]
+
+# The last window is compared with the four before it: four weeks for a week.
+BASELINE_WINDOWS = 4
+# Jeffreys' prior for a rate: half a success and half a failure.
+JEFFREYS = 0.5
+DAY_LEVEL = 0.95
+# Two-sided 90 %: the normal quantile of 0.95.
+CHANGE_Z = 1.6449
+# A change known to within this is called steady; less is known: too little data.
+STEADY_WIDTH = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class DaySum:
+    """What happened to one pattern on one day (UTC)."""
+
+    day: date
+    used: int
+    resolved: int
+    outcome_sum: float
+
+
+def trend(pattern_id: str, days: Sequence[DaySum], window_days: int) -> Trend:
+    """The trend of a pattern from its days, given in the order of time.
+
+    The moving average of a day is the mean of all outcomes of the
+    ``window_days`` calendar days that end with it: days count by their
+    outcomes, absent days not at all. Intervals are those of a rate under
+    Jeffreys' prior, Beta(s + 1/2, n - s + 1/2), at 95 %; for graded outcomes
+    they are on the safe side. The change compares the last window with the
+    four before it, by the normal approximation to the difference of two such
+    posteriors.
+    """
+    span = timedelta(days=window_days)
+    sums = np.array([[d.resolved, d.outcome_sum] for d in days], float).reshape(-1, 2)
+    moving = np.zeros_like(sums)
+    start = 0
+    for end, today in enumerate(days):
+        while days[start].day <= today.day - span:
+            start += 1
+        moving[end] = sums[start : end + 1].sum(axis=0)
+    lows, highs = _intervals(np.vstack([sums, moving]))
+    low, moving_low = np.split(lows, 2)
+    high, moving_high = np.split(highs, 2)
+    rows = [
+        TrendDay(
+            day=d.day,
+            usage_count=d.used,
+            resolved_count=d.resolved,
+            avg_success=_share(*sums[n]),
+            low=float(low[n]) if d.resolved else None,
+            high=float(high[n]) if d.resolved else None,
+            moving_count=int(moving[n, 0]),
+            moving_avg=_share(*moving[n]),
+            moving_low=float(moving_low[n]) if moving[n, 0] else None,
+            moving_high=float(moving_high[n]) if moving[n, 0] else None,
+        )
+        for n, d in enumerate(days)
+    ]
+    recent, before = _sides(days, sums, span)
+    direction, change, margin, probability = _change(recent, before)
+    return Trend(
+        pattern_id=pattern_id,
+        window_days=window_days,
+        baseline_days=BASELINE_WINDOWS * window_days,
+        days=tuple(reversed(rows)),
+        direction=direction,
+        change=change,
+        change_low=None if change is None or margin is None else max(-1.0, change - margin),
+        change_high=None if change is None or margin is None else min(1.0, change + margin),
+        probability=probability,
+    )
+
+
+def _intervals(sums: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    size = sums[:, 0] + 2 * JEFFREYS
+    return credible_interval((sums[:, 1] + JEFFREYS) / size, size, DAY_LEVEL)
+
+
+def _share(count: float, total: float) -> float | None:
+    return float(total / count) if count else None
+
+
+def _sides(
+    days: Sequence[DaySum], sums: np.ndarray, span: timedelta
+) -> tuple[np.ndarray, np.ndarray]:
+    """Count and sum of the last window with outcomes, and of the windows before it."""
+    resolved = [d.day for d in days if d.resolved]
+    if not resolved:
+        return np.zeros(2), np.zeros(2)
+    border = resolved[-1] - span
+    first = border - BASELINE_WINDOWS * span
+    recent = [n for n, d in enumerate(days) if d.day > border]
+    before = [n for n, d in enumerate(days) if first < d.day <= border]
+    return sums[recent].sum(axis=0), sums[before].sum(axis=0)
+
+
+def _change(
+    recent: np.ndarray, before: np.ndarray
+) -> tuple[Direction, float | None, float | None, float | None]:
+    if not recent[0] or not before[0]:
+        return "too little data", None, None, None
+    change = float(recent[1] / recent[0] - before[1] / before[0])
+    deviation = sqrt(sum(_variance(*side) for side in (recent, before)))
+    margin = CHANGE_Z * deviation
+    probability = 0.5 * (1 + erf(change / deviation / sqrt(2)))
+    if abs(change) > margin:
+        return ("rising" if change > 0 else "falling"), change, margin, probability
+    return ("steady" if margin <= STEADY_WIDTH else "too little data"), change, margin, probability
+
+
+def _variance(count: float, total: float) -> float:
+    """Variance of Beta(total + 1/2, count - total + 1/2)."""
+    size = count + 2 * JEFFREYS
+    mean = (total + JEFFREYS) / size
+    return float(mean * (1 - mean) / (size + 1))

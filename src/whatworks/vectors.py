@@ -1,0 +1,217 @@
+"""The vectors of one collection: what the store holds, and in memory what it does not yet.
+
+A view of the embeddings in the evidence. A manifest beside the store says
+how far it has come and how it was made; if anything differs, the store is
+thrown away and filled again, never tried.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from whatworks.errors import StoreError
+from whatworks.evidence import Evidence, texts
+from whatworks.stores import CanMaintain, Hits, VectorStore, open_store
+from whatworks.stores.exact import Rows
+
+__all__ = ["IN_MEMORY", "Vectors"]
+
+FORMAT = 1
+# Up to here all vectors are kept in memory and compared one by one: 15 MB at
+# 384 dimensions, 1 ms. A store of this size never loads a vector engine.
+IN_MEMORY = 10_000
+# Engines like large batches: a commit costs 3 ms and makes files.
+BATCH = 4_096
+TAIL = 1_024
+
+
+class Vectors:
+    """Nearest neighbours among the embeddings of one collection by one model.
+
+    Parameters
+    ----------
+    folder
+        Where the store and its manifest lie.
+    collection
+        ``patterns`` or ``contexts``.
+    engine
+        Name of the vector store.
+    model, dim
+        Of the embeddings.
+
+    Searching is open to any thread; all else is for the holder of the
+    owner's lock.
+    """
+
+    def __init__(
+        self, evidence: Evidence, folder: Path, collection: str, engine: str, model: str, dim: int
+    ) -> None:
+        self._evidence = evidence
+        self._folder = folder
+        self._engine = engine
+        self._dim = dim
+        self.collection = collection
+        self.model = model
+        self._lock = threading.Lock()
+        self._store: VectorStore | None = None
+        self._stored = -1
+        self._near = Rows(dim)
+        self._in_upkeep = False
+        self._load()
+
+    def _load(self) -> None:
+        self._stored = self._manifest_sequence()
+        if texts.total(self._evidence, self.collection, self.model) <= IN_MEMORY:
+            self._remember(-1)
+        elif self._stored < 0:
+            self.project()
+        else:
+            self._remember(self._stored)
+            self._store = self._opened()
+            self.project()
+
+    def _remember(self, after: int) -> None:
+        for ids, vectors, _ in texts.vectors(self._evidence, self.collection, self.model, after):
+            self._near.put(ids, vectors)
+
+    @property
+    def in_memory(self) -> int:
+        """Number of vectors kept in memory."""
+        return len(self._near)
+
+    def add(self, ids: list[str], vectors: NDArray[np.float32]) -> None:
+        """Make new embeddings findable at once; they are in the evidence already."""
+        self._near.put(ids, vectors)
+
+    def search(self, query: NDArray[np.float32], k: int) -> Hits:
+        """The ``k`` nearest to ``query`` (length 1), ties in the order of ids."""
+        with self._lock:
+            store, near = self._store, self._near
+        hits = near.search(query, k)
+        if store is None:
+            return hits
+        # A replaced vector is still in the store until the next projection.
+        found = store.search(query, k + min(len(near), k))
+        pairs = [
+            *zip(hits.distances.tolist(), hits.ids, strict=True),
+            *((d, name) for d, name in zip(found.distances.tolist(), found.ids, strict=True) if name not in near),
+        ]  # fmt: skip
+        pairs = sorted(pairs)[:k]
+        return Hits([name for _, name in pairs], np.array([d for d, _ in pairs], np.float32))
+
+    def distances(self, query: NDArray[np.float32], ids: list[str]) -> Hits:
+        """The distances of some ids from ``query``, nearest first, exact."""
+        found, vectors = texts.of(self._evidence, self.collection, self.model, ids)
+        if not found:
+            return Hits([], np.empty(0, np.float32))
+        pairs = sorted(zip((1 - vectors @ query).tolist(), found, strict=True))
+        return Hits([name for _, name in pairs], np.array([d for d, _ in pairs], np.float32))
+
+    # -- the store ------------------------------------------------------------------------------
+
+    def project(self, *, force: bool = False, progress: Callable[[int], object] | None = None) -> None:
+        """Bring the store up to the evidence, when enough has gathered or ``force`` says so."""
+        newest = texts.embedded(self._evidence, self.collection, self.model)
+        if newest <= self._stored:
+            return
+        large = texts.total(self._evidence, self.collection, self.model) > IN_MEMORY
+        due = large and (self._store is None or len(self._near) >= TAIL) and not self._in_upkeep
+        if not due and not force:
+            return
+        store = self._opened()
+        for ids, vectors, last in texts.vectors(
+            self._evidence, self.collection, self.model, self._stored, BATCH
+        ):
+            store.upsert(ids, vectors)
+            if progress:
+                progress(len(ids))
+        store.flush()
+        self._write_manifest(newest)
+        if large:
+            with self._lock:
+                self._store, self._near = store, Rows(self._dim)
+        elif self._store is None:
+            store.close()
+
+    def maintain(self) -> None:
+        """Let the store do its upkeep; searches go on meanwhile."""
+        store = self._store
+        if isinstance(store, CanMaintain):
+            self._in_upkeep = True  # new vectors stay in memory rather than wait for it
+            try:
+                if store.maintain():
+                    store.flush()
+            finally:
+                self._in_upkeep = False
+
+    def _opened(self) -> VectorStore:
+        if self._store is not None:
+            return self._store
+        if self._stored >= 0:
+            try:
+                return open_store(self._engine, self._folder / "store", dim=self._dim)
+            except StoreError:
+                pass  # a store that does not open is a store to fill again
+        self._discard()
+        return open_store(self._engine, self._folder / "store", dim=self._dim)
+
+    def _discard(self) -> None:
+        """Throw away what lies in the folder; the next projection fills a new store."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+        self._folder.mkdir(parents=True, mode=0o700)
+        self._stored = -1
+
+    def _description(self) -> dict[str, Any]:
+        """All that must agree for a store to be trusted."""
+        return {
+            "format": FORMAT,
+            "engine": self._engine,
+            "engine_version": _version(self._engine),
+            "model": self.model,
+            "dim": self._dim,
+            "metric": "cosine",
+            "build": self._evidence.build,
+        }
+
+    def _manifest_sequence(self) -> int:
+        try:
+            manifest = orjson.loads((self._folder / "manifest.json").read_bytes())
+        except (OSError, ValueError):
+            return -1
+        sequence = manifest.pop("sequence", -1)
+        return int(sequence) if manifest == self._description() else -1
+
+    def _write_manifest(self, sequence: int) -> None:
+        draft = self._folder / "manifest.tmp"
+        with open(draft, "wb") as file:
+            file.write(orjson.dumps(self._description() | {"sequence": sequence}))
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(self._folder / "manifest.json")
+        self._stored = sequence
+
+    def close(self) -> None:
+        """Let go of the store."""
+        if self._store is not None:
+            self._store.close()
+            self._store = None
+
+
+def _version(engine: str) -> str | None:
+    """Version of the package behind an engine; another one's files are not tried."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    package = {"lance": "pylance", "exact": "numpy"}.get(engine, engine)
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

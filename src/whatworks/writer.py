@@ -1,0 +1,180 @@
+"""Checked input on its way into the journal: unknown ids refused, repeats recognised.
+
+What was written since the last fold is remembered here, so that a write
+needs no fold to know whether a pattern or an event exists.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from whatworks.checks import micros, moment_of, shown
+from whatworks.errors import InvalidInputError, NotFoundError
+from whatworks.evidence import questions
+from whatworks.keeper import Keeper
+from whatworks.records import UsageEvent
+
+__all__ = ["Writer"]
+
+Body = dict[str, Any]
+# Beyond this many a fold is cheaper than the memory.
+REMEMBERED = 10_000
+# What must agree for two events with one id to be the same event.
+_SAME = ("pattern_id", "context_id", "outcome", "state")
+
+
+class Writer:
+    """Writes patterns, events, outcomes and aggregates through a keeper.
+
+    Threads may race to write the same id: both records reach the journal, and
+    the fold counts the first.
+    """
+
+    def __init__(self, keeper: Keeper) -> None:
+        self._keeper = keeper
+        self._patterns: set[str] = set()
+        self._events: dict[str, Body] = {}
+
+    def add_patterns(self, bodies: Sequence[Body]) -> None:
+        """Add patterns; an id that is known replaces the pattern's text and metadata."""
+        self._keeper.append("pattern.added", bodies)
+        self._patterns.update(body["pattern_id"] for body in bodies)
+
+    def add_priors(self, bodies: Sequence[Body]) -> None:
+        """Add imported aggregates."""
+        self.require([body["pattern_id"] for body in bodies])
+        self._keeper.append("prior.added", bodies)
+
+    def require(self, ids: Sequence[str]) -> None:
+        """Raise unless all ids are patterns."""
+        missing = set(ids) - self._patterns
+        if missing:
+            known = questions.known_patterns(self._keeper.evidence(), sorted(missing))
+            self._patterns |= known
+            if unknown := sorted(missing - known):
+                raise NotFoundError(
+                    f"there is no pattern {shown(unknown[0])}; add it first with add_pattern"
+                )
+
+    def record(self, bodies: Sequence[Body]) -> list[Body]:
+        """Write events and return them in order; a known id gives the event as it stands.
+
+        Raises
+        ------
+        InvalidInputError
+            An id is known for another pattern, context or outcome.
+        """
+        self.require([body["pattern_id"] for body in bodies])
+        known = self._known([body["event_id"] for body in bodies if body["given_id"]])
+        new: dict[str, Body] = {}
+        stored = []
+        for body in bodies:
+            event_id = body["event_id"]
+            earlier = known.get(event_id) or new.get(event_id)
+            if earlier is not None:
+                _agree(earlier, body)
+            else:
+                new[event_id] = body
+            stored.append(earlier or body)
+        self._keeper.append("event.recorded", list(new.values()))
+        self._remember(b for b in new.values() if b["given_id"] or b["outcome"] is None)
+        return stored
+
+    def resolve(self, body: Body) -> Body:
+        """Give an event its outcome and return the event; the same outcome again writes nothing."""
+        event_id = body["event_id"]
+        earlier = self._known([event_id]).get(event_id)
+        if earlier is None:
+            # An event that was resolved when it was recorded is not remembered here.
+            self._keeper.evidence()
+            earlier = self._stored([event_id]).get(event_id)
+        if earlier is None:
+            raise NotFoundError(f"there is no event {shown(event_id)} in this store")
+        resolved = earlier | {
+            "state": body["state"],
+            "outcome": body["outcome"],
+            "resolved_at": body["timestamp"] if body["state"] == "resolved" else None,
+        }
+        if (earlier["state"], earlier["outcome"]) != (body["state"], body["outcome"]):
+            self._keeper.append("event.resolved", [body])
+            self._remember([resolved])
+        return resolved
+
+    def _remember(self, bodies: Iterable[Body]) -> None:
+        self._events.update((body["event_id"], body) for body in bodies)
+        if len(self._events) > REMEMBERED:
+            self._keeper.evidence()  # folds: from now on the evidence knows them
+            self._events = {}
+
+    def _known(self, ids: Sequence[str]) -> dict[str, Body]:
+        found = {name: self._events[name] for name in ids if name in self._events}
+        missing = [name for name in ids if name not in found]
+        return found | self._stored(missing) if missing else found
+
+    def _stored(self, ids: Sequence[str]) -> dict[str, Body]:
+        evidence = self._keeper.folded()
+        return {e.event_id: body_of(e) for e in questions.events(evidence, ids=ids, limit=len(ids))}
+
+
+def _agree(earlier: Mapping[str, Any], body: Mapping[str, Any]) -> None:
+    """A retry says the same; its outcome may be known meanwhile."""
+    for name in _SAME:
+        if earlier[name] == body[name]:
+            continue
+        if name in ("outcome", "state") and body["state"] == "pending":
+            continue
+        raise InvalidInputError(
+            f"event {shown(body['event_id'])} is recorded with {name} {shown(earlier[name])}, "
+            f"not {shown(body[name])}; use resolve to change an outcome, or another event_id"
+        )
+
+
+def body_of(event: UsageEvent) -> Body:
+    """The record that an event came from, as it stands now."""
+    return {
+        "event_id": event.event_id,
+        "given_id": True,
+        "pattern_id": event.pattern_id,
+        "timestamp": micros(event.timestamp),
+        "state": event.state,
+        "outcome": event.outcome,
+        "context": event.context,
+        "context_id": event.context_id,
+        "session_id": event.session_id,
+        "source": event.source,
+        "channel": event.channel,
+        "files": list(event.files),
+        "tools": list(event.tools),
+        "duration_ms": event.duration_ms,
+        "cost": event.cost,
+        "prediction_id": event.prediction_id,
+        "metadata": dict(event.metadata),
+        "resolved_at": None if event.resolved_at is None else micros(event.resolved_at),
+    }
+
+
+def event_of(body: Mapping[str, Any]) -> UsageEvent:
+    """The event that a record stands for."""
+    resolved_at = body.get("resolved_at")
+    if resolved_at is None and body["state"] == "resolved":
+        resolved_at = body["timestamp"]
+    return UsageEvent(
+        event_id=body["event_id"],
+        pattern_id=body["pattern_id"],
+        timestamp=moment_of(body["timestamp"]),
+        state=body["state"],
+        outcome=body["outcome"],
+        context=body["context"],
+        context_id=body["context_id"],
+        session_id=body["session_id"],
+        source=body["source"],
+        channel=body["channel"],
+        files=tuple(body["files"]),
+        tools=tuple(body["tools"]),
+        duration_ms=body["duration_ms"],
+        cost=body["cost"],
+        prediction_id=body["prediction_id"],
+        metadata=body["metadata"],
+        resolved_at=None if resolved_at is None else moment_of(resolved_at),
+    )
