@@ -108,9 +108,7 @@ class Answers:
         vectors = self._keeper.vectors("patterns")
         query = self._keeper.embed_query(text)
         near = self._nearest(vectors, query, where, max(limit, CANDIDATES))
-        by_words = questions.word_hits(
-            self._keeper.evidence(), text, where, max(limit, CANDIDATES)
-        )
+        by_words = questions.word_hits(self._keeper.evidence(), text, where, max(limit, CANDIDATES))
         scores = rank.fuse(list(near), by_words)
         found = self.patterns(list(scores))
         order = sorted(found, key=lambda name: (-scores[name], near.get(name, 2.0), name))[:limit]
@@ -127,9 +125,7 @@ class Answers:
             for name in order
         ]
 
-    def _nearest(
-        self, vectors: Any, query: Any, where: Where | None, k: int
-    ) -> dict[str, float]:
+    def _nearest(self, vectors: Any, query: Any, where: Where | None, k: int) -> dict[str, float]:
         """Ids and distances of the nearest patterns that fulfil ``where``, nearest first."""
         if where is None:
             hits = vectors.search(query, k)
@@ -355,7 +351,9 @@ def _explained(
     """The estimate of ``rank.estimate`` taken apart; the module's formulas tell why it adds up."""
     bound = answer["tries"] + answer["prior_tries"] + receipt["kappa"]
     parts = [
-        Contribution("population", receipt["kappa"] * receipt["mu"] / bound, receipt["kappa"], receipt["mu"]),
+        Contribution(
+            "population", receipt["kappa"] * receipt["mu"] / bound, receipt["kappa"], receipt["mu"]
+        ),
         Contribution("record", answer["total"] / bound, answer["tries"], _share(answer, "")),
         Contribution(
             "prior", answer["prior_total"] / bound, answer["prior_tries"], _share(answer, "prior_")

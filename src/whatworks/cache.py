@@ -23,9 +23,7 @@ class HotCache(Generic[V]):
         self.hits = 0
         self.misses = 0
 
-    def many(
-        self, keys: Sequence[str], load: Callable[[list[str]], dict[str, V]]
-    ) -> dict[str, V]:
+    def many(self, keys: Sequence[str], load: Callable[[list[str]], dict[str, V]]) -> dict[str, V]:
         """The values of ``keys``; those missing here come from one call of ``load``.
 
         Keys that ``load`` does not know are absent. A value loaded while

@@ -44,9 +44,7 @@ def shown(value: object) -> str:
 def text(value: object, name: str, *, max_bytes: int = MAX_TEXT_BYTES) -> str:
     """A non-empty text without hidden characters, at most ``max_bytes`` in UTF-8."""
     if not isinstance(value, str):
-        raise InvalidInputError(
-            f"{name} is {type(value).__name__} {shown(value)}; expected text (str)"
-        )
+        raise InvalidInputError(f"{name} is {type(value).__name__} {shown(value)}; expected text (str)")
     if hidden := HIDDEN.search(value):
         raise InvalidInputError(
             f"{name} has the hidden character U+{ord(hidden[0]):04X} at position {hidden.start()}; "
@@ -94,9 +92,7 @@ def outcome(value: object) -> float:
         )
     number = float(value)
     if not 0.0 <= number <= 1.0:  # false for NaN as well
-        raise InvalidInputError(
-            f"outcome is {number}; expected a number from 0 (failed) to 1 (worked)"
-        )
+        raise InvalidInputError(f"outcome is {number}; expected a number from 0 (failed) to 1 (worked)")
     return number + 0.0  # -0.0 becomes 0.0
 
 
@@ -187,7 +183,7 @@ def _json(value: object, name: str, depth: int) -> None:
 def _json_text(value: object, name: str) -> None:
     if not isinstance(value, str):
         raise InvalidInputError(f"{name} is {shown(value)}; expected text (str)")
-    if "\x00" in value or not value.isascii() and any("\ud800" <= char <= "\udfff" for char in value):
+    if "\x00" in value or (not value.isascii() and any("\ud800" <= char <= "\udfff" for char in value)):
         raise InvalidInputError(
             f"{name} is {shown(value)}, with a NUL or a lone surrogate; expected valid text"
         )

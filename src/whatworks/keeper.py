@@ -170,7 +170,9 @@ class Keeper:
     def check(self) -> None:
         """Raise unless this process may use the store."""
         if os.getpid() != self._pid:
-            raise StoreClosedError("this memory belongs to the parent process; open it again after fork")
+            raise StoreClosedError(
+                "this memory belongs to the parent process; open it again after fork"
+            )
         if self._stop.is_set():
             raise StoreClosedError("this memory is closed; open it again")
 
@@ -262,9 +264,7 @@ class Keeper:
         dim = self.config.dim or len(self.embed_query("dimension"))
         folder = self.folder / "vectors" / str(self.config.generation)
         self._vectors = {
-            name: Vectors(
-                evidence, folder / name, name, self.config.vectors, self.config.embedder, dim
-            )
+            name: Vectors(evidence, folder / name, name, self.config.vectors, self.config.embedder, dim)
             for name in COLLECTIONS
         }
 

@@ -149,7 +149,9 @@ def neighbourhood(cells: int) -> int:
     return 64 if cells < 1_000 else 128 if cells < 5_000 else 256
 
 
-def population(patterns: int, tries: float, total: float, tries_squared: float, spread: float) -> Population:
+def population(
+    patterns: int, tries: float, total: float, tries_squared: float, spread: float
+) -> Population:
     """Mean outcome of all patterns, and how much alike they are.
 
     Parameters
@@ -288,7 +290,7 @@ def _beta_quantile(a: Float64, b: Float64, probability: Float64) -> Float64:
     low, high = np.full_like(a, -LOG_ODDS), np.full_like(a, LOG_ODDS)
     # Start at the normal approximation; its quantile by Joiner & Rosenblatt (1971), JASA 66:394.
     z = 4.91 * (probability**0.14 - (1 - probability) ** 0.14)
-    odds = np.clip(np.log(a / b) + z * np.sqrt(1 / a + 1 / b), 1 - LOG_ODDS, LOG_ODDS - 1)
+    odds = np.log(a / b) + z * np.minimum(np.sqrt(1 / a + 1 / b), 1)
     found = np.zeros(a.shape, bool)
     for _ in range(80):
         x = 1 / (1 + np.exp(-odds))
@@ -297,7 +299,7 @@ def _beta_quantile(a: Float64, b: Float64, probability: Float64) -> Float64:
         with np.errstate(all="ignore"):
             step = excess / np.exp(a * np.log(x) + b * np.log1p(-x) - log_beta)
         inside = (odds - step > low) & (odds - step < high)
-        found |= np.abs(step) * x * (1 - x) < 1e-10
+        found |= (np.abs(step) * x * (1 - x) < 1e-10) & (np.abs(excess) < 1e-6)
         if found.all():
             break
         odds = np.where(found, odds, np.where(inside, odds - step, (low + high) / 2))
@@ -327,7 +329,7 @@ def _beta_cdf(x: Float64, a: Float64, b: Float64, log_beta: Float64) -> Float64:
 
 
 def _lgamma(x: Float64) -> Float64:
-    """ln of the gamma function for x > 0: Stirling's series above 8 (DLMF 5.11.1), shifted below."""
+    """Ln of the gamma function for x > 0: Stirling's series above 8 (DLMF 5.11.1), shifted below."""
     shift = np.zeros_like(x)
     for _ in range(8):
         small = x < 8

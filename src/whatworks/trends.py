@@ -96,9 +96,7 @@ def _share(count: float, total: float) -> float | None:
     return float(total / count) if count else None
 
 
-def _sides(
-    days: Sequence[DaySum], sums: np.ndarray, span: timedelta
-) -> tuple[np.ndarray, np.ndarray]:
+def _sides(days: Sequence[DaySum], sums: np.ndarray, span: timedelta) -> tuple[np.ndarray, np.ndarray]:
     """Count and sum of the last window with outcomes, and of the windows before it."""
     resolved = [d.day for d in days if d.resolved]
     if not resolved:

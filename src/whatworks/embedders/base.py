@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from whatworks.errors import InvalidInputError, StoreError
 
-__all__ = ["Embedder", "EmbedFunction", "embedder_for", "vectors_of"]
+__all__ = ["EmbedFunction", "Embedder", "embedder_for", "vectors_of"]
 
 EmbedFunction = Callable[[list[str]], NDArray[np.float32]]
 

@@ -98,7 +98,9 @@ class Evidence:
 
         try:
             meta = dict(con.execute("SELECT name, value FROM meta").fetchall())
-            marks = con.execute("SELECT segment, position, sequence, damaged FROM watermarks").fetchall()
+            marks = con.execute(
+                "SELECT segment, position, sequence, damaged FROM watermarks"
+            ).fetchall()
         except duckdb.CatalogException:
             return False
         self._marks = {segment: (position, sequence) for segment, position, sequence, _ in marks}
@@ -196,7 +198,9 @@ class Evidence:
         except (duckdb.FatalException, duckdb.InternalException) as error:
             # The engine has shut this database: only a new connection knows what was committed.
             self._reopen()
-            raise StoreError(f"the evidence was reopened after {_first_line(error)}; ask again") from error
+            raise StoreError(
+                f"the evidence was reopened after {_first_line(error)}; ask again"
+            ) from error
         except duckdb.Error as error:
             self._con.execute("ROLLBACK")
             raise StoreError(f"the evidence cannot be written: {_first_line(error)}") from error

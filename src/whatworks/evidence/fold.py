@@ -352,9 +352,7 @@ def _count(con: duckdb.DuckDBPyConnection) -> set[str]:
         WHERE p.pattern_no = m.pattern_no
         """
     )
-    return _ids(
-        con, "SELECT DISTINCT pattern_id FROM moves JOIN pattern_rows USING (pattern_no)"
-    )
+    return _ids(con, "SELECT DISTINCT pattern_id FROM moves JOIN pattern_rows USING (pattern_no)")
 
 
 def _predictions(con: duckdb.DuckDBPyConnection, bodies: str) -> set[str]:

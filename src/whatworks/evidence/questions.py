@@ -401,6 +401,16 @@ def counts(evidence: Evidence) -> dict[str, Any]:
         FROM event_rows
         """
     )
-    names = "patterns contexts priors predictions events resolved pending not_used unknown".split()
+    names = [
+        "patterns",
+        "contexts",
+        "priors",
+        "predictions",
+        "events",
+        "resolved",
+        "pending",
+        "not_used",
+        "unknown",
+    ]
     found: dict[str, Any] = dict(zip(names, row[:9], strict=True))
     return found | {"first_event_at": _utc(row[9]), "last_event_at": _utc(row[10])}

@@ -1,0 +1,42 @@
+# Everything a contributor runs. Needs Python 3.11 or newer and a package registry.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: help demo test lint types check bench-smoke bench clean
+
+help: ## list what there is
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | sort | expand -t 16
+
+$(READY): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "whatworks needs Python 3.11 or newer; set PYTHON=" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable . --group dev
+	@touch $@
+
+demo: $(READY) ## set everything up and run the main job on real data
+	$(BIN)/whatworks demo
+
+test: $(READY) ## set everything up and run the tests
+	$(BIN)/python -m pytest -n auto -q
+
+lint: $(READY) ## check style
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(READY) ## check types
+	$(BIN)/mypy
+	$(BIN)/mypy tests/typing
+
+check: lint types test bench-smoke ## everything that CI runs
+
+bench-smoke: $(READY) ## run every benchmark at a small size
+	$(BIN)/python -m benchmarks smoke
+
+bench: $(READY) ## run every benchmark in full; about half an hour
+	$(BIN)/python -m benchmarks full
+
+clean: ## remove what make has made
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
