@@ -165,8 +165,8 @@ class Answers:
         evidence = self._keeper.evidence()
         contexts, patterns = self._keeper.vectors("contexts"), self._keeper.vectors("patterns")
         query = self._keeper.embed_query(context)
-        *sums, cells = questions.population(evidence, as_of)
-        whole, k = rank.population(*sums), rank.neighbourhood(cells)
+        sums = questions.population(evidence, as_of)
+        whole, k = rank.population(*sums[:5]), rank.neighbourhood(sums.cells)
         hits = contexts.search(query, k)
         similarity = {n: 1 - d for n, d in zip(hits.ids, hits.distances.tolist(), strict=True)}
         near = questions.neighbours(evidence, hits.ids, as_of)

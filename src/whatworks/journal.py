@@ -1,9 +1,9 @@
-"""The journal: an append-only log of everything that was acknowledged. It is the truth.
+r"""The journal: an append-only log of everything that was acknowledged. It is the truth.
 
 A store's journal is a folder of segments. A segment is a text file with one
 record a line::
 
-    <crc32, 8 hex digits> <sequence> <kind> <body as JSON>\\n
+    <crc32, 8 hex digits> <sequence> <kind> <body as JSON>\n
 
 The checksum covers everything behind it up to the line end. Sequences count
 from 0 within a segment; record 0 has the kind ``segment`` and names the store.

@@ -23,7 +23,6 @@ from whatworks.errors import (
     NotFoundError,
     StoreClosedError,
     StoreError,
-    WhatWorksError,
 )
 from whatworks.evidence import Evidence, texts
 from whatworks.lock import KeeperLock
@@ -137,7 +136,7 @@ class Keeper:
         durability: journal.Durability,
         create: bool,
     ) -> Keeper:
-        """This process's keeper of ``folder``, made if there is none; give it back with ``release``."""
+        """The one keeper of ``folder`` in this process; give it back with ``release``."""
         key = os.path.realpath(folder)
         with _sharing:
             keeper = _keepers.get(key)
@@ -404,7 +403,7 @@ class Keeper:
                     self.embed()
                     for vectors in list(self._vectors.values()):
                         vectors.maintain()
-            except WhatWorksError as error:
+            except Exception as error:  # noqa: BLE001 - shown in stats; the next write tries again
                 if not self._stop.is_set():
                     self._note(f"background work stopped: {error}")
 

@@ -211,7 +211,7 @@ def estimate(records: Records, cells: Cells, whole: Population) -> Estimates:
     deviation = cells.mean - level[cells.pattern]
     situation = (weight @ deviation) / (weight.sum() + SITUATION_PRIOR)
     size = len(level)
-    local = np.bincount(cells.pattern, weight, minlength=size)
+    local = np.bincount(cells.pattern, weight, minlength=size).astype(float)
     own = np.bincount(cells.pattern, weight * cells.mean, minlength=size)
     raw = (LOCAL_PRIOR * (level + situation) + own) / (LOCAL_PRIOR + local)
     expected = np.clip(raw, *BOUNDS)
@@ -324,7 +324,7 @@ def _beta_cdf(x: Float64, a: Float64, b: Float64, log_beta: Float64) -> Float64:
         fraction = fraction * d * c
         if np.all(np.abs(d * c - 1) < 1e-13):
             break
-    value = np.clip(front * fraction, 0, 1)
+    value: Float64 = np.clip(front * fraction, 0, 1)
     return np.where(swap, 1 - value, value)
 
 
@@ -337,4 +337,5 @@ def _lgamma(x: Float64) -> Float64:
         x = np.where(small, x + 1, x)
     inverse = 1 / (x * x)
     series = (1 / 12 - inverse * (1 / 360 - inverse * (1 / 1260 - inverse / 1680))) / x
-    return (x - 0.5) * np.log(x) - x + 0.5 * np.log(2 * np.pi) + series - shift
+    value: Float64 = (x - 0.5) * np.log(x) - x + 0.5 * np.log(2 * np.pi) + series - shift
+    return value

@@ -101,20 +101,16 @@ class Vectors:
             return hits
         # A replaced vector is still in the store until the next projection.
         found = store.search(query, k + min(len(near), k))
-        pairs = [
-            *zip(hits.distances.tolist(), hits.ids, strict=True),
-            *((d, name) for d, name in zip(found.distances.tolist(), found.ids, strict=True) if name not in near),
-        ]  # fmt: skip
-        pairs = sorted(pairs)[:k]
-        return Hits([name for _, name in pairs], np.array([d for d, _ in pairs], np.float32))
+        older = zip(found.distances.tolist(), found.ids, strict=True)
+        pairs = [pair for pair in older if pair[1] not in near]
+        return _hits([*zip(hits.distances.tolist(), hits.ids, strict=True), *pairs], k)
 
     def distances(self, query: NDArray[np.float32], ids: list[str]) -> Hits:
         """The distances of some ids from ``query``, nearest first, exact."""
         found, vectors = texts.of(self._evidence, self.collection, self.model, ids)
         if not found:
             return Hits([], np.empty(0, np.float32))
-        pairs = sorted(zip((1 - vectors @ query).tolist(), found, strict=True))
-        return Hits([name for _, name in pairs], np.array([d for d, _ in pairs], np.float32))
+        return _hits(list(zip((1 - vectors @ query).tolist(), found, strict=True)), len(found))
 
     # -- the store ------------------------------------------------------------------------------
 
@@ -128,7 +124,7 @@ class Vectors:
         if not due and not force:
             return
         store = self._opened()
-        for ids, vectors, last in texts.vectors(
+        for ids, vectors, _ in texts.vectors(
             self._evidence, self.collection, self.model, self._stored, BATCH
         ):
             store.upsert(ids, vectors)
@@ -204,6 +200,12 @@ class Vectors:
         if self._store is not None:
             self._store.close()
             self._store = None
+
+
+def _hits(pairs: list[tuple[float, str]], k: int) -> Hits:
+    """The ``k`` nearest of (distance, id) pairs in any order."""
+    nearest = sorted(pairs)[:k]
+    return Hits([name for _, name in nearest], np.array([d for d, _ in nearest], np.float32))
 
 
 def _version(engine: str) -> str | None:

@@ -27,6 +27,8 @@ BATCH_RECORDS = 20_000
 BATCH_BYTES = 16 << 20
 # More helps no question that a store asks; the engine spills beyond it.
 MEMORY_LIMIT = "256MB"
+# Reasons not to open that leave the file as good as it is.
+_NOT_DAMAGE = ("Could not set lock", "Permission denied", "No space left", "Too many open files")
 
 
 class Evidence:
@@ -54,19 +56,10 @@ class Evidence:
         self._con = self._open()
 
     def _open(self) -> duckdb.DuckDBPyConnection:
-        import duckdb
-
         if self._path.exists():
-            try:
-                con = self._connect()
-                if self._read_state(con):
-                    return con
-                con.close()
-            except duckdb.Error as error:
-                if "lock" in str(error):
-                    raise StoreError(
-                        f"{self._path} is open in another program ({_first_line(error)}); close it there"
-                    ) from error
+            found = self._open_existing()
+            if found is not None:
+                return found
             self._move_aside()
         con = self._connect()
         con.execute(f"BEGIN; {SCHEMA}")
@@ -77,6 +70,23 @@ class Evidence:
         os.chmod(self._path, 0o600)
         self._read_state(con)
         return con
+
+    def _open_existing(self) -> duckdb.DuckDBPyConnection | None:
+        """The database, ``None`` if it is damaged or of another version."""
+        import duckdb
+
+        con = None
+        try:
+            con = self._connect()
+            if self._read_state(con):
+                return con
+        except duckdb.Error as error:
+            message = _first_line(error)
+            if any(reason in str(error) for reason in _NOT_DAMAGE):
+                raise StoreError(f"the evidence {self._path} does not open: {message}") from error
+        if con is not None:
+            con.close()
+        return None
 
     def _connect(self) -> duckdb.DuckDBPyConnection:
         import duckdb
@@ -131,9 +141,9 @@ class Evidence:
         what is acknowledged in it; what follows may still be taken back.
         """
         touched: set[str] = set()
-        for segment in journal.segments(folder):
-            if written and segment.name == written[0]:
-                segment = replace(segment, size=written[1])
+        for found in journal.segments(folder):
+            own = written is not None and found.name == written[0]
+            segment = replace(found, size=written[1]) if written and own else found
             if segment.size > self.mark(segment.name)[0]:
                 for batch in self._batches(segment):
                     touched |= self._apply(segment.name, *batch)
@@ -182,7 +192,7 @@ class Evidence:
             )
             return touched
 
-        touched = self.write(step)
+        touched: set[str] = self.write(step)
         self._marks[segment] = (end, sequence)
         self.damaged += damaged
         return touched

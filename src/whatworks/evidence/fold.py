@@ -96,7 +96,8 @@ def _patterns(con: duckdb.DuckDBPyConnection, bodies: str) -> set[str]:
         """
         INSERT INTO pattern_rows
         SELECT ? + row_number() OVER (ORDER BY nth) - 1, pattern_id, pattern_type, description,
-               metadata, make_timestamp(coalesce(created_at, recorded_at)), make_timestamp(recorded_at), ? + nth,
+               metadata, make_timestamp(coalesce(created_at, recorded_at)),
+               make_timestamp(recorded_at), ? + nth,
                0, 0, 0, NULL, 0, 0, 0, 0
         FROM changed_patterns WHERE pattern_no IS NULL
         """,
@@ -191,16 +192,17 @@ def _events(con: duckdb.DuckDBPyConnection, bodies: str) -> set[str]:
         '"metadata":"VARCHAR","recorded_at":"BIGINT"',
         bodies,
     )
-    # Only ids given by callers can come twice; the scan for them is skipped without any.
-    con.execute(
-        """
-        DELETE FROM new_events WHERE given_id AND (
-            md5_number_lower(event_id) IN (
-                SELECT event_key FROM event_rows
-                WHERE event_key IN (SELECT md5_number_lower(event_id) FROM new_events WHERE given_id))
-            OR nth NOT IN (SELECT min(nth) FROM new_events GROUP BY event_id))
-        """
-    )
+    if '"given_id":true' in bodies:  # ids made here never come twice; the scan is for others
+        con.execute(
+            """
+            DELETE FROM new_events WHERE given_id AND (
+                md5_number_lower(event_id) IN (
+                    SELECT event_key FROM event_rows
+                    WHERE event_key IN (
+                        SELECT md5_number_lower(event_id) FROM new_events WHERE given_id))
+                OR nth NOT IN (SELECT min(nth) FROM new_events GROUP BY event_id))
+            """
+        )
     change, first_no = _next_change(con), _next(con, "context_no", "context_rows")
     con.execute(
         """
@@ -219,7 +221,8 @@ def _events(con: duckdb.DuckDBPyConnection, bodies: str) -> set[str]:
         INSERT INTO event_rows
         SELECT e.event_id, md5_number_lower(e.event_id), p.pattern_no, c.context_no,
                make_timestamp(e.timestamp), e.state, e.outcome,
-               if(e.state = 'resolved', make_timestamp(e.timestamp), NULL), make_timestamp(e.recorded_at),
+               if(e.state = 'resolved', make_timestamp(e.timestamp), NULL),
+               make_timestamp(e.recorded_at),
                e.session_id, e.source, e.channel, e.files, e.tools, e.duration_ms, e.cost,
                e.prediction_id, e.metadata
         FROM new_events e JOIN pattern_rows p USING (pattern_id)
@@ -360,7 +363,8 @@ def _predictions(con: duckdb.DuckDBPyConnection, bodies: str) -> set[str]:
     con.execute(
         """
         INSERT INTO prediction_rows
-        SELECT r->>'prediction_id', make_timestamp((r->>'recorded_at')::BIGINT), r->>'context', r->>'policy', r
+        SELECT r->>'prediction_id', make_timestamp((r->>'recorded_at')::BIGINT),
+               r->>'context', r->>'policy', r
         FROM (SELECT unnest(from_json(?::JSON, '["JSON"]')) AS r)
         """,
         [bodies],

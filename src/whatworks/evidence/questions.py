@@ -15,13 +15,21 @@ from whatworks.text import word_key, words
 
 __all__ = [
     "CellRow",
+    "DayRow",
+    "PopulationRow",
     "RecordRow",
-    "cells",
+    "allowed",
+    "context_texts",
     "counts",
+    "coverage",
     "days",
     "events",
+    "every_event",
+    "every_pattern",
+    "every_prior",
     "known_patterns",
     "matching",
+    "naive",
     "neighbours",
     "patterns",
     "population",
@@ -61,13 +69,16 @@ def naive(moment: datetime) -> datetime:
 
 def _pattern(row: tuple[Any, ...]) -> Pattern:
     created, updated = row[4].replace(tzinfo=UTC), row[5].replace(tzinfo=UTC)
-    return Pattern(*row[:3], orjson.loads(row[3]), created, updated, *row[6:9], _utc(row[9]), *row[10:])
+    metadata, last_used = orjson.loads(row[3]), _utc(row[9])
+    return Pattern(row[0], row[1], row[2], metadata, created, updated, row[6], row[7], row[8],
+                   last_used, row[10], row[11])  # fmt: skip
 
 
 def _event(row: tuple[Any, ...]) -> UsageEvent:
     return UsageEvent(
-        row[0], row[1], row[2].replace(tzinfo=UTC), *row[3:10], tuple(row[10]), tuple(row[11]),
-        *row[12:15], orjson.loads(row[15]), _utc(row[16]),
+        row[0], row[1], row[2].replace(tzinfo=UTC), row[3], row[4], row[5], row[6], row[7], row[8],
+        row[9], tuple(row[10]), tuple(row[11]), row[12], row[13], row[14], orjson.loads(row[15]),
+        _utc(row[16]),
     )  # fmt: skip
 
 
@@ -206,7 +217,7 @@ def every_prior(evidence: Evidence) -> Iterator[Prior]:
         FROM prior_rows JOIN pattern_rows USING (pattern_no) ORDER BY timestamp, prior_id
     """
     for row in evidence.stream(query):
-        yield Prior(*row[:4], row[4].replace(tzinfo=UTC), row[5])
+        yield Prior(row[0], row[1], row[2], row[3], row[4].replace(tzinfo=UTC), row[5])
 
 
 class DayRow(NamedTuple):
@@ -303,12 +314,21 @@ def _then(as_of: datetime | None) -> tuple[str, list[object]]:
     return (_NOW, []) if as_of is None else (_AS_OF, [naive(as_of)])
 
 
-def population(
-    evidence: Evidence, as_of: datetime | None
-) -> tuple[int, float, float, float, float, int]:
+class PopulationRow(NamedTuple):
     """Sums over the tried patterns, as ``rank.population`` takes them, and the number of cells."""
+
+    patterns: int
+    tries: float
+    total: float
+    tries_squared: float
+    spread: float
+    cells: int
+
+
+def population(evidence: Evidence, as_of: datetime | None) -> PopulationRow:
+    """What all tried patterns have in common."""
     with_, values = _then(as_of)
-    return evidence.one(
+    row = evidence.one(
         f"""{with_}
         SELECT count(*), coalesce(sum(tries), 0), coalesce(sum(total), 0),
                coalesce(sum(tries * tries), 0), coalesce(sum(total * total / tries), 0),
@@ -316,7 +336,8 @@ def population(
         FROM records WHERE tries > 1e-9
         """,
         values,
-    )  # type: ignore[return-value]
+    )
+    return PopulationRow(*row)
 
 
 def neighbours(evidence: Evidence, contexts: Sequence[str], as_of: datetime | None) -> list[CellRow]:
@@ -365,7 +386,7 @@ def records(
 def context_texts(evidence: Evidence, ids: Sequence[str]) -> dict[str, str]:
     """The texts of contexts by id."""
     query = f"SELECT context_id, text FROM context_rows WHERE context_id IN {_IDS}"
-    return dict(evidence.rows(query, [_json(ids)]))  # type: ignore[arg-type]
+    return dict(evidence.rows(query, [_json(ids)]))
 
 
 def coverage(evidence: Evidence, as_of: datetime | None) -> float | None:

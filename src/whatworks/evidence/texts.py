@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import orjson
 from numpy.typing import NDArray
 
 from whatworks.evidence.database import Evidence
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection as Connection
 
 __all__ = [
     "Text",
@@ -78,8 +81,8 @@ def add_embeddings(
     ]
     mark = _mark(collection, model)
 
-    def step(con: object) -> None:
-        execute = con.execute  # type: ignore[attr-defined]
+    def step(con: Connection) -> None:
+        execute = con.execute
         execute(
             "DELETE FROM embeddings WHERE collection = ? AND model = ? AND id IN "
             "(SELECT unnest(from_json(?::JSON, '[\"VARCHAR\"]')))",
@@ -122,7 +125,7 @@ def vectors(
     """
     batch: list[tuple[str, bytes, int]] = []
     for row in evidence.stream(query, [collection, model, after], size):
-        batch.append(row)  # type: ignore[arg-type]
+        batch.append(row)
         if len(batch) == size:
             yield _unpacked(batch)
             batch = []
@@ -139,15 +142,15 @@ def of(
         WHERE collection = ? AND model = ? AND id IN (SELECT unnest(from_json(?::JSON, '["VARCHAR"]')))
     """
     rows = evidence.rows(query, [collection, model, orjson.dumps(list(ids)).decode()])
-    return _unpacked(rows)[:2] if rows else ([], np.empty((0, 0), np.float32))  # type: ignore[arg-type]
+    return _unpacked(rows)[:2] if rows else ([], np.empty((0, 0), np.float32))
 
 
 def drop_other_models(evidence: Evidence, model: str) -> None:
     """Forget the embeddings of every other model."""
 
-    def step(con: object) -> None:
-        con.execute("DELETE FROM embeddings WHERE model <> ?", [model])  # type: ignore[attr-defined]
-        con.execute(  # type: ignore[attr-defined]
+    def step(con: Connection) -> None:
+        con.execute("DELETE FROM embeddings WHERE model <> ?", [model])
+        con.execute(
             "DELETE FROM meta WHERE starts_with(name, 'embedded ') AND NOT ends_with(name, ?)",
             [f" {model}"],
         )

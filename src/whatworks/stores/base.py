@@ -154,4 +154,5 @@ def as_unit(vectors: NDArray[Float32], dim: int) -> NDArray[Float32]:
     norms = np.linalg.norm(wide, axis=1, keepdims=True)
     if (norms < MIN_NORM).any():
         raise InvalidInputError("a vector is zero; it has no direction to compare")
-    return (wide / norms).astype(Float32)
+    unit: NDArray[Float32] = (wide / norms).astype(Float32)
+    return unit

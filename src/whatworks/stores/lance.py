@@ -5,6 +5,7 @@ What this adapter knows of Lance (14.0, measured):
 - It never syncs. After a power cut the newest manifest may be empty, and the
   dataset does not open; whoever owns the store rebuilds it then.
 - One writer at a time, or ``merge_insert`` may store a new id twice.
+- A handle that writes refuses to read meanwhile: writing has handles of its own.
 - Rows that are not in the index are scanned on each search: 9 ms for 2,000.
 """
 
@@ -12,8 +13,10 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +35,7 @@ __all__ = ["LanceStore"]
 INDEX_FROM = 5_000
 # Rows outside of the index, as a share of those inside, that a search may scan.
 UNINDEXED_SHARE = 0.05
+INDEX = "vector_idx"
 MAX_FRAGMENTS = 16
 KEEP_VERSIONS = timedelta(minutes=10)
 # Partitions of about 400 rows, of which 6 % (at least 12) are searched:
@@ -80,15 +84,22 @@ class LanceStore(VectorStore):
 
     def _upsert(self, ids: list[str], vectors: NDArray[Float32]) -> None:
         table = self._table(ids, vectors)
-        with self._write_lock:
-            merge = self._dataset.merge_insert("id")
+        with self._writing() as dataset:
+            merge = dataset.merge_insert("id")
             merge.when_matched_update_all().when_not_matched_insert_all().execute(table)
-            self._refresh()
 
-    def _refresh(self) -> None:
+    @contextmanager
+    def _writing(self) -> Iterator[Any]:
+        """A handle for one change, after which searches see the new state."""
         import lance
 
-        self._dataset = lance.dataset(self._uri)
+        with self._write_lock:
+            try:
+                yield lance.dataset(self._uri)
+                self._dataset = lance.dataset(self._uri)
+                self._indexed = self._partitions()
+            except (OSError, ValueError, RuntimeError) as error:
+                raise StoreError(f"the Lance dataset {self._uri} refused: {error}") from error
 
     def _search(self, query: NDArray[Float32], k: int) -> Hits:
         nearest = {"column": "vector", "q": query, "k": k, "metric": "cosine"}
@@ -107,62 +118,42 @@ class LanceStore(VectorStore):
         return dict(zip(found["id"].to_pylist(), vectors, strict=True))
 
     def delete(self, ids: Sequence[str]) -> None:
-        if not ids:
-            return
-        with self._write_lock:
-            self._dataset.delete(_is_in(ids))
-            self._refresh()
+        if ids:
+            with self._writing() as dataset:
+                dataset.delete(_is_in(ids))
 
     def count(self) -> int:
         return int(self._dataset.count_rows())
 
     def maintain(self) -> bool:
         """Build or extend the index and merge small files, if due; one call at a time."""
-        with self._write_lock:
-            work = self._maintain_index() | self._maintain_files()
-            if work:
-                self._refresh()
-                self._indexed = self._partitions()
-            return work
+        due = [work for work in (self._index_work(), self._file_work()) if work is not None]
+        for work in due:
+            with self._writing() as dataset:
+                work(dataset)
+        return bool(due)
 
-    def _maintain_index(self) -> bool:
+    def _index_work(self) -> Callable[[Any], object] | None:
         rows = self.count()
         if rows < INDEX_FROM:
-            return False
+            return None
         if not self._indexed:
-            self._build(rows)
-            return True
-        outside = self._dataset.stats.index_stats("vector_idx")["num_unindexed_rows"]
+            return partial(_build, rows=rows)
+        outside = self._dataset.stats.index_stats(INDEX)["num_unindexed_rows"]
         if outside <= max(1_000, UNINDEXED_SHARE * rows):
-            return False
+            return None
         if rows > 4 * ROWS_PER_PARTITION * self._indexed:
-            self._build(rows)  # grown fourfold: the old partitions are too coarse
-        else:
-            self._dataset.optimize.optimize_indices(num_indices_to_merge=1)
-        return True
+            return partial(_build, rows=rows)  # grown fourfold: the old partitions are too coarse
+        return lambda dataset: dataset.optimize.optimize_indices(num_indices_to_merge=1)
 
-    def _build(self, rows: int) -> None:
-        self._dataset.create_index(
-            "vector",
-            index_type="IVF_SQ",
-            metric="cosine",
-            num_partitions=max(1, rows // ROWS_PER_PARTITION),
-            replace=True,
-        )
-
-    def _maintain_files(self) -> bool:
-        if len(self._dataset.get_fragments()) <= MAX_FRAGMENTS:
-            return False
-        self._dataset.optimize.compact_files()
-        self._refresh()
-        self._dataset.cleanup_old_versions(older_than=KEEP_VERSIONS)
-        return True
+    def _file_work(self) -> Callable[[Any], object] | None:
+        return _compact if len(self._dataset.get_fragments()) > MAX_FRAGMENTS else None
 
     def _partitions(self) -> int:
         """Number of partitions of the index, 0 without one."""
         for index in self._dataset.list_indices():
-            if index["name"] == "vector_idx":
-                stats = self._dataset.stats.index_stats("vector_idx")
+            if index["name"] == INDEX:
+                stats = self._dataset.stats.index_stats(INDEX)
                 return max(1, len(stats["indices"][0].get("partitions", [])))
         return 0
 
@@ -175,6 +166,22 @@ class LanceStore(VectorStore):
 
     def close(self) -> None:
         self._dataset = None
+
+
+def _build(dataset: Any, *, rows: int) -> None:
+    dataset.create_index(
+        "vector",
+        name=INDEX,
+        index_type="IVF_SQ",
+        metric="cosine",
+        num_partitions=max(1, rows // ROWS_PER_PARTITION),
+        replace=True,
+    )
+
+
+def _compact(dataset: Any) -> None:
+    dataset.optimize.compact_files()
+    dataset.cleanup_old_versions(older_than=KEEP_VERSIONS)
 
 
 def _is_in(ids: Sequence[str]) -> Any:
