@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test lint types check bench-smoke bench clean
+.PHONY: help demo test test-newer-engine test-full lint types check bench-smoke bench clean
 
 help: ## list what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | sort | expand -t 16
@@ -22,6 +22,13 @@ demo: $(READY) ## set everything up and run the main job on real data
 test: $(READY) ## set everything up and run the tests
 	$(BIN)/python -m pytest -n auto -q
 
+test-newer-engine: $(READY) ## run the tests of the evidence against DuckDB 2.0
+	@test -d $(VENV)/duckdb2 || $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target $(VENV)/duckdb2 'duckdb>=2,<2.1'
+	PYTHONPATH=$(VENV)/duckdb2 $(BIN)/python -m pytest -n auto -q tests/unit tests/conformance
+
+test-full: $(READY) ## run the property and fault tests at full size; about half an hour
+	WHATWORKS_FULL=1 $(BIN)/python -m pytest -n auto -q --timeout 3600 tests/properties tests/faults
+
 lint: $(READY) ## check style
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -30,7 +37,8 @@ types: $(READY) ## check types
 	$(BIN)/mypy
 	$(BIN)/mypy tests/typing
 
-check: lint types test bench-smoke ## everything that CI runs
+check: ## everything that CI runs
+	.ci/run
 
 bench-smoke: $(READY) ## run every benchmark at a small size
 	$(BIN)/python -m benchmarks smoke

@@ -51,7 +51,7 @@ _MODULES = {
     "text": "clean_text",
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names.split()}
-__all__ = list(_HOME)  # noqa: PLE0605 - one list of names, not two
+__all__ = list(_HOME)
 
 
 def __getattr__(name: str) -> Any:

@@ -10,6 +10,7 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from whatworks.errors import (
     NotFoundError,
     StoreClosedError,
     StoreError,
+    StoreFullError,
 )
 from whatworks.evidence import Evidence, texts
 from whatworks.lock import KeeperLock
@@ -32,14 +34,15 @@ from whatworks.vectors import Vectors
 __all__ = ["COLLECTIONS", "Keeper"]
 
 COLLECTIONS = ("patterns", "contexts")
-# Texts are embedded in steps of this many, so that a fold waits half a second at most.
-EMBED_BATCH = 128
+# Texts are embedded in steps of about this long, so that a write waits no longer for its fold.
+EMBED_SECONDS = 0.5
+EMBED_BATCH = (32, 4_096)
 # How long the background work lets writes gather before it folds them.
 GATHER_SECONDS = 0.2
 PATTERNS_CACHED = 10_000
 QUERIES_CACHED = 512
 
-_sharing = threading.Lock()
+_sharing = threading.RLock()  # a handle may be collected while another is opened
 _keepers: dict[str, Keeper] = {}
 
 
@@ -81,10 +84,13 @@ class Keeper:
         self._users = 0
         self._evidence: Evidence | None = None
         self._vectors: dict[str, Vectors] = {}
-        self._written = 0  # records that change answers: receipts do not
+        self._written = 0  # appends that change answers: receipts do not
+        self._counting = threading.Lock()
         self._folded = 0
         self._all_embedded = False
+        self._embed_batch = EMBED_BATCH[0]
         self.embedder = embedder
+        self.durability = durability
         self.problems: list[str] = []
         self.patterns: HotCache[Pattern] = HotCache(PATTERNS_CACHED)
         self.queries: HotCache[NDArray[np.float32]] = HotCache(QUERIES_CACHED)
@@ -151,6 +157,11 @@ class Keeper:
                 _keepers[key] = keeper
             else:
                 keeper._agree(embedder, vectors)
+                if keeper.durability != durability:
+                    raise StoreError(
+                        f"the store in {folder} is open in this process with durability "
+                        f"{keeper.durability!r}, not {durability!r}; open both alike"
+                    )
             keeper._users += 1
             return keeper
 
@@ -181,13 +192,18 @@ class Keeper:
         """Acknowledge records: on return they are safe in the journal."""
         self.check()
         self._journal().append(kind, bodies)
-        self._written += 1
+        with self._counting:
+            self._written += 1
         self._start_worker()
         self._wake.set()
 
     def keep_receipt(self, body: dict[str, Any]) -> None:
         """Write down what was answered; a power cut may lose the last receipts."""
-        self._journal().append("prediction.made", [body], sync=False)
+        self.check()
+        try:
+            self._journal().append("prediction.made", [body], sync=False)
+        except StoreFullError as error:  # the answer is worth more than its receipt
+            self._note(f"predictions are not kept: {error}")
 
     def _journal(self) -> journal.Journal:
         # A segment may only be resumed once it has been read to its end.
@@ -200,29 +216,30 @@ class Keeper:
     def evidence(self, *, receipts: bool = False) -> Evidence:
         """The evidence, up to everything acknowledged so far; ``receipts`` if these as well."""
         self.check()
-        if self._evidence is None or self._folded != self._written or receipts:
+        found = self._evidence
+        if found is None or self._folded != self._written or receipts:
             with self._lock:
-                self._fold()
-        assert self._evidence is not None
-        return self._evidence
+                return self._fold()
+        return found
 
     def folded(self) -> Evidence:
         """The evidence as of the last fold; cheaper where that is enough."""
         return self.evidence() if self._evidence is None else self._evidence
 
-    def _fold(self) -> None:
+    def _fold(self) -> Evidence:
         self.check()
         if self._evidence is None:
-            self._open_evidence()
-            return
+            self._evidence = self._open_evidence()
+            return self._evidence
         written = self._written  # before the fold: what is written meanwhile is for the next one
         touched = self._evidence.fold(self._journal_folder, self.journal.settle())
         if touched:
             self.patterns.invalidate(touched)
             self._all_embedded = False
         self._folded = written
+        return self._evidence
 
-    def _open_evidence(self) -> None:
+    def _open_evidence(self) -> Evidence:
         evidence = Evidence(self.folder / "evidence.duckdb")
         try:
             evidence.fold(self._journal_folder, None)
@@ -237,7 +254,7 @@ class Keeper:
         if evidence.damaged:
             self.problems.append(f"{evidence.damaged} damaged journal records were left out")
         self._resume(evidence)
-        self._evidence = evidence
+        return evidence
 
     def _resume(self, evidence: Evidence) -> None:
         """Go on in the last segment, if it is whole: many short runs share a file."""
@@ -281,10 +298,13 @@ class Keeper:
     ) -> bool:
         with self._lock:
             self.check()
-            batch = texts.waiting(evidence, name, self.config.embedder, EMBED_BATCH)
+            batch = texts.waiting(evidence, name, self.config.embedder, self._embed_batch)
             if not batch:
                 return False
+            start = monotonic()
             made = self._embedded([text.text for text in batch])
+            fitting = len(batch) * EMBED_SECONDS / max(monotonic() - start, 1e-3)
+            self._embed_batch = round(min(max(fitting, EMBED_BATCH[0]), EMBED_BATCH[1]))
             texts.add_embeddings(evidence, name, self.config.embedder, batch, made)
             if name in self._vectors:
                 self._vectors[name].add([text.id for text in batch], made)

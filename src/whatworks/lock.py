@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import weakref
 from pathlib import Path
 
 from whatworks.errors import StoreBusyError, StoreError
@@ -38,10 +39,26 @@ class KeeperLock:
             ) from error
         os.ftruncate(self._file, 0)
         os.pwrite(self._file, b"%d\n" % os.getpid(), 0)
+        _held.add(self)
 
     def release(self) -> None:
         """Free the store for others; the file stays."""
+        _held.discard(self)
+        fcntl.flock(self._file, fcntl.LOCK_UN)
         os.close(self._file)
+
+
+_held: weakref.WeakSet[KeeperLock] = weakref.WeakSet()
+
+
+def _let_go() -> None:
+    """In a forked child: a handle left open would keep the store locked after its owner died."""
+    for lock in _held:
+        os.close(lock._file)
+    _held.clear()
+
+
+os.register_at_fork(after_in_child=_let_go)
 
 
 def holder(path: Path) -> int | None:

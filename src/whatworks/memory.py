@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
 from whatworks import checks, config
-from whatworks.errors import InvalidInputError, NotFoundError
+from whatworks.errors import InvalidInputError, NotFoundError, StoreClosedError
 from whatworks.records import (
     Match,
     NewEvent,
@@ -27,9 +27,11 @@ from whatworks.records import (
 )
 
 if TYPE_CHECKING:
+    from whatworks.answers import Answers
     from whatworks.embedders import Embedder, EmbedFunction
     from whatworks.journal import Durability
     from whatworks.keeper import Keeper
+    from whatworks.writer import Writer
 
 __all__ = ["Memory"]
 
@@ -53,9 +55,7 @@ class Memory:
         from whatworks.answers import Answers
         from whatworks.writer import Writer
 
-        self._keeper = keeper
-        self._answers = Answers(keeper)
-        self._writer = Writer(keeper)
+        self._parts = keeper, Answers(keeper), Writer(keeper)
         self._origin = {"source": source, "channel": channel}
         self._clock = clock
         # Closes at the latest when the object or the interpreter goes.
@@ -139,6 +139,26 @@ class Memory:
     def close(self) -> None:
         """Let go of the store; a second call does nothing."""
         self._finalize()
+
+    @property
+    def _keeper(self) -> Keeper:
+        self._check()
+        return self._parts[0]
+
+    @property
+    def _answers(self) -> Answers:
+        self._check()
+        return self._parts[1]
+
+    @property
+    def _writer(self) -> Writer:
+        self._check()
+        return self._parts[2]
+
+    def _check(self) -> None:
+        """Raise if this handle was closed; others may go on using the keeper."""
+        if not self._finalize.alive:
+            raise StoreClosedError("this memory is closed; open it again")
 
     # -- writing ----------------------------------------------------------------------------------
 

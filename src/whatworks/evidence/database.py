@@ -7,12 +7,13 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from whatworks import journal
-from whatworks.errors import StoreError
+from whatworks.errors import StoreError, StoreFullError
 from whatworks.evidence import fold
 from whatworks.evidence.schema import SCHEMA, VERSION
 
@@ -212,12 +213,24 @@ class Evidence:
                 f"the evidence was reopened after {_first_line(error)}; ask again"
             ) from error
         except duckdb.Error as error:
-            self._con.execute("ROLLBACK")
+            self._roll_back()
+            if "No space left" in str(error):
+                raise StoreFullError(
+                    f"no room left for {self._path}; what was acknowledged is in the journal: "
+                    "free some space and ask again"
+                ) from error
             raise StoreError(f"the evidence cannot be written: {_first_line(error)}") from error
         except BaseException:
-            self._con.execute("ROLLBACK")
+            self._roll_back()
             raise
         return result
+
+    def _roll_back(self) -> None:
+        import duckdb
+
+        # A commit that failed has rolled back already, and says so.
+        with suppress(duckdb.TransactionException):
+            self._con.execute("ROLLBACK")
 
     def _reopen(self) -> None:
         self.close()

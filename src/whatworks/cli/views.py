@@ -1,0 +1,298 @@
+"""What people see of each kind of record."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from whatworks.cli.show import (
+    NONE,
+    cell,
+    console,
+    count,
+    interval,
+    number,
+    one_line,
+    say,
+    show,
+    size,
+    spark,
+    table,
+    when,
+)
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from whatworks.records import (
+        Answer,
+        Contribution,
+        Explanation,
+        Match,
+        Pattern,
+        Prediction,
+        Stats,
+        Trend,
+        UsageEvent,
+        Why,
+    )
+
+__all__ = ["events", "matches", "patterns", "prediction", "stats", "trend", "why"]
+
+SPARK_DAYS = 8
+RECENT_DAYS = 7
+SHOWN_PARTS = 8
+_VERDICTS = {
+    "recommended": "green",
+    "worth trying": "yellow",
+    "not recommended": "red",
+    "no evidence": "dim",
+}
+_KINDS = {
+    "population": "all patterns on average",
+    "record": "its own tries anywhere",
+    "prior": "imported aggregates",
+    "tries": "its tries in a context",
+    "situation": "all patterns in a context",
+}
+
+
+def _pattern(pattern: Pattern, *, more: str = "") -> RenderableType:
+    """Description, id and what else there is to say, a line each."""
+    return cell(pattern.description, (pattern.pattern_id, "cyan"), *([(more, "dim")] if more else []))
+
+
+def patterns(found: Sequence[Pattern], trend_of: Callable[[str], Trend]) -> None:
+    """Patterns with their record and how it went lately."""
+    if not found:
+        say("no patterns: add one with whatworks add, or import them")
+        return
+    rows = [
+        (
+            number(item.success_rate),
+            count(item.usage_count),
+            _lately(trend_of(item.pattern_id)),
+            _pattern(item, more=f"{item.pattern_type}, last tried {when(item.last_used_at)}"),
+        )
+        for item in found
+    ]
+    show(table((">worked", ">tries", "lately", "*pattern"), rows))
+
+
+def _lately(trend: Trend) -> str:
+    return spark([day.moving_avg for day in reversed(trend.days[:SPARK_DAYS])])
+
+
+def matches(found: Sequence[Match]) -> None:
+    """Patterns that are like a text: how near, and how well they did."""
+    if not found:
+        say("nothing similar: the store holds no pattern that fits")
+        return
+    rows = [
+        (
+            number(match.distance),
+            _rank(match.vector_rank),
+            _rank(match.keyword_rank),
+            number(match.success_rate),
+            count(match.usage_count),
+            _pattern(match.pattern),
+        )
+        for match in found
+    ]
+    show(table((">distance", ">meaning", ">words", ">worked", ">tries", "*pattern"), rows))
+
+
+def _rank(place: int | None) -> str:
+    return NONE if place is None else f"#{place}"
+
+
+def events(found: Sequence[UsageEvent]) -> None:
+    """Tries with their outcome, context and ids."""
+    if not found:
+        say("no events: record a try with whatworks record")
+        return
+    rows = [
+        (
+            when(event.timestamp),
+            event.state if event.outcome is None else number(event.outcome),
+            cell(
+                event.context or NONE,
+                (f"event {event.event_id}", "cyan"),
+                (f"pattern {event.pattern_id}", "dim"),
+            ),
+        )
+        for event in found
+    ]
+    show(table(("time (UTC)", ">outcome", "*context"), rows))
+
+
+# -- trend ----------------------------------------------------------------------------------------
+
+
+def trend(found: Trend, pattern: Pattern) -> None:
+    """A chart of the days, the newest of them as a table, and the direction in words."""
+    from whatworks.cli.chart import chart
+
+    show(cell((pattern.description, "bold"), (pattern.pattern_id, "cyan")))
+    if not found.days:
+        say("no tries yet: record one with whatworks record")
+        return
+    terminal = console()
+    plain = terminal.options.ascii_only
+    say("")
+    show(
+        chart(found.days, width=terminal.width, window_days=found.window_days, ascii_only=plain)
+    )
+    say("")
+    rows = [
+        (
+            f"{day.day}",
+            count(day.usage_count),
+            interval(day.avg_success, day.low, day.high),
+            interval(day.moving_avg, day.moving_low, day.moving_high),
+        )
+        for day in found.days[:RECENT_DAYS]
+    ]
+    average = f">last {found.window_days} days (95 %)"
+    show(table(("day (UTC)", ">tries", ">mean (95 %)", average), rows))
+    say("")
+    say(_direction(found))
+
+
+def _direction(found: Trend) -> str:
+    if found.change is None or found.change_low is None or found.change_high is None:
+        return (
+            f"{found.direction}: outcomes are needed both in the last {found.window_days} days "
+            f"and in the {found.baseline_days} days before"
+        )
+    return (
+        f"{found.direction}: {found.change:+.2f} ({found.change_low:+.2f} to {found.change_high:+.2f}) "
+        f"against the {found.baseline_days} days before; a rise with probability "
+        f"{number(found.probability)}"
+    )
+
+
+# -- predictions ----------------------------------------------------------------------------------
+
+
+def prediction(found: Prediction, *, next_step: str) -> None:
+    """What to expect of each pattern, with the nearest evidence, and what to type next."""
+    if not found.answers:
+        say("no answer: the store holds no patterns; add one with whatworks add")
+        return
+    from rich.text import Text
+
+    rows = [
+        (
+            interval(answer.expected, answer.low, answer.high),
+            number(answer.n_effective, 1),
+            Text(answer.verdict, style=_VERDICTS[answer.verdict]),
+            _pattern(answer.pattern, more=_nearest(answer)),
+        )
+        for answer in found.answers
+    ]
+    show(table((">expected (80 %)", ">n_eff", "verdict", "*pattern"), rows))
+    say("")
+    say(f"recommended means above {found.default:.2f}, the mean of all patterns")
+    say(f"prediction {found.prediction_id}")
+    say(f"next: {next_step}")
+
+
+def _nearest(answer: Answer) -> str:
+    if not answer.evidence:
+        return "no tries in a similar context"
+    near = answer.evidence[0]
+    return f"{near.mean_outcome:.2f} of {_tries(near.tries)}, {near.similarity:.2f} similar: {near.context}"
+
+
+def _tries(n: float) -> str:
+    return "1 try" if n == 1 else f"{n:,.0f} tries"
+
+
+def why(found: Why, *, limit: int) -> None:
+    """The summands of the first ``limit`` answers."""
+    say(f"context: {found.prediction.context}")
+    for answer, explanation in list(zip(found.prediction.answers, found.explanations, strict=True))[:limit]:
+        say("")
+        show(cell((answer.pattern.description, "bold"), (answer.pattern_id, "cyan")))
+        show(_sum(explanation))
+    left = len(found.explanations) - limit
+    if left > 0:
+        say("")
+        say(f"{left} more answers: --limit {len(found.explanations)}")
+
+
+def _sum(explanation: Explanation) -> RenderableType:
+    """One explanation as an addition; small summands are one line."""
+    from rich.text import Text
+
+    parts = [part for part in explanation.contributions if part.value or part.tries]
+    shown, rest = parts[:SHOWN_PARTS], parts[SHOWN_PARTS:]
+    rows: list[Sequence[RenderableType]] = [_summand(part) for part in shown]
+    if rest:
+        value = sum(part.value for part in rest)
+        rows.append((f"{value:+.3f}", "", "", "", f"{len(rest)} smaller ones"))
+    meaning = "expected"
+    if explanation.clipped:
+        total = sum(part.value for part in explanation.contributions)
+        meaning = f"expected: the sum is {total:.3f}, and no estimate leaves 0.01 to 0.99"
+    rows.append((Text(f"= {explanation.expected:.3f}", style="bold"), "", "", "", meaning))
+    return table((">adds", ">tries", ">mean", ">similar", "*from"), rows)
+
+
+def _summand(part: Contribution) -> Sequence[RenderableType]:
+    source = _KINDS[part.kind]
+    if part.context is not None:
+        source = f"{source}: {one_line(part.context)}"
+    return (
+        f"{part.value:+.3f}",
+        number(part.tries, 1),
+        number(part.mean_outcome),
+        number(part.similarity),
+        source,
+    )
+
+
+# -- stats ----------------------------------------------------------------------------------------
+
+
+def stats(found: Stats) -> None:
+    """Counts, sizes and the state of the layers."""
+    rows = [
+        ("store", found.path),
+        ("patterns", count(found.patterns)),
+        ("events", f"{count(found.events)} ({_states(found)})"),
+        ("contexts", count(found.contexts)),
+        ("priors", count(found.priors)),
+        ("predictions", count(found.predictions)),
+        ("first event", when(found.first_event_at)),
+        ("last event", when(found.last_event_at)),
+        ("embedder", f"{found.embedder}, {found.dim or 'unknown'} dimensions"),
+        ("vectors", _vectors(found)),
+        (
+            "on disk",
+            f"journal {size(found.journal_bytes)}, evidence {size(found.evidence_bytes)}, "
+            f"vectors {size(found.vector_bytes)}",
+        ),
+        *(("problem", problem) for problem in found.problems),
+    ]
+    for name, value in rows:
+        say(f"{name:<13}{one_line(value)}")
+
+
+def _states(found: Stats) -> str:
+    counts = {
+        "resolved": found.resolved,
+        "pending": found.pending,
+        "not used": found.not_used,
+        "unknown": found.unknown,
+    }
+    return ", ".join(f"{count(value)} {name}" for name, value in counts.items())
+
+
+def _vectors(found: Stats) -> str:
+    parts = [
+        f"{name} {count(found.vectors[name]['vectors'])} ({count(found.vectors[name]['waiting'])} waiting)"
+        for name in ("patterns", "contexts")
+    ]
+    return f"{found.vectors['engine']}: {', '.join(parts)}"
