@@ -13,7 +13,7 @@ from whatworks import rank, trends
 from whatworks.checks import micros, moment_of
 from whatworks.errors import NotFoundError
 from whatworks.evidence import questions
-from whatworks.evidence.questions import CellRow, RecordRow
+from whatworks.evidence.questions import CellRow, PopulationRow, RecordRow
 from whatworks.ids import uuid7
 from whatworks.keeper import Keeper
 from whatworks.records import (
@@ -42,6 +42,7 @@ LEVEL = 0.80
 # eleventh by meaning and first by words is not missed.
 CANDIDATES = 50
 SHOWN_EVIDENCE = 5
+NOW = "now"
 # Up to this many patterns that fulfil a condition are compared one by one.
 FEW = 2_000
 
@@ -71,6 +72,15 @@ class Answers:
         """The try with this id, if there is one."""
         found = questions.events(self._keeper.evidence(), ids=[event_id], limit=1)
         return found[0] if found else None
+
+    def events_of(self, ids: Sequence[str]) -> dict[str, UsageEvent]:
+        """The tries with these ids, as far as they exist."""
+        found = questions.events(self._keeper.evidence(), ids=ids, limit=max(len(ids), 1))
+        return {event.event_id: event for event in found}
+
+    def copy_table(self, kind: str, path: str, form: str) -> int:
+        """Write a table to a file; return how many rows it has."""
+        return questions.copy_table(self._keeper.evidence(), kind, path, form)
 
     def every_pattern(self) -> Iterator[Pattern]:
         """All patterns, oldest first."""
@@ -165,7 +175,7 @@ class Answers:
         evidence = self._keeper.evidence()
         contexts, patterns = self._keeper.vectors("contexts"), self._keeper.vectors("patterns")
         query = self._keeper.embed_query(context)
-        sums = questions.population(evidence, as_of)
+        sums = self._population(as_of)
         whole, k = rank.population(*sums[:5]), rank.neighbourhood(sums.cells)
         hits = contexts.search(query, k)
         similarity = {n: 1 - d for n, d in zip(hits.ids, hits.distances.tolist(), strict=True)}
@@ -199,7 +209,7 @@ class Answers:
             "as_of": None if as_of is None else micros(as_of),
             "context": context,
             "policy": POLICY,
-            "coverage": questions.coverage(evidence, as_of),
+            "coverage": sums.coverage,
             "mu": whole.mu,
             "kappa": whole.kappa,
             "answers": _answers(order, records, made, whole),
@@ -207,6 +217,13 @@ class Answers:
         }
         self._keeper.keep_receipt(receipt)
         return self._prediction(receipt)
+
+    def _population(self, as_of: datetime | None) -> PopulationRow:
+        evidence = self._keeper.evidence()
+        if as_of is not None:
+            return questions.population(evidence, as_of)
+        found = self._keeper.sums.many([NOW], lambda _: {NOW: questions.population(evidence, None)})
+        return found[NOW]
 
     def why(self, prediction_id: str) -> Why:
         """The summands of each estimate of a prediction, from its receipt alone."""

@@ -17,7 +17,7 @@ import orjson
 
 from whatworks.errors import InvalidInputError
 from whatworks.ids import content_id, uuid7
-from whatworks.records import NewEvent, NewPattern, Prior, Where
+from whatworks.records import NewEvent, NewPattern, Pattern, Prior, UsageEvent, Where
 from whatworks.text import HIDDEN, strip_ansi
 
 __all__ = ["MAX_TEXT_BYTES", "event", "limit", "pattern", "prior", "resolution", "where"]
@@ -33,11 +33,15 @@ MAX_LIMIT = 1_000_000
 STATES = ("pending", "resolved", "not_used", "unknown")
 
 T = TypeVar("T", NewPattern, NewEvent, Prior, Where)
+Item = TypeVar("Item")
 
 
 def shown(value: object) -> str:
     """``value`` as it appears in an error: its repr, cut to 60 characters, one line."""
-    text = ascii(value)
+    try:
+        text = ascii(value)
+    except (ValueError, RecursionError):  # thousands of digits, or of levels
+        text = f"<{type(value).__name__} too large to show>"
     return text if len(text) <= 60 else text[:57] + "..."
 
 
@@ -90,19 +94,29 @@ def outcome(value: object) -> float:
             f"outcome is {type(value).__name__} {shown(value)}; expected a number from 0 to 1, "
             "or None while it is not known"
         )
-    number = float(value)
+    number = _float(value)
     if not 0.0 <= number <= 1.0:  # false for NaN as well
-        raise InvalidInputError(f"outcome is {number}; expected a number from 0 (failed) to 1 (worked)")
+        raise InvalidInputError(
+            f"outcome is {shown(value)}; expected a number from 0 (failed) to 1 (worked)"
+        )
     return number + 0.0  # -0.0 becomes 0.0
+
+
+def _float(value: Real) -> float:
+    try:
+        return float(value)
+    except OverflowError:  # an int, or a fraction of them
+        return math.inf
 
 
 def amount(value: object, name: str) -> float | None:
     """A finite number of at least 0; ``None`` stays ``None``."""
     if value is None:
         return None
-    if not isinstance(value, Real) or isinstance(value, bool) or not math.isfinite(value) or value < 0:
+    number = _float(value) if isinstance(value, Real) and not isinstance(value, bool) else math.nan
+    if not 0 <= number < math.inf:
         raise InvalidInputError(f"{name} is {shown(value)}; expected a finite number of at least 0")
-    return float(value)
+    return number + 0.0
 
 
 def count(value: object, name: str, *, least: int, most: int) -> int:
@@ -146,47 +160,52 @@ def metadata(value: object, name: str = "metadata") -> dict[str, Any]:
         raise InvalidInputError(f"{name} is {shown(value)}; expected a mapping of JSON values")
     if not value:
         return {}
-    _json(value, name, depth=0)
-    encoded = orjson.dumps(dict(value))
+    plain: dict[str, Any] = _json(value, name, depth=0)
+    encoded = orjson.dumps(plain)
     if len(encoded) > MAX_TEXT_BYTES:
         raise InvalidInputError(
             f"{name} has {len(encoded):,} bytes of JSON; at most {MAX_TEXT_BYTES:,} are kept"
         )
-    return dict(value)
+    return plain
 
 
-def _json(value: object, name: str, depth: int) -> None:
+def _json(value: object, name: str, depth: int) -> Any:
+    """A copy of ``value`` in the types that JSON knows."""
     if depth > 32:
         raise InvalidInputError(f"{name} is nested more than 32 deep; expected flatter JSON")
     if isinstance(value, Mapping):
-        for key, item in value.items():
-            _json_text(key, f"a key of {name}")
-            _json(item, f"{name}[{shown(key)}]", depth + 1)
-    elif isinstance(value, (list, tuple)):
-        for item in value:
-            _json(item, name, depth + 1)
-    elif isinstance(value, str):
-        _json_text(value, name)
-    elif isinstance(value, float):
+        return {
+            _json_text(key, f"a key of {name}"): _json(item, f"{name}[{shown(key)}]", depth + 1)
+            for key, item in value.items()
+        }
+    if isinstance(value, (list, tuple)):
+        return [_json(item, name, depth + 1) for item in value]
+    if isinstance(value, str):
+        return _json_text(value, name)
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, float):
         if not math.isfinite(value):
             raise InvalidInputError(f"{name} is {value}; JSON has no such number, use null or text")
-    elif isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if isinstance(value, int):
         if not -(2**63) <= value < 2**63:
             raise InvalidInputError(f"{name} is {shown(value)}; expected an integer of 64 bits")
-    elif value is not None and not isinstance(value, bool):
-        raise InvalidInputError(
-            f"{name} is {type(value).__name__} {shown(value)}; expected text, number, bool, None, "
-            "list or mapping"
-        )
+        return int(value)
+    raise InvalidInputError(
+        f"{name} is {type(value).__name__} {shown(value)}; expected text, number, bool, None, "
+        "list or mapping"
+    )
 
 
-def _json_text(value: object, name: str) -> None:
+def _json_text(value: object, name: str) -> str:
     if not isinstance(value, str):
         raise InvalidInputError(f"{name} is {shown(value)}; expected text (str)")
     if "\x00" in value or (not value.isascii() and any("\ud800" <= char <= "\udfff" for char in value)):
         raise InvalidInputError(
             f"{name} is {shown(value)}, with a NUL or a lone surrogate; expected valid text"
         )
+    return str.__str__(value)  # of an enum its value, not its name
 
 
 def names(value: object, name: str) -> list[str]:
@@ -272,6 +291,28 @@ def event(value: NewEvent | Mapping[str, Any], now: datetime) -> dict[str, Any]:
     }
 
 
+def restored_pattern(value: Pattern, now: datetime) -> dict[str, Any]:
+    """The body of a ``pattern.added`` record that keeps the times of ``value``."""
+    body = pattern(
+        NewPattern(
+            value.description, value.pattern_type, value.metadata, value.pattern_id, value.created_at
+        ),
+        now,
+    )
+    return body | {"recorded_at": micros(moment(value.updated_at, "updated_at", now))}
+
+
+def restored_event(value: UsageEvent, now: datetime) -> dict[str, Any]:
+    """The body of an ``event.recorded`` record with the origin and the outcome's time of ``value``."""
+    given = {item.name: getattr(value, item.name) for item in fields(NewEvent)}
+    resolved_at = value.resolved_at
+    return event(NewEvent(**given), now) | {
+        "source": identifier(value.source, "source"),
+        "channel": identifier(value.channel, "channel"),
+        "resolved_at": None if resolved_at is None else micros(moment(resolved_at, "resolved_at", now)),
+    }
+
+
 def state(value: object, result: float | None) -> str:
     """The state that goes with ``result``; one given must agree with it."""
     if value is None:
@@ -327,10 +368,11 @@ def where(value: Where | Mapping[str, Any] | None, now: datetime) -> Where | Non
     given = made(Where, value)
     if given.pattern_type is not None:
         types = [given.pattern_type] if isinstance(given.pattern_type, str) else given.pattern_type
-        given_types: Sequence[str] = names(types, "pattern_type")
+        given_types: tuple[str, ...] | None = tuple(names(types, "pattern_type"))
     else:
-        given_types = ()
-    for key, item in metadata(given.metadata).items():
+        given_types = None
+    values = metadata(given.metadata)
+    for key, item in values.items():
         if isinstance(item, (Mapping, list, tuple)):
             raise InvalidInputError(
                 f"where.metadata[{shown(key)}] is {shown(item)}; expected text, number, bool or None"
@@ -341,8 +383,8 @@ def where(value: Where | Mapping[str, Any] | None, now: datetime) -> Where | Non
         # A bound may lie in the future; only what is stored may not.
         bounds[name] = None if bound is None else moment(bound, name, datetime(9000, 1, 1, tzinfo=UTC))
     return Where(
-        pattern_type=tuple(given_types) or None,
-        metadata=dict(given.metadata),
+        pattern_type=given_types,
+        metadata=values,
         min_usage=count(given.min_usage, "min_usage", least=0, most=10**12),
         **bounds,
     )
@@ -352,6 +394,14 @@ def unique(values: Iterable[object] | None, name: str) -> list[str] | None:
     """Checked ids without repeats in the given order; ``None`` stays ``None``."""
     if values is None:
         return None
-    if isinstance(values, str):
-        raise InvalidInputError(f"{name} is the text {shown(values)}; expected a list of ids")
-    return list(dict.fromkeys(identifier(value, f"an item of {name}") for value in values))
+    given = items(values, name)
+    return list(dict.fromkeys(identifier(value, f"an item of {name}") for value in given))
+
+
+def items(values: Iterable[Item], name: str) -> Iterable[Item]:
+    """``values``, if there is a list of them; a text or a mapping is one thing."""
+    if isinstance(values, (str, bytes, Mapping)) or not isinstance(values, Iterable):
+        raise InvalidInputError(
+            f"{name} is {type(values).__name__} {shown(values)}; expected a list, even of one"
+        )
+    return values

@@ -9,10 +9,16 @@ from typing import Any
 
 import orjson
 
-from whatworks.errors import InvalidInputError, NotFoundError, SchemaVersionError, StoreError
+from whatworks.errors import (
+    InvalidInputError,
+    NotFoundError,
+    SchemaVersionError,
+    StoreError,
+    disk_error,
+)
 from whatworks.ids import uuid7
 
-__all__ = ["FORMAT", "Config", "create", "load", "locate", "save"]
+__all__ = ["FORMAT", "Config", "create", "load", "locate", "replace_file", "save"]
 
 # Raise when an older whatworks could not read a store any more.
 FORMAT = 1
@@ -60,9 +66,12 @@ def locate(path: str | os.PathLike[str] | None) -> Path:
 
 def _absolute(path: str | os.PathLike[str]) -> Path:
     try:
-        return Path(path).expanduser().absolute()
-    except (ValueError, RuntimeError) as error:
+        found = Path(path).expanduser().absolute()
+        if b"\0" in os.fsencode(found):
+            raise ValueError("it has a NUL")
+    except (TypeError, ValueError, RuntimeError) as error:
         raise InvalidInputError(f"the store's path {path!r} is not a path: {error}") from error
+    return found
 
 
 def load(folder: Path) -> Config:
@@ -85,6 +94,8 @@ def load(folder: Path) -> Config:
         raise StoreError(f"{folder} is a file; expected the folder of a store") from error
     except PermissionError as error:
         raise StoreError(f"{folder / FILE} may not be read: check its owner and mode") from error
+    except OSError as error:
+        raise disk_error(error, f"read {folder / FILE}") from error
     except ValueError as error:
         raise StoreError(f"{folder / FILE} is damaged: {error}; restore it from a backup") from error
     found = values.get("format") if isinstance(values, dict) else None
@@ -116,7 +127,7 @@ def create(folder: Path, *, embedder: str, dim: int | None, vectors: str) -> Con
     except FileExistsError as error:
         raise StoreError(f"{folder} is a file; expected a folder for the store") from error
     except OSError as error:
-        raise StoreError(f"cannot create a store in {folder}: {error.strerror}") from error
+        raise disk_error(error, f"create a store in {folder}") from error
     return config
 
 
@@ -129,14 +140,23 @@ def _left_over(item: Path) -> bool:
 
 def save(folder: Path, config: Config) -> None:
     """Write the configuration: the old one stands until the new one is whole on the disk."""
-    draft = folder / f"{FILE}.tmp"
+    body = orjson.dumps(asdict(config), option=orjson.OPT_INDENT_2) + b"\n"
+    try:
+        replace_file(folder / FILE, body)
+    except OSError as error:
+        raise disk_error(error, f"write {folder / FILE}") from error
+
+
+def replace_file(path: Path, body: bytes) -> None:
+    """Put ``body`` in the place of a file, all of it or nothing, and onto the disk."""
+    draft = path.with_name(f"{path.name}.tmp")
     with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-        file.write(orjson.dumps(asdict(config), option=orjson.OPT_INDENT_2) + b"\n")
+        file.write(body)
         file.flush()
         os.fsync(file.fileno())
-    draft.replace(folder / FILE)
-    handle = os.open(folder, os.O_RDONLY)
+    draft.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
     try:
-        os.fsync(handle)
+        os.fsync(folder)
     finally:
-        os.close(handle)
+        os.close(folder)

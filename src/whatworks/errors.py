@@ -19,6 +19,8 @@ types are promised, the wording is not.
 
 from __future__ import annotations
 
+import errno
+
 __all__ = [
     "InvalidInputError",
     "MissingExtraError",
@@ -30,6 +32,7 @@ __all__ = [
     "StoreError",
     "StoreFullError",
     "WhatWorksError",
+    "disk_error",
 ]
 
 
@@ -75,3 +78,10 @@ class ModelMismatchError(StoreError):
 
 class SchemaVersionError(WhatWorksError):
     """The store was written by a newer version of whatworks."""
+
+
+def disk_error(error: OSError, what: str) -> StoreError:
+    """``error`` of the operating system while doing ``what``, as one of ours."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return StoreFullError(f"no room left on the disk to {what}: free some space and try again")
+    return StoreError(f"cannot {what}: {error.strerror or error}")

@@ -22,6 +22,7 @@ import errno
 import os
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -29,7 +30,7 @@ from zlib import crc32
 
 import orjson
 
-from whatworks.errors import StoreClosedError, StoreError, StoreFullError
+from whatworks.errors import StoreClosedError, StoreError, disk_error
 from whatworks.ids import uuid7
 
 __all__ = ["Durability", "Journal", "Record", "Segment", "read", "segments"]
@@ -39,7 +40,6 @@ Durability = Literal["durable", "process"]
 # 200,000 events and one second of reading.
 SEGMENT_BYTES = 64 << 20
 READ_BYTES = 4 << 20
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +149,7 @@ class Journal:
         Only for a segment that no process writes and that has been read to
         its very end; a torn one is left as it is and a new one begun.
         """
-        if segment.size < SEGMENT_BYTES:
+        if self._open is None and segment.size < SEGMENT_BYTES:
             file = os.open(segment.path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
             self._open = _Open(file, segment.name, segment.size, sequence, segment.size)
 
@@ -157,6 +157,7 @@ class Journal:
         """Segment and offset behind the last record, after making all of them safe.
 
         ``None`` before the first record. At level ``process`` nothing is synced.
+        Where the disk refuses, the offset is behind the last record that is safe.
         """
         with self._write_lock:
             opened = self._open
@@ -164,7 +165,9 @@ class Journal:
                 return None
             end = opened.size
         if self._durable:
-            self._sync(opened, end)
+            with suppress(StoreError):
+                self._sync(opened, end)
+            end = min(end, opened.synced)
         return opened.name, end
 
     def append(self, kind: str, bodies: Sequence[dict[str, Any]], *, sync: bool = True) -> None:
@@ -189,6 +192,9 @@ class Journal:
         if sync and self._durable:
             self._sync(opened, end)
 
+    def _failed(self, error: OSError) -> StoreError:
+        return disk_error(error, f"write the journal in {self._folder}; nothing was stored")
+
     def _writable(self) -> _Open:
         if self._closed:
             raise StoreClosedError("this memory is closed; open it again")
@@ -199,27 +205,43 @@ class Journal:
             if self._durable and not opened.failed:
                 self._sync(opened, opened.size)
             self._open = None
-            os.close(opened.file)
+            self._retire(opened)
         return self._begin()
 
     def _begin(self) -> _Open:
-        name = f"{uuid7()}.log"
+        name = self._next_name()
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         try:
             opened = _Open(os.open(self._folder / name, flags, 0o600), name)
         except OSError as error:
-            raise _translated(error, self._folder) from error
+            raise self._failed(error) from error
+        try:
+            self._write_head(opened)
+        except BaseException:
+            os.close(opened.file)
+            raise
         self._open = opened
+        return opened
+
+    def _next_name(self) -> str:
+        """A name behind all others: segments are read in the order of their names."""
+        name = f"{uuid7()}.log"
+        last = max((segment.name for segment in segments(self._folder)), default="")
+        return name if name > last else last.replace(".log", "~.log")  # the clock was set back
+
+    def _write_head(self, opened: _Open) -> None:
         body = {"format": 1, "store_id": self._store_id, "pid": os.getpid()}
         self._write(opened, frame(0, "segment", orjson.dumps(body)))
         opened.sequence = 1
         # A file is only found again after a power cut once its folder is synced.
-        folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-        return opened
+            folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+        except OSError as error:
+            raise self._failed(error) from error
 
     def _write(self, opened: _Open, data: bytes) -> None:
         view = memoryview(data)
@@ -231,7 +253,7 @@ class Journal:
                 os.ftruncate(opened.file, opened.size)
             except OSError:
                 opened.failed = True
-            raise _translated(error, self._folder) from error
+            raise self._failed(error) from error
         opened.size += len(data)
 
     def _sync(self, opened: _Open, end: int) -> None:
@@ -246,8 +268,16 @@ class Journal:
                 os.fdatasync(opened.file)
             except OSError as error:
                 opened.failed = True
-                raise _translated(error, self._folder) from error
+                raise self._failed(error) from error
             opened.synced = target
+
+    def _retire(self, opened: _Open) -> None:
+        """Close a segment that nobody writes any more."""
+        with self._sync_lock:
+            if opened.failed and self._durable:  # what was not acknowledged must not come back
+                with suppress(OSError):
+                    os.ftruncate(opened.file, opened.synced)
+            os.close(opened.file)
 
     def close(self) -> None:
         """Sync and close; a second call does nothing."""
@@ -260,13 +290,4 @@ class Journal:
                 if not opened.failed:
                     self._sync(opened, opened.size)
             finally:
-                os.close(opened.file)
-
-
-def _translated(error: OSError, folder: Path) -> StoreError:
-    if error.errno in _FULL:
-        return StoreFullError(
-            f"no room left for the journal in {folder}; nothing was stored: free some space and "
-            "try again"
-        )
-    return StoreError(f"cannot write the journal in {folder}: {error.strerror}; nothing was stored")
+                self._retire(opened)

@@ -25,10 +25,13 @@ from whatworks.errors import (
     StoreClosedError,
     StoreError,
     StoreFullError,
+    disk_error,
 )
 from whatworks.evidence import Evidence, texts
+from whatworks.evidence.questions import PopulationRow
 from whatworks.lock import KeeperLock
 from whatworks.records import Pattern
+from whatworks.stores import engine_class
 from whatworks.vectors import Vectors
 
 __all__ = ["COLLECTIONS", "Keeper"]
@@ -93,10 +96,13 @@ class Keeper:
         self.durability = durability
         self.problems: list[str] = []
         self.patterns: HotCache[Pattern] = HotCache(PATTERNS_CACHED)
+        self.sums: HotCache[PopulationRow] = HotCache(1)
         self.queries: HotCache[NDArray[np.float32]] = HotCache(QUERIES_CACHED)
         self._keeper_lock = KeeperLock(folder)
         try:
             self.config = self._configure(vectors, create)
+            if not self._journal_folder.is_dir():
+                raise StoreError(f"{self._journal_folder} is missing: restore it from a backup")
             self.journal = journal.Journal(self._journal_folder, self.config.store_id, durability)
         except BaseException:
             self._keeper_lock.release()
@@ -110,7 +116,9 @@ class Keeper:
                 raise
             model = self.embedder.model_id if self.embedder else "none"
             dim = getattr(self.embedder, "dim", None)
-            return config.create(self.folder, embedder=model, dim=dim, vectors=vectors or "lance")
+            engine = vectors or "lance"
+            engine_class(engine)  # raises unless there is one
+            return config.create(self.folder, embedder=model, dim=dim, vectors=engine)
         if self.embedder is not None and found.embedder == "none":
             found = found.changed(embedder=self.embedder.model_id)
             config.save(self.folder, found)
@@ -162,6 +170,7 @@ class Keeper:
                         f"the store in {folder} is open in this process with durability "
                         f"{keeper.durability!r}, not {durability!r}; open both alike"
                     )
+                keeper.embedder = keeper.embedder or embedder
             keeper._users += 1
             return keeper
 
@@ -232,9 +241,17 @@ class Keeper:
             self._evidence = self._open_evidence()
             return self._evidence
         written = self._written  # before the fold: what is written meanwhile is for the next one
-        touched = self._evidence.fold(self._journal_folder, self.journal.settle())
+        segments = journal.segments(self._journal_folder)  # before settling: see Evidence.fold
+        try:
+            touched = self._evidence.fold(segments, self.journal.settle())
+        except BaseException:  # some batches may be in
+            self.patterns.clear()
+            self.sums.clear()
+            self._all_embedded = False
+            raise
         if touched:
             self.patterns.invalidate(touched)
+            self.sums.clear()
             self._all_embedded = False
         self._folded = written
         return self._evidence
@@ -242,7 +259,8 @@ class Keeper:
     def _open_evidence(self) -> Evidence:
         evidence = Evidence(self.folder / "evidence.duckdb")
         try:
-            evidence.fold(self._journal_folder, None)
+            segments = journal.segments(self._journal_folder)
+            evidence.fold(segments, self.journal.settle())
         except BaseException:
             evidence.close()
             raise
@@ -291,7 +309,9 @@ class Keeper:
             while self._embed_some(evidence, name, progress):
                 pass
         with self._lock:
-            self._all_embedded = self._folded == self._written
+            # Another thread may have folded new texts since.
+            waiting = any(texts.count_waiting(evidence, n, self.config.embedder) for n in COLLECTIONS)
+            self._all_embedded = self._folded == self._written and not waiting
 
     def _embed_some(
         self, evidence: Evidence, name: str, progress: Callable[[int], object] | None
@@ -370,6 +390,7 @@ class Keeper:
                 path.unlink()
             _remove(self.folder / "vectors")
             self.patterns.clear()
+            self.sums.clear()
             self.evidence()
         self.flush(progress)
 
@@ -469,7 +490,7 @@ def _make(folder: Path) -> None:
     except FileExistsError as error:
         raise StoreError(f"{folder} is a file; expected a folder for the store") from error
     except OSError as error:
-        raise StoreError(f"cannot make the folder {folder}: {error.strerror}") from error
+        raise disk_error(error, f"make the folder {folder}") from error
 
 
 def _remove(folder: Path) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import fcntl
 import os
 import weakref
+from contextlib import suppress
 from pathlib import Path
 
-from whatworks.errors import StoreBusyError, StoreError
+from whatworks.errors import StoreBusyError, StoreError, disk_error
 
 __all__ = ["KeeperLock"]
 
@@ -26,7 +27,7 @@ class KeeperLock:
         except NotADirectoryError as error:
             raise StoreError(f"{folder} is a file; expected the folder of a store") from error
         except OSError as error:
-            raise StoreError(f"cannot lock the store in {folder}: {error.strerror}") from error
+            raise disk_error(error, f"lock the store in {folder}") from error
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -37,8 +38,9 @@ class KeeperLock:
                 "close it there, or wait until it ends",
                 pid,
             ) from error
-        os.ftruncate(self._file, 0)
-        os.pwrite(self._file, b"%d\n" % os.getpid(), 0)
+        with suppress(OSError):  # a full disk: the lock holds without the name of its holder
+            os.ftruncate(self._file, 0)
+            os.pwrite(self._file, b"%d\n" % os.getpid(), 0)
         _held.add(self)
 
     def release(self) -> None:

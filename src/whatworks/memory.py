@@ -113,6 +113,7 @@ class Memory:
         """
         if durability not in ("durable", "process"):
             raise InvalidInputError(f"durability is {durability!r}; expected 'durable' or 'process'")
+        checked = checks.identifier(source, "source"), checks.identifier(channel, "channel")
         from whatworks.keeper import Keeper
 
         keeper = Keeper.shared(
@@ -122,7 +123,6 @@ class Memory:
             durability=durability,
             create=create,
         )
-        checked = checks.identifier(source, "source"), checks.identifier(channel, "channel")
         return cls(keeper, source=checked[0], channel=checked[1], clock=clock)
 
     def __enter__(self) -> Memory:
@@ -154,6 +154,11 @@ class Memory:
     def _writer(self) -> Writer:
         self._check()
         return self._parts[2]
+
+    @property
+    def clock(self) -> Clock:
+        """What this memory takes the time from."""
+        return self._clock
 
     def _check(self) -> None:
         """Raise if this handle was closed; others may go on using the keeper."""
@@ -187,7 +192,9 @@ class Memory:
         metadata
             A JSON object.
         """
-        given = NewPattern(description, pattern_type, metadata or {}, pattern_id, created_at)
+        given = NewPattern(
+            description, pattern_type, {} if metadata is None else metadata, pattern_id, created_at
+        )
         return self.add_patterns([given])[0]
 
     def add_patterns(self, patterns: Iterable[NewPattern | Mapping[str, Any] | str]) -> list[Pattern]:
@@ -196,7 +203,7 @@ class Memory:
         Items are ``NewPattern``, mappings with its fields, or descriptions.
         """
         now = self._clock()
-        bodies = [checks.pattern(item, now) for item in patterns]
+        bodies = [checks.pattern(item, now) for item in checks.items(patterns, "patterns")]
         self._writer.add_patterns(bodies)
         found = self._answers.patterns([body["pattern_id"] for body in bodies])
         return [found[body["pattern_id"]] for body in bodies]
@@ -251,12 +258,12 @@ class Memory:
             timestamp=timestamp,
             event_id=event_id,
             session_id=session_id,
-            files=files if isinstance(files, str) else tuple(files),
-            tools=tools if isinstance(tools, str) else tuple(tools),
+            files=tuple(checks.items(files, "files")),
+            tools=tuple(checks.items(tools, "tools")),
             duration_ms=duration_ms,
             cost=cost,
             prediction_id=prediction_id,
-            metadata=metadata or {},
+            metadata={} if metadata is None else metadata,
         )
         return self.record_many([given])[0]
 
@@ -268,7 +275,7 @@ class Memory:
         from whatworks.writer import event_of
 
         now = self._clock()
-        bodies = [checks.event(item, now) | self._origin for item in events]
+        bodies = [checks.event(item, now) | self._origin for item in checks.items(events, "events")]
         return [event_of(body) for body in self._writer.record(bodies)]
 
     def resolve(
@@ -298,7 +305,23 @@ class Memory:
         origin, is the same aggregate and changes nothing.
         """
         now = self._clock()
-        self._writer.add_priors([checks.prior(item, now) for item in priors])
+        self._writer.add_priors([checks.prior(item, now) for item in checks.items(priors, "priors")])
+
+    def restore(self, *, patterns: Iterable[Pattern] = (), events: Iterable[UsageEvent] = ()) -> None:
+        """Take back what an export holds, as it was: times, source and channel included.
+
+        For importers of a store's own exports. ``add_patterns`` and
+        ``record_many`` say themselves who writes and when; this believes what
+        it is given, so no face may hand on to it what a client says. What is
+        derived (rates, counts, last use) is worked out anew.
+        """
+        now = self._clock()
+        patterns_ = [checks.restored_pattern(item, now) for item in patterns]
+        events_ = [checks.restored_event(item, now) for item in events]
+        if patterns_:
+            self._writer.add_patterns(patterns_)
+        if events_:
+            self._writer.record(events_)
 
     # -- asking -----------------------------------------------------------------------------------
 
@@ -417,6 +440,14 @@ class Memory:
             raise NotFoundError(f"there is no event {checks.shown(checked)} in this store")
         return found
 
+    def get_patterns(self, ids: Iterable[str]) -> dict[str, Pattern]:
+        """The patterns with these ids, as far as there are any."""
+        return self._answers.patterns(checks.unique(ids, "ids") or [])
+
+    def get_events(self, ids: Iterable[str]) -> dict[str, UsageEvent]:
+        """The events with these ids, as far as there are any."""
+        return self._answers.events_of(checks.unique(ids, "ids") or [])
+
     def patterns(
         self, *, where: Where | Mapping[str, Any] | None = None, limit: int = 100
     ) -> list[Pattern]:
@@ -440,6 +471,19 @@ class Memory:
     def iter_priors(self) -> Iterator[Prior]:
         """All imported aggregates, the oldest first, in bounded memory."""
         return self._answers.every_prior()
+
+    def copy_table(
+        self,
+        kind: Literal["patterns", "events"],
+        path: str | os.PathLike[str],
+        *,
+        form: Literal["csv", "parquet"],
+    ) -> int:
+        """Write all patterns or all events to a file, the oldest first; return how many.
+
+        A file in the way is overwritten. In CSV, lists are JSON.
+        """
+        return self._answers.copy_table(kind, os.fspath(path), form)
 
     def stats(self) -> Stats:
         """Counts, sizes and the state of the layers."""

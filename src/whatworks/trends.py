@@ -73,7 +73,7 @@ def trend(pattern_id: str, days: Sequence[DaySum], window_days: int) -> Trend:
         for n, d in enumerate(days)
     ]
     recent, before = _sides(days, sums, span)
-    direction, change, margin, probability = _change(recent, before)
+    direction, change, change_low, change_high, probability = _change(recent, before)
     return Trend(
         pattern_id=pattern_id,
         window_days=window_days,
@@ -81,8 +81,8 @@ def trend(pattern_id: str, days: Sequence[DaySum], window_days: int) -> Trend:
         days=tuple(reversed(rows)),
         direction=direction,
         change=change,
-        change_low=None if change is None or margin is None else max(-1.0, change - margin),
-        change_high=None if change is None or margin is None else min(1.0, change + margin),
+        change_low=change_low,
+        change_high=change_high,
         probability=probability,
     )
 
@@ -110,20 +110,27 @@ def _sides(days: Sequence[DaySum], sums: np.ndarray, span: timedelta) -> tuple[n
 
 def _change(
     recent: np.ndarray, before: np.ndarray
-) -> tuple[Direction, float | None, float | None, float | None]:
+) -> tuple[Direction, float | None, float | None, float | None, float | None]:
     if not recent[0] or not before[0]:
-        return "too little data", None, None, None
+        return "too little data", None, None, None, None
     change = float(recent[1] / recent[0] - before[1] / before[0])
-    deviation = sqrt(sum(_variance(*side) for side in (recent, before)))
+    (mean, variance), (other, other_variance) = _posterior(*recent), _posterior(*before)
+    # Of the posteriors, not of the raw means: one success after one failure is no rise.
+    shift, deviation = mean - other, sqrt(variance + other_variance)
     margin = CHANGE_Z * deviation
-    probability = 0.5 * (1 + erf(change / deviation / sqrt(2)))
-    if abs(change) > margin:
-        return ("rising" if change > 0 else "falling"), change, margin, probability
-    return ("steady" if margin <= STEADY_WIDTH else "too little data"), change, margin, probability
+    low, high = max(-1.0, shift - margin), min(1.0, shift + margin)
+    probability = 0.5 * (1 + erf(shift / deviation / sqrt(2)))
+    return _direction(low, high, margin), change, low, high, probability
 
 
-def _variance(count: float, total: float) -> float:
-    """Variance of Beta(total + 1/2, count - total + 1/2)."""
+def _direction(low: float, high: float, margin: float) -> Direction:
+    if low > 0 or high < 0:
+        return "rising" if low > 0 else "falling"
+    return "steady" if margin <= STEADY_WIDTH else "too little data"
+
+
+def _posterior(count: float, total: float) -> tuple[float, float]:
+    """Mean and variance of Beta(total + 1/2, count - total + 1/2)."""
     size = count + 2 * JEFFREYS
-    mean = (total + JEFFREYS) / size
-    return float(mean * (1 - mean) / (size + 1))
+    mean = float((total + JEFFREYS) / size)
+    return mean, mean * (1 - mean) / (size + 1)

