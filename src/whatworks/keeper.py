@@ -49,6 +49,18 @@ _sharing = threading.RLock()  # a handle may be collected while another is opene
 _keepers: dict[str, Keeper] = {}
 
 
+class Recent:
+    """What was written since the last fold, or seen since, by all handles of the store.
+
+    A write needs no fold to know whether a pattern or an event exists.
+    """
+
+    def __init__(self) -> None:
+        self.patterns: set[str] = set()
+        self.events: dict[str, dict[str, Any]] = {}
+        self.resolving = threading.Lock()  # outcomes are compared and written one at a time
+
+
 class Keeper:
     """Owns a store's files from construction to ``close``; its methods are open to all threads.
 
@@ -98,6 +110,7 @@ class Keeper:
         self.patterns: HotCache[Pattern] = HotCache(PATTERNS_CACHED)
         self.sums: HotCache[PopulationRow] = HotCache(1)
         self.queries: HotCache[NDArray[np.float32]] = HotCache(QUERIES_CACHED)
+        self.recent = Recent()
         self._keeper_lock = KeeperLock(folder)
         try:
             self.config = self._configure(vectors, create)
@@ -226,7 +239,7 @@ class Keeper:
         """The evidence, up to everything acknowledged so far; ``receipts`` if these as well."""
         self.check()
         found = self._evidence
-        if found is None or self._folded != self._written or receipts:
+        if found is None or found.lost or self._folded != self._written or receipts:
             with self._lock:
                 return self._fold()
         return found

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from hashlib import blake2b
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from whatworks.errors import InvalidInputError, StoreError
+from whatworks.stores import CanMaintain, Hits, VectorStore
 from whatworks.text import words
 
-__all__ = ["HashEmbedder"]
+__all__ = ["HashEmbedder", "StoreConformance"]
+
+Vectors = NDArray[np.float32]
 
 
 class HashEmbedder:
@@ -40,3 +50,389 @@ class HashEmbedder:
     def place(self, word: str) -> int:
         """Which dimension a word counts in."""
         return int.from_bytes(blake2b(word.encode(), digest_size=4).digest(), "big") % self.dim
+
+
+class StoreConformance:
+    """What every vector store must do, as pytest methods: subclass it and say how to open yours.
+
+    Each check has an id, a sentence and its source. All compare with plain
+    NumPy. None knows an engine. Checks get pytest's ``tmp_path``.
+
+    Examples
+    --------
+    ::
+
+        class TestMine(StoreConformance):
+            def open(self, path, dim):
+                return MyStore(path, dim=dim)
+    """
+
+    # How far a distance may be from the exact one: by comparing all, and through an index.
+    tolerance = 1e-5
+    indexed_tolerance = 0.02
+    recall = 0.95
+    # Rows after which ``maintain`` has something to do.
+    rows_to_index = 3_000
+
+    def open(self, path: Path, dim: int) -> VectorStore:
+        """The store in the folder ``path``, an empty one if there is none."""
+        raise NotImplementedError("say how to open the store under test")
+
+    # -- searching ------------------------------------------------------------------------------
+
+    def test_s01_k_above_the_count_returns_all(self, tmp_path: Path) -> None:
+        """S01: asked for more than there are, all come back, nearest first. Source: base.py."""
+        store, ids, vectors = self._filled(tmp_path, 20)
+        self._same(store.search(vectors[3], 1_000), nearest(ids, vectors, vectors[3], 20))
+
+    def test_s02_k_zero_returns_nothing(self, tmp_path: Path) -> None:
+        """S02: no neighbours asked for, none returned; a negative number is refused. Source: base.py."""
+        store, _, vectors = self._filled(tmp_path, 5)
+        hits = store.search(vectors[0], 0)
+        assert (hits.ids, hits.distances.shape) == ([], (0,)), hits
+        with refused(InvalidInputError):
+            store.search(vectors[0], -1)
+
+    def test_s03_an_empty_store_finds_nothing(self, tmp_path: Path) -> None:
+        """S03: a new store is empty and answers. Source: base.py."""
+        store = self.open(tmp_path, 4)
+        assert store.count() == 0
+        assert store.search(np.ones(4, np.float32), 10).ids == []
+        assert store.get(["nobody"]) == {}
+        store.upsert([], np.empty((0, 4), np.float32))
+        store.delete([])
+        assert store.count() == 0
+
+    def test_s04_distances_are_one_minus_cosine(self, tmp_path: Path) -> None:
+        """S04: 0 for the same direction, 1 across, 2 for the opposite; float32. Source: base.py."""
+        store = self.open(tmp_path, 2)
+        store.upsert(["same", "across", "opposite"], np.array([[3, 0], [0, 5], [-7, 0]], np.float32))
+        hits = store.search(np.array([2, 0], np.float32), 3)
+        assert hits.ids == ["same", "across", "opposite"], hits
+        assert hits.distances.dtype == np.float32
+        np.testing.assert_allclose(hits.distances, [0, 1, 2], atol=self.tolerance)
+
+    def test_s05_exact_below_the_index(self, tmp_path: Path) -> None:
+        """S05: among 300 vectors the answers are those of a comparison with all. Source: base.py."""
+        store, ids, vectors = self._filled(tmp_path, 300, dim=24)
+        for query in directions(20, 24, seed=1):
+            self._same(store.search(query, 10), nearest(ids, vectors, query, 10))
+
+    def test_s06_ties_come_in_the_order_of_ids(self, tmp_path: Path) -> None:
+        """S06: equally near vectors are ordered by id, whatever the order they came in. Source: base.py."""
+        store = self.open(tmp_path, 2)
+        ids = ["d", "b", "e", "a", "c"]
+        store.upsert(ids, np.tile(np.array([[1, 0]], np.float32), (5, 1)))
+        store.upsert(["far"], np.array([[0, 1]], np.float32))
+        assert store.search(np.array([1, 0], np.float32), 6).ids == [*sorted(ids), "far"]
+
+    def test_s07_recall_of_random_vectors(self, tmp_path: Path) -> None:
+        """S07: of the ten nearest of 3,000 random vectors at least 95 % are found. Source: contract."""
+        store, ids, vectors = self._filled(tmp_path, 3_000, dim=32)
+        assert self._recall(store, ids, vectors) >= self.recall
+
+    # -- what is stored -------------------------------------------------------------------------
+
+    def test_s08_length_does_not_matter(self, tmp_path: Path) -> None:
+        """S08: vectors of any length, down to 1e-10 and up to 1e38, are kept at length 1. Source: base.py."""
+        store, vectors = self.open(tmp_path, 8), directions(6, 8)
+        scales = np.array([1, 7, 1e-10, 1e10, 1e37, 0.5], np.float32)[:, None]
+        store.upsert(list("abcdef"), vectors * scales)
+        found = store.get(list("abcdef"))
+        for row, name in enumerate("abcdef"):
+            np.testing.assert_allclose(found[name], vectors[row], atol=1e-6)
+            assert found[name].dtype == np.float32
+            assert store.search(vectors[row] * 1e-9, 1).ids == [name]
+
+    def test_s09_other_number_types_are_accepted(self, tmp_path: Path) -> None:
+        """S09: float64 and integers are numbers too. Source: base.py."""
+        store = self.open(tmp_path, 2)
+        store.upsert(["a"], np.array([[1.0, 0.0]]))  # type: ignore[arg-type]
+        store.upsert(["b"], np.array([[0, 5]]))  # type: ignore[arg-type]
+        assert store.search(np.array([1, 0]), 2).ids == ["a", "b"]  # type: ignore[arg-type]
+
+    def test_s10_of_repeated_ids_the_last_stands(self, tmp_path: Path) -> None:
+        """S10: an id twice in a batch is one vector, the last. Source: base.py; lance issue 4585."""
+        store = self.open(tmp_path, 2)
+        store.upsert(["a", "b", "a"], np.array([[1, 0], [1, 1], [0, 1]], np.float32))
+        assert store.count() == 2
+        np.testing.assert_allclose(store.get(["a"])["a"], [0, 1], atol=1e-6)
+
+    def test_s11_a_replaced_vector_is_gone(self, tmp_path: Path) -> None:
+        """S11: the same id again replaces: the old place finds something else. Source: base.py."""
+        store, ids, vectors = self._filled(tmp_path, 50)
+        replaced = vectors.copy()
+        replaced[::2] = directions(25, 16, seed=9)
+        store.upsert(ids[::2], replaced[::2])
+        assert store.count() == 50
+        for query in (*vectors[:4], *replaced[:4]):
+            self._same(store.search(query, 50), nearest(ids, replaced, query, 50))
+
+    def test_s12_ids_are_opaque(self, tmp_path: Path) -> None:
+        """S12: no character of an id means anything. Source: hostile filters took whole tables in Lance."""
+        store, vectors = self.open(tmp_path, 16), directions(len(HOSTILE_IDS), 16)
+        store.upsert(HOSTILE_IDS, vectors)
+        assert store.count() == len(HOSTILE_IDS)
+        for row, name in enumerate(HOSTILE_IDS):
+            assert list(store.get([name])) == [name]
+            assert store.search(vectors[row], 1).ids == [name]
+        for left, name in enumerate(HOSTILE_IDS[::-1]):
+            store.delete([name])
+            assert store.count() == len(HOSTILE_IDS) - left - 1, name
+
+    def test_s13_what_was_deleted_is_never_returned(self, tmp_path: Path) -> None:
+        """S13: deleted vectors are not found, not got, not counted; others stay. Source: base.py."""
+        store, ids, vectors = self._filled(tmp_path, 40)
+        store.delete([*ids[:10], "nobody", ids[0]])
+        assert store.count() == 30
+        assert store.get(ids).keys() == set(ids[10:])
+        self._same(store.search(vectors[0], 40), nearest(ids[10:], vectors[10:], vectors[0], 30))
+
+    def test_s14_what_was_deleted_can_come_back(self, tmp_path: Path) -> None:
+        """S14: a deleted id may be used again. Source: duckdb issue 15836 (delete, then insert, one key)."""
+        store, ids, vectors = self._filled(tmp_path, 10)
+        store.delete(ids)
+        assert store.search(vectors[0], 10).ids == []
+        store.upsert(ids[::-1], vectors)
+        self._same(store.search(vectors[0], 10), nearest(ids[::-1], vectors, vectors[0], 10))
+
+    def test_s15_inputs_stay_untouched(self, tmp_path: Path) -> None:
+        """S15: arrays and lists given are neither changed nor kept. Source: base.py."""
+        store, vectors, ids = self.open(tmp_path, 16), directions(5, 16) * np.float32(3), list("abcde")
+        kept = vectors.copy()
+        store.upsert(ids, vectors)
+        query = vectors[2].copy()
+        store.search(query, 5)
+        np.testing.assert_array_equal(vectors, kept)
+        np.testing.assert_array_equal(query, kept[2])
+        vectors[:] = 0
+        ids.clear()
+        assert store.search(query, 1).ids == ["c"]
+        store.get(["c"])["c"].setflags(write=False)
+        assert store.search(query, 1).ids == ["c"]
+
+    # -- refusals -------------------------------------------------------------------------------
+
+    def test_s16_what_is_no_direction_is_refused(self, tmp_path: Path) -> None:
+        """S16: NaN, infinity, zero and denormal vectors. Source: Lance ranked a near-zero vector first."""
+        store, ids, vectors = self._filled(tmp_path, 5)
+        for bad in (np.nan, np.inf, -np.inf, 0.0, 1e-40):
+            row = np.full(16, bad, np.float32) if not np.isnan(bad) else vectors[0].copy()
+            row[3] = bad
+            with refused(InvalidInputError):
+                store.upsert(["new", "bad"], np.stack([vectors[0], row]))
+            with refused(InvalidInputError):
+                store.search(row, 3)
+        self._same(store.search(vectors[0], 9), nearest(ids, vectors, vectors[0], 5))
+
+    def test_s17_a_wrong_shape_is_refused(self, tmp_path: Path) -> None:
+        """S17: other dimensions, other counts, no numbers. Source: base.py."""
+        store, ids, vectors = self._filled(tmp_path, 5)
+        for bad in (vectors[:, :8], vectors[0], vectors[None], np.full((5, 16), "a"), vectors[:3]):
+            with refused(InvalidInputError):
+                store.upsert(ids, bad)
+        for query in (vectors[0, :8], vectors[:2]):
+            with refused(InvalidInputError):
+                store.search(query, 3)
+        self._same(store.search(vectors[0], 9), nearest(ids, vectors, vectors[0], 5))
+
+    def test_s18_an_id_must_be_a_text(self, tmp_path: Path) -> None:
+        """S18: empty ids and other types are refused. Source: base.py."""
+        store = self.open(tmp_path, 2)
+        for bad in ("", None, 5, b"a"):
+            with refused(InvalidInputError):
+                store.upsert(["good", bad], np.ones((2, 2), np.float32))  # type: ignore[list-item]
+        assert store.count() == 0
+
+    # -- files ----------------------------------------------------------------------------------
+
+    def test_s19_what_was_flushed_is_there_after_reopening(self, tmp_path: Path) -> None:
+        """S19: a store that was flushed and closed answers as before. Source: base.py."""
+        store, ids, vectors = self._filled(tmp_path, 60)
+        store.delete(ids[:10])
+        store.flush()
+        before = [store.search(query, 20) for query in vectors[:5]]
+        store.close()
+        store.close()
+        again = self.open(tmp_path, 16)
+        assert again.count() == 50
+        for query, hits in zip(vectors[:5], before, strict=True):
+            assert again.search(query, 20).ids == hits.ids
+        again.upsert(["new"], vectors[:1])
+        assert again.count() == 51
+
+    def test_s20_what_was_not_flushed_is_there_or_not(self, tmp_path: Path) -> None:
+        """S20: without a flush, changes may be lost, never mixed up. Source: base.py."""
+        store, ids, vectors = self._filled(tmp_path, 30)
+        store.flush()
+        replaced = directions(30, 16, seed=5)
+        store.upsert(ids, replaced)
+        again = self.open(tmp_path, 16)  # the first handle stands for a process that died
+        found = again.get(ids)
+        assert found.keys() == set(ids)
+        for row, name in enumerate(ids):
+            places = (vectors[row], replaced[row])
+            assert any(np.allclose(found[name], place, atol=1e-6) for place in places), name
+
+    def test_s21_another_dimension_does_not_open(self, tmp_path: Path) -> None:
+        """S21: a store made for 16 dimensions refuses 8 when it is opened. Source: style guide."""
+        store, *_ = self._filled(tmp_path, 5)
+        store.flush()
+        store.close()
+        with refused(StoreError):
+            self.open(tmp_path, 8)
+
+    def test_s22_damaged_files_are_a_store_error(self, tmp_path: Path) -> None:
+        """S22: files cut short, as a power cut leaves them, do not open. Source: Lance never syncs."""
+        store, *_ = self._filled(tmp_path, 200)
+        store.flush()
+        store.close()
+        for folder, _, files in os.walk(tmp_path):
+            for name in files:
+                os.truncate(os.path.join(folder, name), os.path.getsize(os.path.join(folder, name)) // 2)
+        with refused(StoreError):
+            self.open(tmp_path, 16)
+
+    def test_s23_two_folders_are_two_stores(self, tmp_path: Path) -> None:
+        """S23: nothing is shared between stores that are open at once. Source: base.py."""
+        one, other = self.open(tmp_path / "one", 4), self.open(tmp_path / "other", 8)
+        one.upsert(["a"], np.ones((1, 4), np.float32))
+        other.upsert(["b", "c"], directions(2, 8))
+        assert (one.count(), other.count()) == (1, 2)
+        one.flush()
+        other.flush()
+        one.close()
+        assert other.search(np.ones(8, np.float32), 9).ids in (["b", "c"], ["c", "b"])
+        assert self.open(tmp_path / "one", 4).search(np.ones(4, np.float32), 9).ids == ["a"]
+
+    def test_s24_threads_may_search_while_another_writes(self, tmp_path: Path) -> None:
+        """S24: searches during writes find what was there before them, once each. Source: base.py."""
+        store, ids, vectors = self._filled(tmp_path, 50)
+        done, wrong = threading.Event(), list[object]()
+
+        def search() -> None:
+            try:
+                while not done.is_set():
+                    found = store.search(vectors[0], 200).ids
+                    if not set(ids) <= set(found) or len(set(found)) != len(found):
+                        wrong.append(found)
+            except Exception as error:  # noqa: BLE001 - shown by the assertion below
+                wrong.append(error)
+
+        readers = [threading.Thread(target=search) for _ in range(3)]
+        for reader in readers:
+            reader.start()
+        for n in range(12):
+            store.upsert([f"new{n}-{m}" for m in range(5)], directions(5, 16, seed=n))
+        done.set()
+        for reader in readers:
+            reader.join()
+        assert wrong == []
+        assert store.count() == 110
+
+    # -- an index -------------------------------------------------------------------------------
+
+    def test_s25_an_index_keeps_its_recall(self, tmp_path: Path) -> None:
+        """S25: after ``maintain`` recall@10 is at least 0.95 and distances are close. Source: contract."""
+        store, ids, vectors = self._filled(tmp_path, self.rows_to_index, dim=32)
+        if isinstance(store, CanMaintain):
+            assert store.maintain(), "there are rows enough for an index, and none was built"
+            assert not store.maintain(), "nothing changed, and there is work again"
+        assert self._recall(store, ids, vectors) >= self.recall
+        hits = store.search(vectors[0], 10)
+        exact = 1 - np.stack([vectors[ids.index(name)] for name in hits.ids]) @ vectors[0]
+        np.testing.assert_allclose(hits.distances, exact, atol=self.indexed_tolerance)
+
+    def test_s26_an_index_does_not_hide_what_came_later(self, tmp_path: Path) -> None:
+        """S26: behind an index, new and replaced vectors are found, deleted ones are not. Source: contract."""
+        store, ids, vectors = self._filled(tmp_path, self.rows_to_index, dim=32)
+        if isinstance(store, CanMaintain):
+            store.maintain()
+        new = directions(20, 32, seed=7)
+        store.upsert([f"new{n}" for n in range(10)], new[:10])
+        store.upsert(ids[:10], new[10:])
+        store.delete(ids[10:20])
+        for row in range(10):
+            assert store.search(new[row], 1).ids == [f"new{row}"]
+            assert store.search(new[10 + row], 1).ids == [ids[row]]
+            assert ids[row] not in store.search(vectors[row], 1).ids
+            assert ids[10 + row] not in store.search(vectors[10 + row], 10).ids
+        assert store.count() == self.rows_to_index
+        store.flush()
+        store.close()
+        again = self.open(tmp_path, 32)
+        assert again.search(new[0], 1).ids == ["new0"]
+
+    # -- helpers --------------------------------------------------------------------------------
+
+    def _filled(self, path: Path, count: int, dim: int = 16) -> tuple[VectorStore, list[str], Vectors]:
+        store, vectors = self.open(path, dim), directions(count, dim)
+        ids = [f"id{n:05}" for n in range(count)]
+        store.upsert(ids, vectors)
+        return store, ids, vectors
+
+    def _same(self, hits: Hits, exact: Hits) -> None:
+        np.testing.assert_allclose(hits.distances, exact.distances, atol=self.tolerance)
+        assert hits.ids == exact.ids, (hits, exact)
+
+    def _recall(self, store: VectorStore, ids: Sequence[str], vectors: Vectors) -> float:
+        queries = directions(100, vectors.shape[1], seed=3)
+        found = [len({*store.search(q, 10).ids} & {*nearest(ids, vectors, q, 10).ids}) for q in queries]
+        return sum(found) / (10 * len(queries))
+
+
+HOSTILE_IDS = [
+    "x' OR '1'='1",
+    "it's",
+    'say "x"',
+    "a\nb",
+    "a\tb",
+    "back\\slash",
+    "percent % and _",
+    "; DROP TABLE vectors; --",
+    "模式",
+    "🙂",
+    "é",
+    "e\u0301",
+    " leading",
+    "trailing ",
+    "x" * 512,
+    "NULL",
+    "0",
+    "{}[]()$1?",
+]
+
+
+def directions(count: int, dim: int, seed: int = 0) -> Vectors:
+    """``count`` random vectors of length 1, shape ``(count, dim)``, the same for the same seed."""
+    made = np.random.default_rng(seed).normal(size=(count, dim))
+    unit: Vectors = (made / np.linalg.norm(made, axis=1, keepdims=True)).astype(np.float32)
+    return unit
+
+
+def nearest(ids: Sequence[str], vectors: Vectors, query: Vectors, k: int) -> Hits:
+    """The ``k`` nearest by comparing with all; ties in the order of ids."""
+    wide = np.asarray(query, np.float64)
+    distances = 1 - vectors.astype(np.float64) @ (wide / np.linalg.norm(wide))
+    order = sorted(range(len(ids)), key=lambda n: (distances[n], ids[n]))[:k]
+    return Hits([ids[n] for n in order], distances[order].astype(np.float32))
+
+
+@contextmanager
+def refused(kind: type[Exception]) -> Iterator[None]:
+    """Fails unless the block raises ``kind``; any other error passes through."""
+    try:
+        yield
+    except kind:
+        return
+    raise AssertionError(f"no {kind.__name__} was raised")
+
+
+def state_machine(kind: type[StoreConformance]) -> Any:
+    """A hypothesis state machine that plays a store against a dict; needs ``hypothesis``.
+
+    Returns
+    -------
+    A ``RuleBasedStateMachine``; run it with
+    ``hypothesis.stateful.run_state_machine_as_test``.
+    """

@@ -1,8 +1,4 @@
-"""Checked input on its way into the journal: unknown ids refused, repeats recognised.
-
-What was written since the last fold is remembered here, so that a write
-needs no fold to know whether a pattern or an event exists.
-"""
+"""Checked input on its way into the journal: unknown ids refused, repeats recognised."""
 
 from __future__ import annotations
 
@@ -33,13 +29,12 @@ class Writer:
 
     def __init__(self, keeper: Keeper) -> None:
         self._keeper = keeper
-        self._patterns: set[str] = set()
-        self._events: dict[str, Body] = {}
+        self._recent = keeper.recent
 
     def add_patterns(self, bodies: Sequence[Body]) -> None:
         """Add patterns; an id that is known replaces the pattern's text and metadata."""
         self._keeper.append("pattern.added", bodies)
-        self._patterns.update(body["pattern_id"] for body in bodies)
+        self._recent.patterns.update(body["pattern_id"] for body in bodies)
 
     def add_priors(self, bodies: Sequence[Body]) -> None:
         """Add imported aggregates."""
@@ -48,10 +43,10 @@ class Writer:
 
     def require(self, ids: Sequence[str]) -> None:
         """Raise unless all ids are patterns."""
-        missing = set(ids) - self._patterns
+        missing = set(ids) - self._recent.patterns
         if missing:
             known = questions.known_patterns(self._keeper.evidence(), sorted(missing))
-            self._patterns |= known
+            self._recent.patterns |= known
             if unknown := sorted(missing - known):
                 raise NotFoundError(
                     f"there is no pattern {shown(unknown[0])}; add it first with add_pattern"
@@ -83,6 +78,10 @@ class Writer:
 
     def resolve(self, body: Body) -> Body:
         """Give an event its outcome and return the event; the same outcome again writes nothing."""
+        with self._recent.resolving:
+            return self._resolve(body)
+
+    def _resolve(self, body: Body) -> Body:
         event_id = body["event_id"]
         earlier = self._known([event_id]).get(event_id)
         if earlier is None:
@@ -102,13 +101,14 @@ class Writer:
         return resolved
 
     def _remember(self, bodies: Iterable[Body]) -> None:
-        self._events.update((body["event_id"], body) for body in bodies)
-        if len(self._events) > REMEMBERED:
+        self._recent.events.update((body["event_id"], body) for body in bodies)
+        if len(self._recent.events) > REMEMBERED:
             self._keeper.evidence()  # folds: from now on the evidence knows them
-            self._events = {}
+            self._recent.events = {}
 
     def _known(self, ids: Sequence[str]) -> dict[str, Body]:
-        found = {name: self._events[name] for name in ids if name in self._events}
+        recent = self._recent.events
+        found = {name: recent[name] for name in ids if name in recent}
         missing = [name for name in ids if name not in found]
         return found | self._stored(missing) if missing else found
 

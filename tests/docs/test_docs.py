@@ -32,7 +32,9 @@ def test_every_make_target_in_the_documents_exists() -> None:
     targets = set(re.findall(r"^([a-z][a-z-]*):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     for document in DOCUMENTS:
         code = re.findall(r"`(make [a-z -]+)`", document.read_text())
-        lines = [line for block in blocks(document.read_text(), "console") for line in block.splitlines()]
+        lines = [
+            line for block in blocks(document.read_text(), "console") for line in block.splitlines()
+        ]
         for command in [*code, *(line.split("#")[0] for line in lines if line.startswith("make "))]:
             assert set(command.split()[1:]) <= targets, f"{document.name}: {command}"
 
@@ -50,5 +52,7 @@ def test_no_document_speaks_of_a_command_that_does_not_exist() -> None:
 
     known = set(get_command(app).commands)  # type: ignore[attr-defined]
     for document in DOCUMENTS:
-        for command in re.findall(r"^whatworks ([a-z]+)|`whatworks ([a-z]+)", document.read_text(), re.M):
+        for command in re.findall(
+            r"^whatworks ([a-z]+)|`whatworks ([a-z]+)", document.read_text(), re.M
+        ):
             assert (command[0] or command[1]) in known, f"{document.name}: whatworks {command}"

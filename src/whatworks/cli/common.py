@@ -13,7 +13,7 @@ import typer
 
 from whatworks import config
 from whatworks.checks import shown
-from whatworks.errors import InvalidInputError, ModelMismatchError, NotFoundError
+from whatworks.errors import InvalidInputError, ModelMismatchError
 from whatworks.text import clean_text
 
 if TYPE_CHECKING:
@@ -41,6 +41,8 @@ __all__ = [
     "text",
 ]
 
+Embedding = Literal["needed", "if there", "none"]
+
 Store = Annotated[
     str | None,
     typer.Option(
@@ -51,7 +53,8 @@ Store = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 Limit = Annotated[int, typer.Option(metavar="N", help="How many at most.")]
 Type = Annotated[
-    list[str] | None, typer.Option(metavar="TYPE", help="Only patterns of this type; repeat for more.")
+    list[str] | None,
+    typer.Option("--type", metavar="TYPE", help="Only patterns of this type; repeat for more."),
 ]
 Meta = Annotated[
     list[str] | None,
@@ -80,44 +83,43 @@ WORTH_A_BAR = 256
 # -- the store ------------------------------------------------------------------------------------
 
 
-def opened(store: str | None, *, vectors: bool = False, create: bool = False) -> Memory:
+def opened(store: str | None, *, embedder: Embedding = "none", create: bool = False) -> Memory:
     """The store that is meant, opened.
 
     Parameters
     ----------
-    vectors
-        The command needs vectors, and so the embedder that the store was made with.
+    embedder
+        ``needed``: the command needs vectors. ``if there``: it makes them if
+        the store is of the built-in model, and else leaves texts waiting.
+        ``none``: it does without, and never loads a model.
     create
         Make the store if there is none.
 
     Raises
     ------
     ModelMismatchError
-        It needs vectors, and they are of an embedder that the command line does not have.
+        Vectors are needed, and those of the store are of another embedder.
     """
     from whatworks.memory import Memory
 
     folder = config.locate(store)
-    embedder = _embedder(folder, vectors=vectors, create=create)
-    return Memory.open(folder, embedder=embedder, create=create, channel="cli")
+    if create and not (folder / config.FILE).exists():
+        Memory.open(folder).close()
+    chosen = _embedder(folder, embedder)
+    return Memory.open(folder, embedder=chosen, create=False, channel="cli")
 
 
-def _embedder(folder: Path, *, vectors: bool, create: bool) -> Literal["none"] | None:
+def _embedder(folder: Path, wanted: Embedding) -> Literal["none"] | None:
     from whatworks.embedders.minilm import MiniLM
 
-    try:
-        made_with = config.load(folder).embedder
-    except NotFoundError:
-        if not create:
-            raise
-        return None
+    made_with = config.load(folder).embedder
     if made_with in (MiniLM.model_id, "none"):
-        return None if vectors else "none"
-    if vectors:
+        return "none" if wanted == "none" else None
+    if wanted == "needed":
         raise ModelMismatchError(
-            f"the store in {folder} has embeddings of {made_with!r}, which only your program can make: "
-            f"ask there, or change them to the built-in model with "
-            f"{next_command('reembed', store=str(folder))}"
+            f"the store in {folder} has embeddings of {made_with!r}, which only your own program can "
+            "make: ask from there, or change to the built-in model with "
+            + next_command("reembed", store=str(folder))
         )
     return "none"
 
@@ -163,16 +165,19 @@ def pairs(given: list[str] | None, option: str) -> dict[str, Any]:
 
 
 def moment(value: str | None, option: str) -> datetime | None:
-    """A time as RFC 3339; a day alone is its midnight in UTC."""
+    """A time with its zone, as in RFC 3339; a day alone is its midnight in UTC."""
     if value is None:
         return None
+    expected = f"{option} is {shown(value)}; expected a time such as 2026-05-04T10:00:00Z, or a day"
     try:
         read = datetime.fromisoformat(value)
     except ValueError as error:
-        raise InvalidInputError(
-            f"{option} is {shown(value)}; expected a time such as 2026-05-04T10:00:00Z, or a day"
-        ) from error
-    return read.replace(tzinfo=UTC) if len(value) == len("2026-05-04") else read
+        raise InvalidInputError(expected) from error
+    if read.tzinfo is not None:
+        return read
+    if len(value) != len("2026-05-04"):
+        raise InvalidInputError(expected)
+    return read.replace(tzinfo=UTC)
 
 
 def conditions(

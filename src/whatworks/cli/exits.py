@@ -100,6 +100,8 @@ def _described(error: Exception) -> tuple[int, str, str]:
     # Errors of the argument parser have no public base class in every version of typer.
     if hasattr(error, "format_message") and hasattr(error, "exit_code"):
         return USAGE, "UsageError", _usage(error)
+    if isinstance(error, OSError):
+        return UNEXPECTED, type(error).__name__, f"the system refused: {error}"
     if os.environ.get(TRACEBACK):
         raise error
     kind_name = type(error).__name__

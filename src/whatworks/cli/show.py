@@ -23,6 +23,7 @@ __all__ = [
     "cell",
     "console",
     "count",
+    "facts",
     "interval",
     "number",
     "one_line",
@@ -54,8 +55,7 @@ def show(item: RenderableType) -> None:
 
 def say(*parts: str | None) -> None:
     """Print one line, however long; ``None`` parts are left out."""
-    line = " ".join(part for part in parts if part)
-    console().print(one_line(line), soft_wrap=True)
+    sys.stdout.write(one_line(" ".join(part for part in parts if part)) + "\n")
 
 
 # -- texts and numbers ----------------------------------------------------------------------------
@@ -106,11 +106,11 @@ def spark(values: Sequence[float | None]) -> str:
 # -- tables ---------------------------------------------------------------------------------------
 
 
-def cell(*lines: str | tuple[str, str]) -> RenderableType:
-    """Lines of one cell, each cut at the cell's width; a pair is a text and its style."""
+def cell(*lines: str | tuple[str, str], cut: bool = True) -> RenderableType:
+    """Lines of one cell, each cut at the cell's width or wrapped; a pair is a text and its style."""
     from rich.text import Text
 
-    text = Text(no_wrap=True, overflow="ellipsis")
+    text = Text(no_wrap=cut, overflow="ellipsis" if cut else "fold")
     for line in lines:
         plain, style = line if isinstance(line, tuple) else (line, "")
         if text.plain:
@@ -119,37 +119,44 @@ def cell(*lines: str | tuple[str, str]) -> RenderableType:
     return text
 
 
-def table(
-    columns: Iterable[str], rows: Iterable[Sequence[RenderableType]], *, title: str | None = None
-) -> Table:
+def table(columns: Iterable[str], rows: Iterable[Sequence[RenderableType]]) -> Table:
     """A table as wide as it need be.
 
     Parameters
     ----------
     columns
-        Names; ``>`` in front aligns to the right, ``*`` takes the room that is
-        left, ``=`` is never cut but goes on in the next line.
+        Names; ``>`` in front aligns to the right, ``*`` gives way first where
+        there is no room.
     rows
         Cells; plain texts are made safe.
     """
     from rich import box
     from rich.table import Table
-    from rich.text import Text
 
-    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold")
-    if title:
-        made.title, made.title_justify, made.title_style = Text(one_line(title)), "left", "bold"
+    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 0, 0, 1))
+    made.header_style = "bold"
     for name in columns:
-        form, plain = (name[0], name[1:]) if name[0] in ">*=" else ("", name)
+        form, plain = (name[0], name[1:]) if name[0] in ">*" else ("", name)
         made.add_column(
             plain,
             justify="right" if form == ">" else "left",
-            ratio=1 if form == "*" else None,
-            no_wrap=form != "=",
-            overflow="fold" if form == "=" else "ellipsis",
+            no_wrap=form != "*",
+            overflow="ellipsis",
         )
     for row in rows:
         made.add_row(*(cell(item) if isinstance(item, str) else item for item in row))
+    return made
+
+
+def facts(rows: Iterable[tuple[str, str]]) -> Table:
+    """Names and what they stand for, one below the other; long values go on in the next line."""
+    from rich.table import Table
+
+    made = Table.grid(padding=(0, 2))
+    made.add_column(style="bold", no_wrap=True)
+    made.add_column(overflow="fold")
+    for name, value in rows:
+        made.add_row(name, one_line(value))
     return made
 
 
@@ -161,7 +168,12 @@ def progress(label: str, *, total: float | None = None) -> Iterator[Callable[[in
     """A progress bar on stderr while that is a terminal; gives a function that moves it on."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
     shown = Progress(
         *columns, console=console(stderr=True), transient=True, disable=not sys.stderr.isatty()
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from whatworks.cli.show import (
@@ -10,6 +10,7 @@ from whatworks.cli.show import (
     cell,
     console,
     count,
+    facts,
     interval,
     number,
     one_line,
@@ -24,6 +25,8 @@ from whatworks.cli.show import (
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from whatworks.doctor import Finding
+    from whatworks.importers import Report
     from whatworks.records import (
         Answer,
         Contribution,
@@ -37,7 +40,18 @@ if TYPE_CHECKING:
         Why,
     )
 
-__all__ = ["events", "matches", "patterns", "prediction", "stats", "trend", "why"]
+__all__ = [
+    "events",
+    "findings",
+    "made",
+    "matches",
+    "patterns",
+    "prediction",
+    "report",
+    "stats",
+    "trend",
+    "why",
+]
 
 SPARK_DAYS = 8
 RECENT_DAYS = 7
@@ -48,18 +62,25 @@ _VERDICTS = {
     "not recommended": "red",
     "no evidence": "dim",
 }
+_STATUS = {"ok": "green", "warn": "yellow", "bad": "bold red"}
 _KINDS = {
     "population": "all patterns on average",
     "record": "its own tries anywhere",
     "prior": "imported aggregates",
-    "tries": "its tries in a context",
-    "situation": "all patterns in a context",
+    "tries": "its tries in",
+    "situation": "all tries in",
 }
 
 
 def _pattern(pattern: Pattern, *, more: str = "") -> RenderableType:
     """Description, id and what else there is to say, a line each."""
-    return cell(pattern.description, (pattern.pattern_id, "cyan"), *([(more, "dim")] if more else []))
+    return cell(*_named(pattern), *([(more, "dim")] if more else []))
+
+
+def _named(pattern: Pattern) -> list[str | tuple[str, str]]:
+    """Description and id, once if they are the same, as in patterns from a table."""
+    name = (pattern.pattern_id, "cyan")
+    return [name] if pattern.description == pattern.pattern_id else [pattern.description, name]
 
 
 def patterns(found: Sequence[Pattern], trend_of: Callable[[str], Trend]) -> None:
@@ -72,11 +93,15 @@ def patterns(found: Sequence[Pattern], trend_of: Callable[[str], Trend]) -> None
             number(item.success_rate),
             count(item.usage_count),
             _lately(trend_of(item.pattern_id)),
-            _pattern(item, more=f"{item.pattern_type}, last tried {when(item.last_used_at)}"),
+            _pattern(item, more=f"{item.pattern_type}, {_last_tried(item)}"),
         )
         for item in found
     ]
     show(table((">worked", ">tries", "lately", "*pattern"), rows))
+
+
+def _last_tried(pattern: Pattern) -> str:
+    return f"last tried {when(pattern.last_used_at)}" if pattern.last_used_at else "never tried"
 
 
 def _lately(trend: Trend) -> str:
@@ -133,16 +158,14 @@ def trend(found: Trend, pattern: Pattern) -> None:
     """A chart of the days, the newest of them as a table, and the direction in words."""
     from whatworks.cli.chart import chart
 
-    show(cell((pattern.description, "bold"), (pattern.pattern_id, "cyan")))
+    show(cell(*_named(pattern)))
     if not found.days:
         say("no tries yet: record one with whatworks record")
         return
     terminal = console()
     plain = terminal.options.ascii_only
     say("")
-    show(
-        chart(found.days, width=terminal.width, window_days=found.window_days, ascii_only=plain)
-    )
+    show(chart(found.days, width=terminal.width, window_days=found.window_days, ascii_only=plain))
     say("")
     rows = [
         (
@@ -167,8 +190,7 @@ def _direction(found: Trend) -> str:
         )
     return (
         f"{found.direction}: {found.change:+.2f} ({found.change_low:+.2f} to {found.change_high:+.2f}) "
-        f"against the {found.baseline_days} days before; a rise with probability "
-        f"{number(found.probability)}"
+        f"against the {found.baseline_days} days before; P(rise) {number(found.probability)}"
     )
 
 
@@ -178,7 +200,7 @@ def _direction(found: Trend) -> str:
 def prediction(found: Prediction, *, next_step: str) -> None:
     """What to expect of each pattern, with the nearest evidence, and what to type next."""
     if not found.answers:
-        say("no answer: the store holds no patterns; add one with whatworks add")
+        say("no answer: there were no patterns to choose from; add one with whatworks add")
         return
     from rich.text import Text
 
@@ -202,7 +224,8 @@ def _nearest(answer: Answer) -> str:
     if not answer.evidence:
         return "no tries in a similar context"
     near = answer.evidence[0]
-    return f"{near.mean_outcome:.2f} of {_tries(near.tries)}, {near.similarity:.2f} similar: {near.context}"
+    record = f"{near.mean_outcome:.2f} in {_tries(near.tries)}"
+    return f"{record}, {near.similarity:.2f} similar: {near.context}"
 
 
 def _tries(n: float) -> str:
@@ -212,14 +235,16 @@ def _tries(n: float) -> str:
 def why(found: Why, *, limit: int) -> None:
     """The summands of the first ``limit`` answers."""
     say(f"context: {found.prediction.context}")
-    for answer, explanation in list(zip(found.prediction.answers, found.explanations, strict=True))[:limit]:
+    for answer, explanation in list(zip(found.prediction.answers, found.explanations, strict=True))[
+        :limit
+    ]:
         say("")
-        show(cell((answer.pattern.description, "bold"), (answer.pattern_id, "cyan")))
+        show(cell(*_named(answer.pattern)))
         show(_sum(explanation))
     left = len(found.explanations) - limit
     if left > 0:
         say("")
-        say(f"{left} more answers: --limit {len(found.explanations)}")
+        say(f"{left} more with --limit {len(found.explanations)}")
 
 
 def _sum(explanation: Explanation) -> RenderableType:
@@ -253,7 +278,7 @@ def _summand(part: Contribution) -> Sequence[RenderableType]:
     )
 
 
-# -- stats ----------------------------------------------------------------------------------------
+# -- the store ----------------------------------------------------------------------------------------
 
 
 def stats(found: Stats) -> None:
@@ -276,8 +301,7 @@ def stats(found: Stats) -> None:
         ),
         *(("problem", problem) for problem in found.problems),
     ]
-    for name, value in rows:
-        say(f"{name:<13}{one_line(value)}")
+    show(facts(rows))
 
 
 def _states(found: Stats) -> str:
@@ -291,8 +315,46 @@ def _states(found: Stats) -> str:
 
 
 def _vectors(found: Stats) -> str:
+    held = {name: found.vectors[name] for name in ("patterns", "contexts")}
     parts = [
-        f"{name} {count(found.vectors[name]['vectors'])} ({count(found.vectors[name]['waiting'])} waiting)"
-        for name in ("patterns", "contexts")
+        f"{name} {count(of['vectors'])} ({count(of['waiting'])} waiting)" for name, of in held.items()
     ]
     return f"{found.vectors['engine']}: {', '.join(parts)}"
+
+
+def made(found: Stats) -> None:
+    """What a store holds after it was made anew."""
+    say(f"{count(found.patterns)} patterns and {count(found.events)} events")
+    say(f"embedder {found.embedder}")
+    say(f"vectors in {_vectors(found)}")
+
+
+def findings(found: Sequence[Finding]) -> None:
+    """What was examined, and how to mend it."""
+    rows = [
+        (
+            item.layer,
+            cell((item.status, _STATUS[item.status])),
+            cell(item.message, *([(f"mend: {item.remedy}", "bold")] if item.remedy else []), cut=False),
+        )
+        for item in found
+    ]
+    show(table(("layer", "status", "*finding"), rows))
+    faults = sum(item.status != "ok" for item in found)
+    say("")
+    say("all is well" if not faults else f"{faults} to look at")
+
+
+def report(found: Report, *, dry_run: bool) -> None:
+    """What an import read, wrote and left out."""
+    kinds = list(dict.fromkeys([*found.read, *found.written]))
+    rows = [[name, _counted(found.read, name), _counted(found.written, name)] for name in kinds]
+    show(table(("kind", ">read", ">would write" if dry_run else ">written"), rows))
+    if found.skipped:
+        say("")
+        for item in found.skipped:
+            say(f"skipped {item.path}: {item.place}: {item.reason}")
+
+
+def _counted(counts: Mapping[str, int], name: str) -> str:
+    return count(counts[name]) if name in counts else NONE

@@ -6,6 +6,7 @@ import os
 import secrets
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -48,12 +49,14 @@ class Evidence:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._local = threading.local()
-        self._cursors: list[duckdb.DuckDBPyConnection] = []
+        # Weak: the cursor of a thread goes with the thread.
+        self._cursors: weakref.WeakSet[duckdb.DuckDBPyConnection] = weakref.WeakSet()
         self._cursors_lock = threading.Lock()
         self._marks: dict[str, tuple[int, int]] = {}
         self.moved_aside: Path | None = None
         self.damaged = 0
         self.build = 0
+        self.lost = False
         self._con = self._open()
 
     def _open(self) -> duckdb.DuckDBPyConnection:
@@ -129,7 +132,7 @@ class Evidence:
 
     def _move_aside(self) -> None:
         """Keep the file that cannot be used under another name; it may still be looked at."""
-        stamp = time.strftime("%Y%m%dT%H%M%S")
+        stamp = f"{time.strftime('%Y%m%dT%H%M%S')}-{time.time_ns() % 10**9:09}"
         for suffix in ("", ".wal"):
             source = self._path.with_name(self._path.name + suffix)
             if source.exists():
@@ -150,6 +153,8 @@ class Evidence:
         what is acknowledged in it; what follows may still be taken back.
         ``segments`` were listed before: a segment begun since is not settled.
         """
+        if self.lost:
+            self._reopen()
         touched: set[str] = set()
         for found in segments:
             own = written is not None and found.name == written[0]
@@ -240,13 +245,15 @@ class Evidence:
     def _roll_back(self) -> None:
         import duckdb
 
-        # A commit that failed has rolled back already, and says so.
-        with suppress(duckdb.TransactionException):
+        # A commit that failed has rolled back already, and says so; so has a closed connection.
+        with suppress(duckdb.TransactionException, duckdb.ConnectionException):
             self._con.execute("ROLLBACK")
 
     def _reopen(self) -> None:
         self.close()
+        self.lost = True  # until it is open again; the disk may be full
         self._con = self._open()
+        self.lost = False
 
     # -- reading ------------------------------------------------------------------------------
 
@@ -263,13 +270,15 @@ class Evidence:
         self, query: str, parameters: Sequence[object] = (), size: int = 2_000
     ) -> Iterator[tuple[Any, ...]]:
         """The rows of a long answer, a few at a time, all from one state."""
-        cursor = self._con.cursor()
+        import duckdb
+
         try:
-            result = cursor.execute(query, parameters)
-            while rows := result.fetchmany(size):
-                yield from rows
-        finally:
-            cursor.close()
+            with self._con.cursor() as cursor:
+                result = cursor.execute(query, parameters)
+                while rows := result.fetchmany(size):
+                    yield from rows
+        except duckdb.Error as error:
+            raise StoreError(f"the evidence cannot be read: {_first_line(error)}") from error
 
     def one(self, query: str, parameters: Sequence[object] = ()) -> tuple[Any, ...]:
         """The single row of a question that always has one."""
@@ -280,7 +289,7 @@ class Evidence:
         if cursor is None or getattr(self._local, "owner", None) is not self._con:
             cursor = self._con.cursor()
             with self._cursors_lock:
-                self._cursors.append(cursor)
+                self._cursors.add(cursor)
             self._local.cursor, self._local.owner = cursor, self._con
         return cursor
 

@@ -264,7 +264,7 @@ def _resolutions(con: duckdb.DuckDBPyConnection, bodies: str) -> set[str]:
     con.execute(
         """
         UPDATE event_rows e SET state = r.state, outcome = r.outcome,
-            resolved_at = make_timestamp(r.resolved_at)
+            resolved_at = if(r.state = 'resolved', make_timestamp(r.resolved_at), NULL)
         FROM resolved r WHERE e.rowid = r.row
         """
     )
@@ -279,7 +279,18 @@ def _resolutions(con: duckdb.DuckDBPyConnection, bodies: str) -> set[str]:
         FROM resolved
         """
     )
-    return _count(con)
+    touched = _count(con)
+    # A try that turned out not to be one was perhaps the last use.
+    con.execute(
+        """
+        UPDATE pattern_rows p SET last_used_at = e.last_used_at
+        FROM (SELECT pattern_no, max(timestamp) FILTER (state <> 'not_used') AS last_used_at
+              FROM event_rows WHERE pattern_no IN (SELECT pattern_no FROM moves WHERE used < 0)
+              GROUP BY pattern_no) e
+        WHERE p.pattern_no = e.pattern_no
+        """
+    )
+    return touched
 
 
 def _count(con: duckdb.DuckDBPyConnection) -> set[str]:

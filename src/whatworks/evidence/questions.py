@@ -106,9 +106,10 @@ def _conditions(where: Where | None) -> tuple[str, list[object]]:
         parts.append(f"pattern_type IN {_IDS}")
         values.append(_json(list(where.pattern_type)))
     for key, value in where.metadata.items():
-        # JSON texts compare by their canonical form; a missing key is not null.
-        parts.append("json_extract(metadata, ?) = ?::JSON")
-        values += ["$." + orjson.dumps(key).decode(), orjson.dumps(value).decode()]
+        # Taken out of JSON on both sides, so that numbers have one form; a missing key is not null.
+        parts.append("json_extract(metadata, ?) = json_extract(?, ?)")
+        pointer = "/" + key.replace("~", "~0").replace("/", "~1")  # RFC 6901: any key, no wildcards
+        values += [pointer, orjson.dumps({key: value}).decode(), pointer]
     for column, after, before in (
         ("created_at", where.created_after, where.created_before),
         ("last_used_at", where.used_after, where.used_before),

@@ -6,11 +6,13 @@ import os
 import threading
 from collections.abc import Sequence
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 import orjson
 from numpy.typing import NDArray
 
+from whatworks.errors import StoreError
 from whatworks.stores.base import Float32, Hits, VectorStore
 
 __all__ = ["ExactStore", "Rows"]
@@ -115,8 +117,20 @@ class ExactStore(VectorStore):
         self._changed = False
         self._file = path / "vectors.npz"
         if self._file.exists():
+            self._load()
+
+    def _load(self) -> None:
+        try:
             with np.load(self._file, allow_pickle=False) as saved:
-                self._rows.put(orjson.loads(saved["ids"].tobytes()), saved["vectors"])
+                ids, vectors = orjson.loads(saved["ids"].tobytes()), saved["vectors"]
+        except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+            raise StoreError(f"the vectors in {self._file} cannot be read: {error}") from error
+        if vectors.shape != (len(ids), self.dim):
+            raise StoreError(
+                f"the vectors in {self._file} have shape {vectors.shape}; "
+                f"expected ({len(ids)}, {self.dim}): another model made them"
+            )
+        self._rows.put(ids, vectors)
 
     def _upsert(self, ids: list[str], vectors: NDArray[Float32]) -> None:
         self._rows.put(ids, vectors)

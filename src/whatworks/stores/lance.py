@@ -62,15 +62,20 @@ class LanceStore(VectorStore):
     def _open(self) -> Any:
         import lance
 
-        try:
+        with self._translated("does not open"):
             if not os.path.exists(self._uri):
                 empty = self._table([], np.empty((0, self.dim), Float32))
                 return lance.write_dataset(empty, self._uri)
             dataset = lance.dataset(self._uri)
-            dataset.count_rows()
-        except (OSError, ValueError) as error:
-            raise StoreError(f"the Lance dataset {self._uri} does not open: {error}") from error
-        return dataset
+            _check(dataset, self._uri, self.dim)
+            return dataset
+
+    @contextmanager
+    def _translated(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, ValueError, RuntimeError) as error:
+            raise StoreError(f"the Lance dataset {self._uri} {what}: {error}") from error
 
     def _table(self, ids: Sequence[str], vectors: NDArray[Float32]) -> pa.Table:
         import pyarrow as pa
@@ -93,13 +98,10 @@ class LanceStore(VectorStore):
         """A handle for one change, after which searches see the new state."""
         import lance
 
-        with self._write_lock:
-            try:
-                yield lance.dataset(self._uri)
-                self._dataset = lance.dataset(self._uri)
-                self._indexed = self._partitions()
-            except (OSError, ValueError, RuntimeError) as error:
-                raise StoreError(f"the Lance dataset {self._uri} refused: {error}") from error
+        with self._write_lock, self._translated("refused"):
+            yield lance.dataset(self._uri)
+            self._dataset = lance.dataset(self._uri)
+            self._indexed = self._partitions()
 
     def _search(self, query: NDArray[Float32], k: int) -> Hits:
         nearest = {"column": "vector", "q": query, "k": k, "metric": "cosine"}
@@ -107,13 +109,15 @@ class LanceStore(VectorStore):
             nearest["nprobes"] = max(MIN_PROBES, round(self._indexed * PROBED_SHARE))
         else:
             nearest["use_index"] = False
-        found = self._dataset.to_table(columns=["id", "_distance"], nearest=nearest)
+        with self._translated("cannot be searched"):
+            found = self._dataset.to_table(columns=["id", "_distance"], nearest=nearest)
         return Hits(found["id"].to_pylist(), found["_distance"].to_numpy())
 
     def get(self, ids: Sequence[str]) -> dict[str, NDArray[Float32]]:
         if not ids:
             return {}
-        found = self._dataset.to_table(columns=["id", "vector"], filter=_is_in(ids))
+        with self._translated("cannot be read"):
+            found = self._dataset.to_table(columns=["id", "vector"], filter=_is_in(ids))
         vectors = found["vector"].combine_chunks().flatten().to_numpy().reshape(-1, self.dim)
         return dict(zip(found["id"].to_pylist(), vectors, strict=True))
 
@@ -151,8 +155,8 @@ class LanceStore(VectorStore):
 
     def _partitions(self) -> int:
         """Number of partitions of the index, 0 without one."""
-        for index in self._dataset.list_indices():
-            if index["name"] == INDEX:
+        for index in self._dataset.describe_indices():
+            if index.name == INDEX:
                 stats = self._dataset.stats.index_stats(INDEX)
                 return max(1, len(stats["indices"][0].get("partitions", [])))
         return 0
@@ -182,6 +186,18 @@ def _build(dataset: Any, *, rows: int) -> None:
 def _compact(dataset: Any) -> None:
     dataset.optimize.compact_files()
     dataset.cleanup_old_versions(older_than=KEEP_VERSIONS)
+
+
+def _check(dataset: Any, uri: str, dim: int) -> None:
+    """Raise unless vectors have ``dim`` dimensions and every file is as long as it was written."""
+    found = dataset.schema.field("vector").type.list_size
+    if found != dim:
+        raise StoreError(f"the Lance dataset {uri} has vectors of {found} dimensions, not {dim}")
+    for fragment in dataset.get_fragments():
+        for file in fragment.data_files():
+            # A power cut leaves files short that were never synced; opening does not notice.
+            if os.path.getsize(os.path.join(uri, "data", file.path)) != file.file_size_bytes:
+                raise StoreError(f"the Lance dataset {uri} is damaged: {file.path} was cut short")
 
 
 def _is_in(ids: Sequence[str]) -> Any:

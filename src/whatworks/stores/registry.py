@@ -9,7 +9,7 @@ from pathlib import Path
 from whatworks.errors import InvalidInputError
 from whatworks.stores.base import VectorStore
 
-__all__ = ["engines", "open_store"]
+__all__ = ["engine_class", "engines", "open_store"]
 
 GROUP = "whatworks.stores"
 # The engines of the core are known by heart: asking the installed packages costs 20 ms.
@@ -29,6 +29,17 @@ def open_store(engine: str, path: Path, *, dim: int) -> VectorStore:
     InvalidInputError
         No engine has this name.
     """
+    return engine_class(engine)(path, dim=dim)
+
+
+def engine_class(engine: str) -> type[VectorStore]:
+    """The class that goes by the name ``engine``.
+
+    Raises
+    ------
+    InvalidInputError
+        No engine has this name.
+    """
     if engine in _CORE:
         module, name = _CORE[engine]
         kind = getattr(import_module(f"whatworks.stores.{module}"), name)
@@ -39,5 +50,5 @@ def open_store(engine: str, path: Path, *, dim: int) -> VectorStore:
                 f"there is no vector store {engine!r}; installed are {', '.join(engines())}"
             )
         kind = found[0].load()
-    store: VectorStore = kind(path, dim=dim)
-    return store
+    checked: type[VectorStore] = kind
+    return checked

@@ -1,0 +1,1 @@
+"""Benchmarks of whatworks; ``python -m benchmarks smoke|full|report`` from a checkout."""

@@ -1,0 +1,115 @@
+"""How things are measured: interleaved calls, fresh processes, bytes on disk, the machine."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from time import perf_counter
+from typing import NamedTuple
+
+import numpy as np
+import psutil
+
+__all__ = ["BARE", "Fresh", "Quantiles", "disk_bytes", "fresh", "interleaved", "machine", "quantiles"]
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("whatworks", "duckdb", "pylance", "numpy", "onnxruntime")
+# A measured process says when it has its answer, and lives until its memory has been read.
+WAIT = "\nprint('ready', flush=True)\nimport sys; sys.stdin.read()"
+BARE = ""
+# An installed package has its bytecode; without this a checkout may be compiled at every start.
+ENVIRONMENT = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+
+
+class Quantiles(NamedTuple):
+    """Median and 95th percentile of ``n`` values."""
+
+    p50: float
+    p95: float
+    n: int
+
+
+class Fresh(NamedTuple):
+    """A new process, from its start to its answer: time, private and resident memory."""
+
+    ms: float
+    uss_mb: float
+    rss_mb: float
+
+
+def quantiles(values: Sequence[float]) -> Quantiles:
+    p50, p95 = np.percentile(values, [50, 95]).tolist()
+    return Quantiles(p50, p95, len(values))
+
+
+def interleaved(sides: Mapping[str, Sequence[Callable[[], object]]]) -> dict[str, Quantiles]:
+    """Milliseconds of each side's calls, made in turn, so that load on the machine meets all alike."""
+    taken: dict[str, list[float]] = {name: [] for name in sides}
+    for calls in zip(*sides.values(), strict=True):
+        for name, call in zip(sides, calls, strict=True):
+            start = perf_counter()
+            call()
+            taken[name].append(1e3 * (perf_counter() - start))
+    return {name: quantiles(values) for name, values in taken.items()}
+
+
+def fresh(programs: Mapping[str, str], repetitions: int) -> dict[str, list[Fresh]]:
+    """Run each program in a new Python, in turn; a first round warms the disk and does not count."""
+    taken: dict[str, list[Fresh]] = {name: [] for name in programs}
+    for _ in range(repetitions + 1):
+        for name, program in programs.items():
+            taken[name].append(_fresh(program))
+    return {name: values[1:] for name, values in taken.items()}
+
+
+def _fresh(program: str) -> Fresh:
+    start = perf_counter()
+    with subprocess.Popen(
+        [sys.executable, "-c", program + WAIT],
+        cwd=ROOT,
+        env=ENVIRONMENT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as child:
+        assert child.stdout is not None
+        answer = child.stdout.readline()
+        ms = 1e3 * (perf_counter() - start)
+        if answer != "ready\n":
+            raise RuntimeError(f"a measured program failed: {program}")
+        memory = psutil.Process(child.pid).memory_full_info()
+    return Fresh(ms, memory.uss / 1e6, memory.rss / 1e6)
+
+
+def disk_bytes(*folders: Path) -> int:
+    return sum(
+        item.stat().st_size for folder in folders for item in folder.rglob("*") if item.is_file()
+    )
+
+
+def machine() -> dict[str, str]:
+    """What figures depend on: commit, processor, memory, versions."""
+    return {
+        "commit": _git("rev-parse", "--short", "HEAD") + ("+" if _git("status", "--porcelain") else ""),
+        "machine": f"{_processor()}, {os.cpu_count()} cores, "
+        f"{psutil.virtual_memory().total / 1e9:.0f} GB, {platform.system()}",
+        "versions": f"Python {platform.python_version()}, "
+        + ", ".join(f"{name} {version(name)}" for name in PACKAGES),
+    }
+
+
+def _git(*words: str) -> str:
+    done = subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=False)
+    return done.stdout.strip()
+
+
+def _processor() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

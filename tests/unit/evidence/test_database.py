@@ -1,0 +1,393 @@
+from __future__ import annotations
+
+import gc
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from support.log import apply, event, pattern
+from whatworks import StoreError, journal
+from whatworks.errors import StoreFullError
+from whatworks.evidence import Evidence, database, questions
+from whatworks.journal import Journal
+
+Open = Callable[[str], Evidence]
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Journal:
+    """A journal beside the evidence."""
+    (tmp_path / "journal").mkdir()
+    return Journal(tmp_path / "journal", "store")
+
+
+def fold(evidence: Evidence, log: Journal, folder: Path) -> set[str]:
+    return evidence.fold(journal.segments(folder / "journal"), log.settle())
+
+
+def test_a_new_file_is_private_and_empty(open_evidence: Open, tmp_path: Path) -> None:
+    evidence = open_evidence("evidence")
+    assert (tmp_path / "evidence.duckdb").stat().st_mode & 0o777 == 0o600
+    assert questions.counts(evidence)["patterns"] == 0
+    assert evidence.moved_aside is None
+
+
+def test_what_was_folded_is_there_after_reopening(open_evidence: Open) -> None:
+    evidence = open_evidence("evidence")
+    apply(evidence, [pattern("p"), event("e", "p", 1.0)])
+    build = evidence.build
+    evidence.close()
+    again = open_evidence("evidence")
+    assert questions.counts(again)["events"] == 1
+    assert again.build == build
+    assert again.moved_aside is None
+
+
+def test_two_files_are_two_builds(open_evidence: Open) -> None:
+    assert open_evidence("one").build != open_evidence("other").build
+
+
+# -- folding ----------------------------------------------------------------------------------------
+
+
+def test_each_record_is_folded_once(open_evidence: Open, log: Journal, tmp_path: Path) -> None:
+    evidence = open_evidence("evidence")
+    log.append("pattern.added", [pattern("p")[1]])
+    assert fold(evidence, log, tmp_path) == {"p"}
+    assert fold(evidence, log, tmp_path) == set()
+    body = event("e", "p", 1.0)[1] | {"given_id": False}  # only the watermark keeps it from counting twice
+    log.append("event.recorded", [body])
+    assert fold(evidence, log, tmp_path) == {"p"}
+    evidence.close()
+    again = open_evidence("evidence")
+    assert fold(again, log, tmp_path) == set()
+    assert questions.patterns(again, ["p"])["p"].usage_count == 1
+
+
+@pytest.mark.parametrize(("records", "size"), [(1, 1 << 20), (3, 1 << 20), (1_000, 1), (1_000, 700)])
+def test_a_long_journal_is_folded_in_batches(
+    open_evidence: Open,
+    log: Journal,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    records: int,
+    size: int,
+) -> None:
+    monkeypatch.setattr(database, "BATCH_RECORDS", records)
+    monkeypatch.setattr(database, "BATCH_BYTES", size)
+    log.append("pattern.added", [pattern("p")[1]])
+    log.append("event.recorded", [event(f"e{n}", "p", n % 2)[1] for n in range(10)])
+    evidence = open_evidence("evidence")
+    fold(evidence, log, tmp_path)
+    found = questions.patterns(evidence, ["p"])["p"]
+    assert (found.usage_count, found.success_rate) == (10, 0.5)
+
+
+def test_what_is_not_acknowledged_yet_is_not_folded(
+    open_evidence: Open, log: Journal, tmp_path: Path
+) -> None:
+    evidence = open_evidence("evidence")
+    log.append("pattern.added", [pattern("p")[1]])
+    settled = log.settle()
+    log.append("pattern.added", [pattern("q")[1]])
+    evidence.fold(journal.segments(tmp_path / "journal"), settled)
+    assert set(questions.patterns(evidence, ["p", "q"])) == {"p"}
+    fold(evidence, log, tmp_path)
+    assert set(questions.patterns(evidence, ["p", "q"])) == {"p", "q"}
+
+
+def test_a_segment_begun_while_folding_waits_for_the_next_fold(
+    open_evidence: Open, log: Journal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evidence = open_evidence("evidence")
+    log.append("pattern.added", [pattern("p")[1]])
+    listed = journal.segments(tmp_path / "journal")
+    settled = log.settle()
+    monkeypatch.setattr(journal, "SEGMENT_BYTES", 1)
+    log.append("pattern.added", [pattern("q")[1]])
+    assert evidence.fold(listed, settled) == {"p"}
+    assert fold(evidence, log, tmp_path) == {"q"}
+
+
+def test_damaged_records_are_counted_and_left_out(
+    open_evidence: Open, log: Journal, tmp_path: Path
+) -> None:
+    log.append("pattern.added", [pattern(name)[1] for name in "abc"])
+    log.close()
+    (segment,) = journal.segments(tmp_path / "journal")
+    segment.path.write_bytes(segment.path.read_bytes().replace(b'"pattern_id":"b"', b'"pattern_id":"B"'))
+    evidence = open_evidence("evidence")
+    evidence.fold([segment], None)
+    assert set(questions.patterns(evidence, list("abcB"))) == {"a", "c"}
+    assert evidence.damaged == 1
+    evidence.close()
+    assert open_evidence("evidence").damaged == 1
+
+
+# -- files that cannot be used ------------------------------------------------------------------------
+
+
+def flip(path: Path, place: int) -> None:
+    content = bytearray(path.read_bytes())
+    content[place] ^= 0xFF
+    path.write_bytes(content)
+
+
+def filled(open_evidence: Open, tmp_path: Path) -> Path:
+    evidence = open_evidence("evidence")
+    apply(evidence, [pattern(f"p{n}", f"words {n}") for n in range(200)])
+    evidence.close()
+    return tmp_path / "evidence.duckdb"
+
+
+@pytest.mark.parametrize("place", [0, 10, 100, 4_096 + 5, 3 * 4_096 + 100, 12_288 + 20])
+def test_a_damaged_file_is_moved_aside_and_begun_anew(
+    open_evidence: Open, tmp_path: Path, place: int
+) -> None:
+    path = filled(open_evidence, tmp_path)
+    flip(path, place)
+    evidence = open_evidence("evidence")
+    if evidence.moved_aside is None:  # the flip hit bytes that nobody reads
+        assert questions.counts(evidence)["patterns"] == 200
+    else:
+        assert questions.counts(evidence)["patterns"] == 0
+        assert evidence.moved_aside.exists()
+        assert evidence.mark("any") == (0, 0)
+
+
+def test_a_flipped_header_is_noticed(open_evidence: Open, tmp_path: Path) -> None:
+    path = filled(open_evidence, tmp_path)
+    flip(path, 0)
+    assert open_evidence("evidence").moved_aside is not None
+
+
+@pytest.mark.parametrize("content", [b"", b"no database", b"\x00" * 100_000])
+def test_another_file_in_its_place_is_moved_aside(
+    open_evidence: Open, tmp_path: Path, content: bytes
+) -> None:
+    (tmp_path / "evidence.duckdb").write_bytes(content)
+    evidence = open_evidence("evidence")
+    assert questions.counts(evidence)["patterns"] == 0
+
+
+def test_a_file_cut_short_is_moved_aside(open_evidence: Open, tmp_path: Path) -> None:
+    path = filled(open_evidence, tmp_path)
+    os.truncate(path, path.stat().st_size // 3)
+    evidence = open_evidence("evidence")
+    assert evidence.moved_aside is not None
+    assert questions.counts(evidence)["patterns"] == 0
+
+
+def test_a_file_of_another_version_is_moved_aside(
+    open_evidence: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filled(open_evidence, tmp_path)
+    monkeypatch.setattr(database, "VERSION", database.VERSION + 1)
+    evidence = open_evidence("evidence")
+    assert evidence.moved_aside is not None
+    assert questions.counts(evidence)["patterns"] == 0
+
+
+def test_two_files_moved_aside_at_once_are_both_kept(open_evidence: Open, tmp_path: Path) -> None:
+    for _ in range(2):
+        (tmp_path / "evidence.duckdb").write_bytes(b"no database")
+        open_evidence("evidence").close()
+    aside = [p for p in tmp_path.iterdir() if ".aside-" in p.name and p.suffix == ".duckdb"]
+    assert len(aside) == 2
+
+
+CRASH = """
+import os, sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[2])
+from support.log import apply, pattern
+from whatworks.evidence import Evidence
+evidence = Evidence(Path(sys.argv[1]))
+apply(evidence, [pattern(f"p{n}") for n in range(50)])
+os._exit(0)
+"""
+
+
+@pytest.fixture
+def crashed(tmp_path: Path) -> Path:
+    """A file whose changes are still in the write-ahead log."""
+    path = tmp_path / "evidence.duckdb"
+    support = str(Path(__file__).parents[2])
+    subprocess.run([sys.executable, "-c", CRASH, str(path), support], check=True)
+    assert (tmp_path / "evidence.duckdb.wal").stat().st_size > 0
+    return path
+
+
+def test_what_was_committed_before_a_crash_is_there(crashed: Path, open_evidence: Open) -> None:
+    assert questions.counts(open_evidence("evidence"))["patterns"] == 50
+
+
+@pytest.mark.parametrize("tail", [b"\x00" * 4_096, b"x" * 100], ids=["zeros", "text"])
+def test_a_write_ahead_log_with_a_damaged_end_loses_nothing_or_everything(
+    crashed: Path, open_evidence: Open, tail: bytes
+) -> None:
+    with open(f"{crashed}.wal", "ab") as wal:
+        wal.write(tail)
+    evidence = open_evidence("evidence")
+    assert questions.counts(evidence)["patterns"] in (0, 50)
+    assert (questions.counts(evidence)["patterns"] == 0) == (evidence.moved_aside is not None)
+
+
+def test_a_write_ahead_log_without_its_file_is_not_replayed(crashed: Path, open_evidence: Open) -> None:
+    crashed.unlink()
+    evidence = open_evidence("evidence")
+    assert questions.counts(evidence)["patterns"] == 0
+    apply(evidence, [pattern("p")])
+    evidence.close()
+    assert set(questions.patterns(open_evidence("evidence"), ["p", "p1"])) == {"p"}
+
+
+# -- reading and refusals -----------------------------------------------------------------------------
+
+
+def test_readers_see_the_last_committed_state(open_evidence: Open) -> None:
+    evidence = open_evidence("evidence")
+    apply(evidence, [pattern("p")])
+    seen: list[int] = []
+
+    def step(con: object) -> None:
+        con.execute("DELETE FROM pattern_rows")  # type: ignore[attr-defined]
+        reader = threading.Thread(target=lambda: seen.append(questions.counts(evidence)["patterns"]))
+        reader.start()
+        reader.join()
+
+    evidence.write(step)
+    assert seen == [1]
+    assert questions.counts(evidence)["patterns"] == 0
+
+
+def test_a_stream_is_of_one_state(open_evidence: Open) -> None:
+    evidence = open_evidence("evidence")
+    apply(evidence, [pattern(f"p{n:05}") for n in range(5_000)])
+    stream = questions.every_pattern(evidence)
+    first = next(stream)
+    evidence.write(lambda con: con.execute("DELETE FROM pattern_rows"))
+    assert len([first, *stream]) == 5_000
+
+
+def test_a_refused_question_is_a_store_error(open_evidence: Open) -> None:
+    evidence = open_evidence("evidence")
+    with pytest.raises(StoreError, match="cannot be read"):
+        evidence.rows("SELECT nothing FROM nowhere")
+    with pytest.raises(StoreError, match="cannot be written"):
+        evidence.write(lambda con: con.execute("INSERT INTO nowhere VALUES (1)"))
+    apply(evidence, [pattern("p")])
+    assert questions.counts(evidence)["patterns"] == 1
+
+
+def test_a_closed_database_is_a_store_error(open_evidence: Open) -> None:
+    evidence = open_evidence("evidence")
+    questions.counts(evidence)
+    evidence.close()
+    evidence.close()
+    with pytest.raises(StoreError):
+        questions.counts(evidence)
+    with pytest.raises(StoreError):
+        apply(evidence, [pattern("p")])
+    with pytest.raises(StoreError):
+        list(questions.every_pattern(evidence))
+
+
+def test_after_a_fatal_error_the_database_is_opened_again(open_evidence: Open) -> None:
+    import duckdb
+
+    evidence = open_evidence("evidence")
+    apply(evidence, [pattern("p")])
+
+    def step(con: object) -> None:
+        raise duckdb.FatalException("database has been invalidated")
+
+    with pytest.raises(StoreError, match="reopened"):
+        evidence.write(step)
+    assert questions.counts(evidence)["patterns"] == 1
+    apply(evidence, [pattern("q")])
+    assert questions.counts(evidence)["patterns"] == 2
+
+
+def test_a_database_that_could_not_be_opened_again_is_tried_at_the_next_fold(
+    open_evidence: Open, log: Journal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import duckdb
+
+    evidence = open_evidence("evidence")
+    log.append("pattern.added", [pattern("p")[1]])
+    fold(evidence, log, tmp_path)
+
+    def invalidated(con: object) -> None:
+        raise duckdb.FatalException("database has been invalidated")
+
+    def full(self: Evidence) -> None:
+        raise StoreFullError("no room")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Evidence, "_open", full)
+        with pytest.raises(StoreFullError):
+            evidence.write(invalidated)
+        with pytest.raises(StoreFullError):
+            fold(evidence, log, tmp_path)
+    assert evidence.lost
+    log.append("pattern.added", [pattern("q")[1]])
+    assert fold(evidence, log, tmp_path) == {"q"}
+    assert questions.counts(evidence)["patterns"] == 2
+
+
+def test_the_cursor_of_a_thread_goes_with_the_thread(open_evidence: Open) -> None:
+    evidence = open_evidence("evidence")
+    for _ in range(20):
+        reader = threading.Thread(target=questions.counts, args=[evidence])
+        reader.start()
+        reader.join()
+    gc.collect()
+    assert len(evidence._cursors) <= 2
+
+
+def test_a_full_disk_says_so(open_evidence: Open) -> None:
+    import duckdb
+
+    evidence = open_evidence("evidence")
+
+    def step(con: object) -> None:
+        raise duckdb.IOException('Could not write file "x.wal": No space left on device')
+
+    with pytest.raises(StoreFullError, match="is in the journal"):
+        evidence.write(step)
+
+
+def test_a_file_open_in_another_process_is_not_taken_for_damaged(
+    open_evidence: Open, tmp_path: Path
+) -> None:
+    path = filled(open_evidence, tmp_path)
+    code = "import duckdb, sys; con = duckdb.connect(sys.argv[1]); print('open', flush=True); sys.stdin.read()"
+    command = [sys.executable, "-c", code, str(path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        other.stdout.readline()
+        with pytest.raises(StoreError, match="does not open"):
+            open_evidence("evidence")
+    assert questions.counts(open_evidence("evidence"))["patterns"] == 200
+
+
+def test_the_views_are_there_for_readers_of_the_file(open_evidence: Open, tmp_path: Path) -> None:
+    import duckdb
+
+    evidence = open_evidence("evidence")
+    apply(evidence, [pattern("p", metadata={"a": 1}), event("e", "p", 0.5, context="here")])
+    evidence.close()
+    shutil.copy(tmp_path / "evidence.duckdb", tmp_path / "copy.duckdb")
+    with duckdb.connect(str(tmp_path / "copy.duckdb"), read_only=True) as con:
+        assert con.execute("SELECT success_rate, metadata->>'a' FROM patterns").fetchall() == [(0.5, "1")]
+        assert con.execute("SELECT pattern_id, context FROM usage_events").fetchall() == [("p", "here")]
+        assert con.execute("SELECT text FROM contexts").fetchall() == [("here",)]
+        assert con.execute("SELECT usage_count, avg_success FROM trend_daily").fetchall() == [(1, 0.5)]
+        assert con.execute("SELECT count(*) FROM predictions").fetchall() == [(0,)]

@@ -1,0 +1,371 @@
+from __future__ import annotations
+
+import math
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from support.log import NOW, apply, event, pattern, resolved
+from whatworks import Prior, Where, checks
+from whatworks.evidence import Evidence, questions
+from whatworks.ids import content_id
+from whatworks.text import words
+
+HOSTILE = [
+    "x' OR '1'='1",
+    "'; DROP TABLE pattern_rows; --",
+    'say "x"',
+    "back\\slash",
+    "$.a[*]",
+    "%_",
+    "{}[]",
+    "a.b",
+    "a b",
+    "*",
+    "模式",
+    "🙂",
+    "",
+    "tab\t",
+    "line\nend",
+    "\x07",
+    "?",
+    "$1",
+    "a/b",
+    "~1",
+    "0",
+]
+
+
+def matching(evidence: Evidence, **conditions: Any) -> set[str]:
+    where = checks.where(conditions, NOW)
+    found = {item.pattern_id for item in questions.matching(evidence, where, 1_000)}
+    if where is not None:
+        assert set(questions.allowed(evidence, where)) == found
+    return found
+
+
+# -- patterns and conditions ------------------------------------------------------------------------
+
+
+def test_patterns_are_found_by_their_ids(evidence: Evidence) -> None:
+    ids = ["a", "it's", 'say "x"', "x' OR '1'='1", "../b", "模式", "a\\b", "%", "{}"]
+    apply(evidence, [pattern(name, f"words of {n}") for n, name in enumerate(ids)])
+    for n, name in enumerate(ids):
+        found = questions.patterns(evidence, [name])
+        assert list(found) == [name]
+        assert found[name].description == f"words of {n}"
+    assert set(questions.patterns(evidence, [*ids, "nobody"])) == set(ids)
+    assert questions.known_patterns(evidence, ["a", "nobody", "x' OR '1'='2"]) == {"a"}
+    assert questions.patterns(evidence, []) == {}
+
+
+def test_conditions_all_hold_together(evidence: Evidence) -> None:
+    early, late = NOW - timedelta(days=10), NOW - timedelta(days=1)
+    apply(
+        evidence,
+        [
+            pattern("old", pattern_type="a", created_at=early, metadata={"lang": "rust", "n": 1}),
+            pattern("new", pattern_type="b", created_at=late, metadata={"lang": "rust", "n": 2}),
+            pattern("bare", pattern_type="b", created_at=late),
+            event("e1", "old", 1.0, timestamp=early),
+            event("e2", "old", 1.0, timestamp=late),
+            event("e3", "new", None, timestamp=early),
+        ],
+    )
+    assert matching(evidence) == {"old", "new", "bare"}
+    assert matching(evidence, pattern_type="a") == {"old"}
+    assert matching(evidence, pattern_type=["a", "b"]) == {"old", "new", "bare"}
+    assert matching(evidence, pattern_type=[]) == set()
+    assert matching(evidence, metadata={"lang": "rust"}) == {"old", "new"}
+    assert matching(evidence, metadata={"lang": "rust", "n": 2}) == {"new"}
+    assert matching(evidence, created_after=late) == {"new", "bare"}
+    assert matching(evidence, created_before=late) == {"old"}
+    assert matching(evidence, used_after=late) == {"old"}
+    assert matching(evidence, used_before=late) == {"new"}
+    assert matching(evidence, min_usage=1) == {"old", "new"}
+    assert matching(evidence, min_usage=2) == {"old"}
+    assert matching(evidence, pattern_type="b", metadata={"lang": "rust"}, min_usage=1) == {"new"}
+
+
+def test_a_missing_key_is_not_null(evidence: Evidence) -> None:
+    apply(evidence, [pattern("null", metadata={"a": None}), pattern("bare")])
+    assert matching(evidence, metadata={"a": None}) == {"null"}
+
+
+@pytest.mark.parametrize(
+    "value", [True, False, 0, 1, -1, 1.5, 1e300, 2**53 + 1, "1", "true", "null", None]
+)
+def test_a_value_in_metadata_is_compared_with_its_type(evidence: Evidence, value: Any) -> None:
+    others = [
+        v
+        for v in (True, False, 0, 1, "1", "true", None, 1.5)
+        if not (v == value and type(v) is type(value))
+    ]
+    apply(evidence, [pattern("same", metadata={"k": value})])
+    apply(evidence, [pattern(f"other{n}", metadata={"k": v}) for n, v in enumerate(others)])
+    assert matching(evidence, metadata={"k": value}) == {"same"}
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=repr)
+def test_no_text_in_a_condition_is_ever_more_than_a_text(evidence: Evidence, text: str) -> None:
+    apply(
+        evidence,
+        [
+            pattern("value", metadata={"key": text}),
+            pattern("key", metadata={text: "value"}),
+            pattern("other", metadata={"key": "other", "else": "value"}),
+        ],
+    )
+    assert matching(evidence, metadata={"key": text}) == {"value"}
+    assert matching(evidence, metadata={text: "value"}) == {"key"}
+    if text.strip() and text.isprintable():
+        assert matching(evidence, pattern_type=text) == set()
+
+
+def test_patterns_come_newest_first_and_then_by_id(evidence: Evidence) -> None:
+    apply(
+        evidence,
+        [
+            pattern(name, created_at=NOW - timedelta(days=age))
+            for name, age in [("b", 1), ("a", 1), ("c", 0)]
+        ],
+    )
+    assert [item.pattern_id for item in questions.matching(evidence, None, 10)] == ["c", "a", "b"]
+    assert [item.pattern_id for item in questions.matching(evidence, None, 2)] == ["c", "a"]
+    assert [item.pattern_id for item in questions.every_pattern(evidence)] == ["a", "b", "c"]
+
+
+METADATA = st.dictionaries(
+    st.text(max_size=5),
+    st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\x00"), max_size=8),
+    max_size=4,
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    evidence = Evidence(tmp_path_factory.mktemp("shared") / "evidence.duckdb")
+    yield evidence
+    evidence.close()
+
+
+@given(st.text(min_size=1, max_size=20), METADATA)
+def test_text_and_metadata_come_back_as_they_were_given(
+    shared: Evidence, description: str, metadata: dict[str, Any]
+) -> None:
+    try:
+        added = pattern("same", description, metadata=metadata)
+    except ValueError:
+        return
+    apply(shared, [added])
+    found = questions.patterns(shared, ["same"])["same"]
+    assert found.description == description.strip()
+    assert found.metadata == metadata
+    assert all(type(found.metadata[key]) is type(value) for key, value in metadata.items())
+    for key, value in metadata.items():
+        assert matching(shared, metadata={key: value}) == {"same"}, (key, value)
+
+
+# -- words ------------------------------------------------------------------------------------------
+
+
+def bm25(texts: dict[str, str], query: str) -> list[str]:
+    """Names of the texts that share words with ``query``, best first."""
+    counted = {name: words(text) for name, text in texts.items()}
+    found = {name: own for name, own in counted.items() if own.keys() & words(query).keys()}
+    mean = sum(
+        sum(own[w] * 0 + sum(own.values()) for w in own if w in words(query)) for own in found.values()
+    )
+    mean /= max(sum(len(own.keys() & words(query).keys()) for own in found.values()), 1)
+    scores = {}
+    for name, own in found.items():
+        score = 0.0
+        for word in own.keys() & words(query).keys():
+            holders = sum(word in other for other in counted.values())
+            idf = math.log(1 + (len(texts) - holders + 0.5) / (holders + 0.5))
+            length = sum(own.values()) / mean
+            score += idf * own[word] * 2.2 / (own[word] + 1.2 * (0.25 + 0.75 * length))
+        scores[name] = score
+    return sorted(scores, key=lambda name: (-round(scores[name], 9), name))
+
+
+TEXTS = {
+    "imports": "Run cargo check, fix the imports that it names, run it again",
+    "cache": "Delete the build cache and build again",
+    "lock": "Delete the lock file",
+    "parser": "Look at src/parser.rs when E0432 is shown",
+    "twice": "again again again",
+    "empty": "!?",
+}
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "delete the cache",
+        "AGAIN",
+        "e0432",
+        "src/parser.rs",
+        "parser",
+        "the it that",
+        "again and again",
+        "run imports",
+    ],
+)
+def test_words_are_ranked_by_bm25(evidence: Evidence, query: str) -> None:
+    apply(evidence, [pattern(name, text) for name, text in TEXTS.items()])
+    assert questions.word_hits(evidence, query, None, 10) == bm25(TEXTS, query)
+
+
+def test_a_rare_word_outweighs_a_common_one(evidence: Evidence) -> None:
+    apply(
+        evidence,
+        [pattern(f"p{n}", f"retry number{n}") for n in range(9)] + [pattern("z", "retry E0432")],
+    )
+    assert questions.word_hits(evidence, "retry E0432", None, 3)[0] == "z"
+
+
+@pytest.mark.parametrize("query", ["", "?!", "nowhere", "' OR 1=1 --", "💥"])
+def test_words_that_no_description_has_find_nothing(evidence: Evidence, query: str) -> None:
+    apply(evidence, [pattern(name, text) for name, text in TEXTS.items()])
+    assert questions.word_hits(evidence, query, None, 10) == []
+
+
+def test_words_are_sought_among_the_patterns_that_fulfil_the_conditions(evidence: Evidence) -> None:
+    apply(evidence, [pattern(n, "retry", pattern_type=n) for n in ("a", "b", "c")])
+    where = checks.where({"pattern_type": ["b", "c"]}, NOW)
+    assert questions.word_hits(evidence, "retry", where, 10) == ["b", "c"]
+    assert questions.word_hits(evidence, "retry", None, 2) == ["a", "b"]
+
+
+# -- events -----------------------------------------------------------------------------------------
+
+
+def test_events_come_newest_first(evidence: Evidence) -> None:
+    times = [NOW - timedelta(hours=h) for h in (5, 1, 3, 1)]
+    apply(evidence, [pattern("p"), pattern("q")])
+    apply(evidence, [event(f"e{n}", "pq"[n % 2], 1.0, timestamp=at) for n, at in enumerate(times)])
+    assert [item.event_id for item in questions.events(evidence, limit=10)] == ["e3", "e1", "e2", "e0"]
+    assert [item.event_id for item in questions.events(evidence, limit=2)] == ["e3", "e1"]
+    assert [item.event_id for item in questions.events(evidence, pattern_id="p", limit=9)] == [
+        "e2",
+        "e0",
+    ]
+    assert [item.event_id for item in questions.every_event(evidence)] == ["e0", "e2", "e1", "e3"]
+
+
+def test_an_event_comes_back_whole(evidence: Evidence) -> None:
+    given_ = event(
+        "e",
+        "p",
+        0.25,
+        context="error[E0432] \"quoted\" 'x' 模式",
+        session_id="s",
+        files=["a b.rs", "it's.rs", "ключ"],
+        tools=["cargo, make"],
+        duration_ms=0.1,
+        cost=1e-9,
+        prediction_id="x",
+        metadata={"a": [1, {"b": None}]},
+    )
+    apply(evidence, [pattern("p"), given_])
+    (found,) = questions.events(evidence, ids=["e"], limit=1)
+    assert (found.files, found.tools) == (("a b.rs", "it's.rs", "ключ"), ("cargo, make",))
+    assert (found.duration_ms, found.cost, found.session_id, found.prediction_id) == (
+        0.1,
+        1e-9,
+        "s",
+        "x",
+    )
+    assert (found.context, found.metadata) == (
+        "error[E0432] \"quoted\" 'x' 模式",
+        {"a": [1, {"b": None}]},
+    )
+    assert (found.outcome, found.state, found.resolved_at) == (0.25, "resolved", NOW)
+
+
+@pytest.mark.parametrize("name", ["it's", "x' OR '1'='1", "模式", 'a"b', "%"])
+def test_events_are_found_by_their_exact_id(evidence: Evidence, name: str) -> None:
+    apply(evidence, [pattern("p"), event("other", "p", 1.0), event(name, "p", 0.0)])
+    assert [item.event_id for item in questions.events(evidence, ids=[name, "nobody"], limit=9)] == [
+        name
+    ]
+
+
+# -- as of ------------------------------------------------------------------------------------------
+
+
+def test_what_happened_later_is_left_out(evidence: Evidence) -> None:
+    day = timedelta(days=1)
+    apply(
+        evidence,
+        [
+            pattern("old", created_at=NOW - 9 * day),
+            pattern("young", created_at=NOW - day),
+            event("e1", "old", 1.0, timestamp=NOW - 8 * day, context="here"),
+            event("e2", "old", None, timestamp=NOW - 7 * day, context="here"),
+            event("e3", "old", 0.0, timestamp=NOW - 2 * day, context="here"),
+            ("prior.added", checks.prior(Prior("old", 0.5, 10, "o", NOW - 3 * day), NOW)),
+        ],
+    )
+    apply(evidence, [resolved("e2", 0.0, at=NOW - 2 * day)])
+    then = NOW - 5 * day
+
+    whole = questions.population(evidence, then)
+    assert (whole.patterns, whole.tries, whole.total, whole.cells) == (1, 1.0, 1.0, 1)
+    assert whole.coverage == 0.5
+    (cell,) = questions.neighbours(evidence, [content_id("here")], then)
+    assert (cell.tries, cell.mean_outcome) == (1, 1.0)
+    assert [tuple(row)[1:] for row in questions.days(evidence, "old", then)] == [
+        (1, 1, 1.0),
+        (1, 0, 0.0),
+    ]
+    options: dict[str, Any] = {
+        "numbers": [],
+        "ids": [],
+        "leaders": 9,
+        "prior": (0.2, 5.0),
+        "whole": (0.5, 15.0),
+    }
+    (record,) = questions.records(evidence, **options, as_of=then)
+    assert (record.pattern_id, record.tries, record.total, record.prior_count) == ("old", 1.0, 1.0, 0)
+    assert {row.pattern_id for row in questions.records(evidence, **options, as_of=NOW)} == {
+        "old",
+        "young",
+    }
+
+
+def test_as_of_now_is_now(evidence: Evidence) -> None:
+    contexts = ["here", "there", None]
+    apply(evidence, [pattern(f"p{n}") for n in range(4)])
+    apply(
+        evidence,
+        [
+            event(f"e{n}", f"p{n % 4}", (n % 5) / 4 if n % 7 else None, context=contexts[n % 3])
+            for n in range(60)
+        ],
+    )
+    assert questions.population(evidence, NOW) == pytest.approx(questions.population(evidence, None))
+    near = [content_id("here"), content_id("there")]
+    assert questions.neighbours(evidence, near, NOW) == questions.neighbours(evidence, near, None)
+    assert questions.days(evidence, "p1", NOW) == questions.days(evidence, "p1", None)
+
+
+def test_a_store_without_events_has_empty_answers(evidence: Evidence) -> None:
+    for as_of in (None, NOW):
+        assert questions.population(evidence, as_of) == (0, 0, 0, 0, 0, 0, None)
+        assert questions.neighbours(evidence, [], as_of) == []
+        assert questions.days(evidence, "p", as_of) == []
+    assert questions.receipt(evidence, "nobody") is None
+    assert questions.context_texts(evidence, ["nobody"]) == {}
+    counts = questions.counts(evidence)
+    assert {value for value in counts.values() if value is not None} == {0}
+
+
+def test_a_where_without_conditions_allows_everything(evidence: Evidence) -> None:
+    apply(evidence, [pattern("a"), pattern("b")])
+    assert sorted(questions.allowed(evidence, Where())) == ["a", "b"]

@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from whatworks import InvalidInputError, NotFoundError, SchemaVersionError, StoreError, config
+from whatworks.config import Config
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Path:
+    config.create(tmp_path / "store", embedder="model", dim=4, vectors="exact")
+    return tmp_path / "store"
+
+
+def test_what_was_saved_is_loaded(made: Path) -> None:
+    found = config.load(made)
+    assert (found.format, found.embedder, found.dim, found.vectors) == (
+        config.FORMAT,
+        "model",
+        4,
+        "exact",
+    )
+    config.save(made, found.changed(dim=8, generation=2))
+    assert config.load(made) == found.changed(dim=8, generation=2)
+
+
+def test_a_store_is_private_to_its_owner(made: Path) -> None:
+    assert stat.S_IMODE(made.stat().st_mode) == 0o700
+    assert stat.S_IMODE((made / config.FILE).stat().st_mode) == 0o600
+
+
+def test_fields_of_a_later_version_of_the_same_format_are_passed_over(made: Path) -> None:
+    values = orjson.loads((made / config.FILE).read_bytes()) | {"colour": "red"}
+    (made / config.FILE).write_bytes(orjson.dumps(values))
+    assert isinstance(config.load(made), Config)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"5",
+        b"{}",
+        b'{"format": "1"}',
+        b'{"format": 1}',
+        b"\xff\xfe",
+        b'{"format": null}',
+    ],
+)
+def test_a_damaged_description_is_a_store_error(made: Path, content: bytes) -> None:
+    (made / config.FILE).write_bytes(content)
+    with pytest.raises(StoreError, match="is damaged"):
+        config.load(made)
+
+
+def test_a_newer_format_says_to_upgrade(made: Path) -> None:
+    values = orjson.loads((made / config.FILE).read_bytes()) | {"format": config.FORMAT + 1}
+    (made / config.FILE).write_bytes(orjson.dumps(values))
+    with pytest.raises(SchemaVersionError, match="pip install --upgrade"):
+        config.load(made)
+
+
+def test_no_store_and_no_folder_are_different_from_a_damaged_one(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(NotFoundError):
+        config.load(tmp_path)
+    with pytest.raises(StoreError, match="is a file"):
+        config.load(tmp_path / "file")
+    (tmp_path / "odd" / config.FILE).mkdir(parents=True)
+    with pytest.raises(StoreError, match="cannot read"):
+        config.load(tmp_path / "odd")
+
+
+def test_a_folder_with_other_files_does_not_become_a_store(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").touch()
+    with pytest.raises(StoreError, match=r"thesis\.tex"):
+        config.create(tmp_path, embedder="model", dim=4, vectors="exact")
+    assert [item.name for item in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_an_interrupted_creation_is_taken_up(tmp_path: Path) -> None:
+    (tmp_path / "journal").mkdir()
+    (tmp_path / f"{config.FILE}.tmp").write_bytes(b"{")
+    assert config.create(tmp_path, embedder="model", dim=4, vectors="exact") == config.load(tmp_path)
+
+
+@pytest.mark.parametrize("path", ["", "a\x00b", "half \ud800", b"bytes", 5, "~nobody-of-this-name/x"])
+def test_what_is_no_path_is_refused(path: Any) -> None:
+    with pytest.raises(InvalidInputError, match="path"):
+        config.locate(path)
+
+
+def test_the_place_of_a_store_is_given_named_or_found_upwards(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = tmp_path / "project"
+    below = project / "src" / "deep"
+    below.mkdir(parents=True)
+    config.create(project / config.FOLDER, embedder="model", dim=4, vectors="exact")
+    monkeypatch.chdir(below)
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    monkeypatch.delenv("WHATWORKS_STORE", raising=False)
+    assert config.locate(None) == project / config.FOLDER
+    monkeypatch.setenv("WHATWORKS_STORE", str(made))
+    assert config.locate(None) == made
+    assert config.locate("else") == below / "else"
+    monkeypatch.delenv("WHATWORKS_STORE")
+    monkeypatch.chdir(tmp_path)
+    assert config.locate(None) == tmp_path / "data" / "whatworks" / "default"
+
+
+def test_a_home_folder_is_expanded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert config.locate("~/store") == tmp_path / "store"

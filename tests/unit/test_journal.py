@@ -1,0 +1,482 @@
+from __future__ import annotations
+
+import errno
+import os
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from zlib import crc32
+
+import orjson
+import pytest
+
+from whatworks import StoreClosedError, StoreError, StoreFullError, journal
+from whatworks.journal import Durability, Journal, Record
+
+OpenJournal = Callable[..., Journal]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path
+
+
+@pytest.fixture
+def open_journal(folder: Path) -> Iterator[OpenJournal]:
+    opened: list[Journal] = []
+
+    def open_(durability: Durability = "durable") -> Journal:
+        opened.append(Journal(folder, "store-1", durability))
+        return opened[-1]
+
+    yield open_
+    for item in opened:
+        item.close()
+
+
+def records(folder: Path) -> list[Record]:
+    """All records in order, without the one that begins each segment."""
+    found = [record for segment in journal.segments(folder) for record in journal.read(segment)]
+    return [record for record in found if record.kind != "segment"]
+
+
+def numbers(folder: Path) -> list[int]:
+    return [orjson.loads(record.body)["n"] for record in records(folder) if record.kind == "try"]
+
+
+# -- frames -----------------------------------------------------------------------------------------
+
+
+def test_a_record_is_one_line_with_its_checksum(folder: Path, open_journal: OpenJournal) -> None:
+    open_journal().append("try", [{"n": 1}, {"n": 2, "text": "two\nlines"}])
+    (segment,) = journal.segments(folder)
+    head, first, second = segment.path.read_bytes().splitlines()
+    assert first == b'%08x 1 try {"n":1}' % crc32(b'1 try {"n":1}')
+    assert second.split(b" ", 3)[1:3] == [b"2", b"try"]
+    said = orjson.loads(head.split(b" ", 3)[3])
+    assert said == {"format": 1, "store_id": "store-1", "pid": os.getpid()}
+
+
+def test_what_was_appended_is_read_with_sequence_and_end(
+    folder: Path, open_journal: OpenJournal
+) -> None:
+    opened = open_journal()
+    opened.append("try", [{"n": 1}])
+    opened.append("other", [{"n": 2}])
+    (segment,) = journal.segments(folder)
+    found = list(journal.read(segment))
+    assert [(record.sequence, record.kind) for record in found] == [
+        (0, "segment"),
+        (1, "try"),
+        (2, "other"),
+    ]
+    assert found[-1].end == segment.size
+    assert list(journal.read(segment, found[0].end)) == found[1:]
+    assert list(journal.read(segment, segment.size)) == []
+
+
+def test_lines_that_cross_a_block_are_read(
+    folder: Path, open_journal: OpenJournal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal, "READ_BYTES", 7)
+    open_journal().append("try", [{"n": n} for n in range(20)])
+    assert numbers(folder) == list(range(20))
+
+
+def test_nothing_is_written_for_nothing(folder: Path, open_journal: OpenJournal) -> None:
+    opened = open_journal()
+    assert opened.settle() is None
+    assert journal.segments(folder) == []
+
+
+def test_other_files_in_the_folder_are_no_segments(folder: Path, open_journal: OpenJournal) -> None:
+    (folder / "notes.txt").write_text("x\n")
+    open_journal().append("try", [{"n": 1}])
+    assert numbers(folder) == [1]
+
+
+# -- damage -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("cut", [1, 5, 20])
+def test_a_line_without_its_end_was_never_acknowledged(
+    folder: Path, open_journal: OpenJournal, cut: int
+) -> None:
+    open_journal().append("try", [{"n": 1}, {"n": 2}])
+    (segment,) = journal.segments(folder)
+    os.truncate(segment.path, segment.size - cut)
+    assert numbers(folder) == [1]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        pytest.param(lambda line: line[:-1] + b"?", id="a byte of the body"),
+        pytest.param(lambda line: b"00000000" + line[8:], id="the checksum"),
+        pytest.param(lambda line: line.replace(b" ", b"", 1), id="a space is missing"),
+        pytest.param(lambda line: b"", id="an empty line"),
+        pytest.param(lambda line: b"\x00" * len(line), id="zeros"),
+        pytest.param(lambda line: line[:4], id="cut short"),
+        pytest.param(lambda line: b"zzzzzzzz" + line[8:], id="no checksum"),
+    ],
+)
+def test_a_damaged_line_is_shown_as_such_and_its_neighbours_are_sound(
+    folder: Path, open_journal: OpenJournal, damage: Callable[[bytes], bytes]
+) -> None:
+    open_journal().append("try", [{"n": 1}, {"n": 2}, {"n": 3}])
+    (segment,) = journal.segments(folder)
+    lines = segment.path.read_bytes().split(b"\n")
+    lines[2] = damage(lines[2])
+    segment.path.write_bytes(b"\n".join(lines))
+    assert [record.kind for record in records(folder)] == ["try", "damaged", "try"]
+    assert numbers(folder) == [1, 3]
+
+
+def test_a_line_with_a_right_checksum_and_no_sense_is_damaged(folder: Path) -> None:
+    payload = b"one two"
+    (folder / "a.log").write_bytes(b"%08x %s\n" % (crc32(payload), payload))
+    assert [record.kind for record in records(folder)] == ["damaged"]
+
+
+# -- segments ---------------------------------------------------------------------------------------
+
+
+def test_a_full_segment_is_followed_by_another(
+    folder: Path, open_journal: OpenJournal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal, "SEGMENT_BYTES", 150)
+    opened = open_journal()
+    for n in range(30):
+        opened.append("try", [{"n": n}])
+    found = journal.segments(folder)
+    assert len(found) > 5
+    assert all(segment.size < 200 for segment in found)
+    assert numbers(folder) == list(range(30))
+    assert all(next(journal.read(segment)).kind == "segment" for segment in found)
+    settled = opened.settle()
+    assert settled == (found[-1].name, found[-1].size)
+
+
+def test_a_new_segment_is_read_last_even_if_the_clock_was_set_back(
+    folder: Path, open_journal: OpenJournal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal, "SEGMENT_BYTES", 1)
+    opened = open_journal()
+    opened.append("try", [{"n": 0}])
+    monkeypatch.setattr(journal, "uuid7", lambda: "0190-earlier")
+    for n in (1, 2, 3):
+        opened.append("try", [{"n": n}])
+    assert numbers(folder) == [0, 1, 2, 3]
+
+
+def test_a_whole_segment_is_gone_on_with(folder: Path, open_journal: OpenJournal) -> None:
+    first = open_journal()
+    first.append("try", [{"n": 1}])
+    first.close()
+    (segment,) = journal.segments(folder)
+    second = open_journal()
+    second.resume(segment, 2)
+    second.append("try", [{"n": 2}])
+    assert len(journal.segments(folder)) == 1
+    assert [(record.sequence, record.kind) for record in records(folder)] == [(1, "try"), (2, "try")]
+
+
+def test_a_full_segment_is_not_gone_on_with(
+    folder: Path, open_journal: OpenJournal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = open_journal()
+    first.append("try", [{"n": 1}])
+    first.close()
+    (segment,) = journal.segments(folder)
+    monkeypatch.setattr(journal, "SEGMENT_BYTES", segment.size)
+    second = open_journal()
+    second.resume(segment, 2)
+    second.append("try", [{"n": 2}])
+    assert len(journal.segments(folder)) == 2
+
+
+def test_a_journal_that_is_written_does_not_go_on_elsewhere(
+    folder: Path, open_journal: OpenJournal
+) -> None:
+    opened = open_journal()
+    opened.append("try", [{"n": 1}])
+    handles = len(os.listdir("/proc/self/fd"))
+    opened.resume(journal.segments(folder)[0], 2)
+    assert len(os.listdir("/proc/self/fd")) == handles
+
+
+def test_files_are_private_to_their_owner(folder: Path, open_journal: OpenJournal) -> None:
+    open_journal().append("try", [{"n": 1}])
+    (segment,) = journal.segments(folder)
+    assert segment.path.stat().st_mode & 0o777 == 0o600
+
+
+# -- syncing ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def syncs(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Handles in the order in which they were synced."""
+    done: list[int] = []
+    real = os.fdatasync
+
+    def fdatasync(file: int) -> None:
+        real(file)
+        done.append(file)
+
+    monkeypatch.setattr(os, "fdatasync", fdatasync)
+    return done
+
+
+def test_a_durable_append_is_synced_before_it_returns(
+    open_journal: OpenJournal, syncs: list[int]
+) -> None:
+    opened = open_journal()
+    for n in range(3):
+        opened.append("try", [{"n": n}])
+        assert len(syncs) == n + 1
+    opened.append("receipt", [{}], sync=False)
+    assert len(syncs) == 3
+    opened.settle()
+    opened.settle()
+    assert len(syncs) == 4
+
+
+def test_at_level_process_nothing_is_synced_before_the_end(
+    open_journal: OpenJournal, syncs: list[int]
+) -> None:
+    opened = open_journal("process")
+    opened.append("try", [{"n": 1}])
+    opened.settle()
+    assert syncs == []
+    opened.close()
+    assert len(syncs) == 1
+
+
+def test_a_new_segment_is_findable_before_it_is_used(
+    open_journal: OpenJournal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[str] = []
+    real = os.fsync
+
+    def fsync(file: int) -> None:
+        real(file)
+        synced.append(os.readlink(f"/proc/self/fd/{file}"))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    opened = open_journal()
+    opened.append("try", [{"n": 1}])
+    opened.append("try", [{"n": 2}])
+    assert synced == [str(opened._folder)]
+
+
+def test_threads_that_append_at_once_share_syncs(
+    folder: Path, open_journal: OpenJournal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = open_journal()
+    opened.append("try", [{"n": -1}])
+    first, waiting = threading.Event(), threading.Event()
+    syncs = 0
+    real = os.fdatasync
+
+    def fdatasync(file: int) -> None:
+        nonlocal syncs
+        syncs += 1
+        first.set()
+        waiting.wait(10)
+        real(file)
+
+    monkeypatch.setattr(os, "fdatasync", fdatasync)
+    with ThreadPoolExecutor(8) as pool:
+        done = [pool.submit(opened.append, "try", [{"n": 0}])]
+        assert first.wait(10)
+        done += [pool.submit(opened.append, "try", [{"n": n}]) for n in range(1, 8)]
+        while opened._open is None or opened._open.sequence < 10:
+            pass  # until all seven have written and wait for the sync
+        waiting.set()
+        for item in done:
+            item.result()
+    assert syncs == 2
+    assert sorted(numbers(folder)) == list(range(-1, 8))
+
+
+def test_many_threads_lose_and_mix_up_nothing(
+    folder: Path, open_journal: OpenJournal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal, "SEGMENT_BYTES", 5_000)
+    opened = open_journal()
+    with ThreadPoolExecutor(8) as pool:
+        work = lambda t: [opened.append("try", [{"n": 1_000 * t + n}, {"n": -1}]) for n in range(50)]  # noqa: E731
+        list(pool.map(work, range(8)))
+    found = [n for n in numbers(folder) if n >= 0]
+    assert sorted(found) == sorted(1_000 * t + n for t in range(8) for n in range(50))
+    for t in range(8):
+        own = [n for n in found if n // 1_000 == t]
+        assert own == sorted(own)
+    for segment in journal.segments(folder):
+        assert [r.sequence for r in journal.read(segment)] == list(
+            range(len(list(journal.read(segment))))
+        )
+
+
+# -- refusals ---------------------------------------------------------------------------------------
+
+
+class Disk:
+    """Stands between the journal and the system calls; fails when told to."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.failing: dict[str, int] = {}
+        self.room: int | None = None
+        for name in ("write", "fdatasync", "ftruncate", "fsync", "open"):
+            monkeypatch.setattr(journal.os, name, self._wrapped(name, getattr(os, name)))
+
+    def _wrapped(self, name: str, real: Callable[..., object]) -> Callable[..., object]:
+        def call(*arguments: object) -> object:
+            if name in self.failing:
+                raise OSError(self.failing[name], os.strerror(self.failing[name]))
+            if name == "write" and self.room is not None:
+                data = arguments[1][: self.room]  # type: ignore[index]
+                self.room -= len(data)
+                if not data:
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                return real(arguments[0], data)
+            return real(*arguments)
+
+        return call
+
+
+@pytest.fixture
+def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
+    return Disk(monkeypatch)
+
+
+@pytest.mark.parametrize("room", [0, 1, 10, 30, 60])
+def test_a_full_disk_stores_all_of_an_append_or_nothing(
+    folder: Path, open_journal: OpenJournal, disk: Disk, room: int
+) -> None:
+    opened = open_journal()
+    opened.append("try", [{"n": 1}])
+    before = journal.segments(folder)
+    disk.room = room
+    with pytest.raises(StoreFullError, match="nothing was stored"):
+        opened.append("try", [{"n": 2}, {"n": 3}, {"n": 4}])
+    assert journal.segments(folder) == before
+    disk.room = None
+    opened.append("try", [{"n": 5}])
+    assert numbers(folder) == [1, 5]
+    assert [record.sequence for record in records(folder)] == [1, 2]
+
+
+@pytest.mark.parametrize("room", [0, 20])
+def test_a_segment_that_could_not_be_begun_is_not_used(
+    folder: Path, open_journal: OpenJournal, disk: Disk, room: int
+) -> None:
+    opened = open_journal()
+    disk.room = room
+    with pytest.raises(StoreFullError):
+        opened.append("try", [{"n": 1}])
+    disk.room = None
+    opened.append("try", [{"n": 2}])
+    assert numbers(folder) == [2]
+    used = [segment for segment in journal.segments(folder) if segment.size]
+    assert next(journal.read(used[0])).kind == "segment"
+
+
+@pytest.mark.parametrize("call", ["open", "fsync"])
+def test_a_folder_that_refuses_is_a_store_error(
+    folder: Path, open_journal: OpenJournal, disk: Disk, call: str
+) -> None:
+    opened = open_journal()
+    disk.failing[call] = errno.EIO
+    with pytest.raises(StoreError, match="nothing was stored"):
+        opened.append("try", [{"n": 1}])
+    disk.failing.clear()
+    opened.append("try", [{"n": 2}])
+    assert numbers(folder) == [2]
+
+
+@pytest.mark.parametrize(
+    ("number", "kind"),
+    [(errno.EIO, StoreError), (errno.ENOSPC, StoreFullError), (errno.EDQUOT, StoreFullError)],
+)
+def test_a_failed_sync_acknowledges_nothing_and_keeps_nothing(
+    folder: Path, open_journal: OpenJournal, disk: Disk, number: int, kind: type[StoreError]
+) -> None:
+    opened = open_journal()
+    opened.append("try", [{"n": 1}])
+    disk.failing["fdatasync"] = number
+    with pytest.raises(kind):
+        opened.append("try", [{"n": 2}])
+    name, end = opened.settle() or ("", 0)
+    (segment,) = journal.segments(folder)
+    assert segment.name == name
+    assert [record.kind for record in journal.read(segment) if record.end <= end] == ["segment", "try"]
+    disk.failing.clear()
+    opened.close()
+    assert numbers(folder) == [1]
+
+
+def test_after_a_failed_sync_the_file_is_never_synced_again(
+    folder: Path, open_journal: OpenJournal, disk: Disk, syncs: list[int]
+) -> None:
+    # The kernel may have dropped the pages and call the next sync a success.
+    opened = open_journal()
+    opened.append("try", [{"n": 1}])
+    disk.failing["fdatasync"] = errno.EIO
+    with pytest.raises(StoreError):
+        opened.append("try", [{"n": 2}])
+    disk.failing.clear()
+    failed = opened.settle()
+    opened.append("try", [{"n": 3}])
+    assert numbers(folder) == [1, 3]
+    assert len(journal.segments(folder)) == 2
+    settled = opened.settle()
+    assert settled is not None
+    assert failed is not None
+    assert settled[0] > failed[0]
+
+
+def test_no_thread_is_told_that_it_succeeded_when_the_shared_sync_failed(
+    folder: Path, open_journal: OpenJournal, disk: Disk
+) -> None:
+    opened = open_journal()
+    opened.append("try", [{"n": -1}])
+
+    def append(n: int) -> bool:
+        try:
+            opened.append("try", [{"n": n}])
+        except StoreError:
+            return False
+        return True
+
+    disk.failing["fdatasync"] = errno.EIO
+    with ThreadPoolExecutor(8) as pool:
+        assert not any(pool.map(append, range(40)))
+    disk.failing.clear()
+    assert append(100)
+    assert numbers(folder) == [-1, 100]
+
+
+def test_a_segment_that_cannot_be_cut_back_is_given_up(
+    folder: Path, open_journal: OpenJournal, disk: Disk
+) -> None:
+    opened = open_journal()
+    opened.append("try", [{"n": 1}])
+    disk.room, disk.failing["ftruncate"] = 10, errno.EIO
+    with pytest.raises(StoreFullError):
+        opened.append("try", [{"n": 2}])
+    disk.room, disk.failing = None, {}
+    opened.append("try", [{"n": 3}])
+    assert numbers(folder) == [1, 3]
+
+
+def test_a_closed_journal_refuses(folder: Path, open_journal: OpenJournal) -> None:
+    opened = open_journal()
+    opened.append("try", [{"n": 1}])
+    opened.close()
+    opened.close()
+    with pytest.raises(StoreClosedError):
+        opened.append("try", [{"n": 2}])
+    assert numbers(folder) == [1]

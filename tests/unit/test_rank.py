@@ -1,0 +1,270 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose
+from scipy.stats import beta
+
+from support import reference
+from whatworks import rank
+from whatworks.rank import Cells, Population, Records
+
+WHOLE = Population(0.6, 15.0)
+
+
+def records(*rows: tuple[float, float], priors: tuple[tuple[float, float], ...] = ()) -> Records:
+    numbers = np.array(rows, float).reshape(-1, 2)
+    imported = np.array(priors or [(0, 0)] * len(rows), float).reshape(-1, 2)
+    return Records(numbers[:, 0], numbers[:, 1], imported[:, 0], imported[:, 1])
+
+
+def cells(*rows: tuple[int, float, int, float]) -> Cells:
+    pattern, similarity, tries, mean = np.array(rows, float).reshape(-1, 4).T
+    return Cells(pattern.astype(np.int64), similarity, tries, mean)
+
+
+# -- intervals --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("level", [0.5, 0.8, 0.95, 0.999])
+@pytest.mark.parametrize("size", [0.02, 0.5, 1, 2, 3.7, 10, 100, 1e4, 1e6, 1e8])
+def test_the_interval_is_that_of_a_beta_distribution(size: float, level: float) -> None:
+    mean = np.array([0.001, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999])
+    low, high = rank.credible_interval(mean, np.full(7, size), level)
+    a, b = mean * size, (1 - mean) * size
+    assert_allclose(low, beta.ppf((1 - level) / 2, a, b), atol=1e-9)
+    assert_allclose(high, beta.ppf((1 + level) / 2, a, b), atol=1e-9)
+
+
+@given(
+    st.lists(st.tuples(st.floats(0.2, 1e5), st.floats(0.2, 1e5)), min_size=1, max_size=20),
+    st.floats(0.1, 0.99),
+)
+def test_the_interval_holds_the_probability_that_it_promises(
+    rows: list[tuple[float, float]], level: float
+) -> None:
+    a, b = np.array(rows).T
+    low, high = rank.credible_interval(a / (a + b), a + b, level)
+    assert (low >= 0).all()
+    assert (low <= high).all()
+    assert (high <= 1).all()
+    assert_allclose(beta.cdf(high, a, b) - beta.cdf(low, a, b), level, atol=1e-3)
+
+
+def test_the_interval_of_nothing_is_empty() -> None:
+    low, high = rank.credible_interval(np.empty(0), np.empty(0), 0.8)
+    assert (low.shape, high.shape) == ((0,), (0,))
+
+
+def test_the_interval_narrows_with_the_sample() -> None:
+    low, high = rank.credible_interval(np.full(50, 0.3), np.geomspace(1, 1e6, 50), 0.8)
+    assert (np.diff(high - low) < 0).all()
+
+
+# -- tries ------------------------------------------------------------------------------------------
+
+
+def test_a_thousand_repeats_in_one_context_are_worth_less_than_two_tries() -> None:
+    worth = rank.effective_tries(np.arange(0.0, 1_001.0))
+    assert worth[0] == 0
+    assert worth[1] == 1
+    assert (np.diff(worth) > 0).all()
+    assert worth[-1] < 2
+
+
+@given(st.lists(st.floats(0, 1e9), max_size=20))
+def test_effective_tries_leave_their_input_alone(tries: list[float]) -> None:
+    given_ = np.array(tries)
+    before = given_.copy()
+    assert (rank.effective_tries(given_) <= np.maximum(given_, 0) + 1e-12).all()
+    assert (given_ == before).all()
+
+
+def test_an_imported_aggregate_is_worth_a_fifth_and_five_at_most() -> None:
+    assert_allclose(rank.prior_tries(np.array([0, 1, 10, 25, 1e9])), [0, 0.2, 2, 5, 5])
+
+
+@pytest.mark.parametrize(
+    ("stored", "looked_at"),
+    [(0, 64), (999, 64), (1_000, 128), (4_999, 128), (5_000, 256), (10**6, 256)],
+)
+def test_more_neighbours_are_looked_at_in_larger_stores(stored: int, looked_at: int) -> None:
+    assert rank.neighbourhood(stored) == looked_at
+
+
+# -- population -------------------------------------------------------------------------------------
+
+
+def sums(rows: list[tuple[float, float]]) -> tuple[int, float, float, float, float]:
+    """What ``rank.population`` takes, from the effective tries and totals of the patterns."""
+    return (
+        len(rows),
+        sum(n for n, _ in rows),
+        sum(s for _, s in rows),
+        sum(n * n for n, _ in rows),
+        sum(s * s / n for n, s in rows),
+    )
+
+
+def test_without_any_tries_half_is_expected() -> None:
+    assert rank.population(0, 0, 0, 0, 0) == Population(0.5, rank.KAPPA_DEFAULT)
+
+
+@pytest.mark.parametrize("patterns", [1, 2])
+def test_too_few_patterns_get_the_default_strength(patterns: int) -> None:
+    assert rank.population(*sums([(10, 10 * n) for n in range(patterns)])).kappa == rank.KAPPA_DEFAULT
+
+
+def test_patterns_that_are_all_alike_bind_strongly_and_different_ones_weakly() -> None:
+    alike = rank.population(*sums([(100, 50)] * 10))
+    apart = rank.population(*sums([(100, 0), (100, 100)] * 5))
+    assert (alike.kappa, apart.kappa) == (50.0, 10.0)
+    assert alike.mu == apart.mu == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("outcome", [0.0, 1.0])
+def test_a_population_without_any_variance_is_finite(outcome: float) -> None:
+    whole = rank.population(*sums([(5, 5 * outcome)] * 4))
+    assert 0 < whole.mu < 1
+    assert rank.KAPPA_BOUNDS[0] <= whole.kappa <= rank.KAPPA_BOUNDS[1]
+
+
+RECORDS = st.lists(
+    st.tuples(st.floats(0.5, 1e4), st.floats(0, 1)).map(lambda row: (row[0], row[0] * row[1])),
+    max_size=12,
+)
+
+
+@given(RECORDS)
+def test_the_population_is_that_of_the_slow_reference(rows: list[tuple[float, float]]) -> None:
+    whole = rank.population(*sums(rows))
+    mu, kappa = reference.population(rows)
+    assert whole.mu == pytest.approx(mu)
+    # Near "no variance between patterns" the two round differently; both then stop at a bound.
+    if 10.001 < kappa < 49.9:
+        assert whole.kappa == pytest.approx(kappa, rel=1e-3)
+
+
+# -- estimates --------------------------------------------------------------------------------------
+
+CELLS = st.lists(
+    st.tuples(st.integers(0, 5), st.floats(-1, 1), st.integers(1, 100), st.floats(0, 1)), max_size=15
+)
+
+
+@given(
+    st.lists(st.tuples(st.floats(0, 1e4), st.floats(0, 1)), min_size=6, max_size=6),
+    CELLS,
+    st.floats(0.01, 0.99),
+    st.floats(10, 50),
+)
+def test_estimates_are_those_of_the_slow_reference(
+    rows: list[tuple[float, float]],
+    near: list[tuple[int, float, int, float]],
+    mu: float,
+    kappa: float,
+) -> None:
+    own = [(tries, tries * mean) for tries, mean in rows]
+    made = rank.estimate(records(*own), cells(*near), Population(mu, kappa))
+    named = {str(n): row for n, row in enumerate(own)}
+    around = [(str(pattern), *rest) for pattern, *rest in near]
+    slow = [reference.estimate(str(n), named, around, mu, kappa) for n in range(6)]
+    assert_allclose(made.expected, slow, rtol=1e-9, atol=1e-12)
+
+
+@given(
+    st.lists(st.tuples(st.floats(0, 1e4), st.floats(0, 1)), min_size=6, max_size=6),
+    CELLS,
+    st.floats(0.01, 0.99),
+    st.floats(10, 50),
+)
+def test_estimates_are_finite_inside_their_bounds_and_add_up(
+    rows: list[tuple[float, float]],
+    near: list[tuple[int, float, int, float]],
+    mu: float,
+    kappa: float,
+) -> None:
+    own = records(*((tries, tries * mean) for tries, mean in rows))
+    around = cells(*near)
+    made = rank.estimate(own, around, Population(mu, kappa))
+    for part in (made.raw, made.expected, made.variance, made.n_effective, made.level, made.weight):
+        assert np.isfinite(part).all()
+    assert ((made.expected >= 0.01) & (made.expected <= 0.99)).all()
+    assert (made.n_effective >= 1).all()
+    assert (made.variance > 0).all()
+    low, high = rank.credible_interval(made.expected, made.n_effective, 0.8)
+    assert ((low < high) & (low >= 0) & (high <= 1)).all()
+
+
+def test_without_evidence_the_estimate_is_that_of_the_population() -> None:
+    made = rank.estimate(records((0, 0)), cells(), WHOLE)
+    assert_allclose(made.expected, WHOLE.mu)
+    assert_allclose(made.local, 0)
+
+
+def test_an_estimate_for_no_patterns_is_empty() -> None:
+    made = rank.estimate(records(), cells(), WHOLE)
+    assert made.expected.shape == (0,)
+
+
+def test_inputs_stay_untouched() -> None:
+    own, near = records((5, 3), (8, 2)), cells((0, 0.9, 3, 1.0), (1, 0.2, 7, 0.1))
+    kept = [part.copy() for part in (own.tries, own.total, near.similarity, near.tries, near.mean)]
+    rank.estimate(own, near, WHOLE)
+    for before, after in zip(
+        kept, (own.tries, own.total, near.similarity, near.tries, near.mean), strict=True
+    ):
+        assert (before == after).all()
+
+
+def test_an_aggregate_counts_like_tries_of_the_record() -> None:
+    told = rank.estimate(records((4, 3), priors=((2, 1),)), cells(), WHOLE)
+    seen = rank.estimate(records((6, 4)), cells(), WHOLE)
+    assert_allclose(told.expected, seen.expected)
+
+
+def test_a_try_far_away_counts_for_almost_nothing() -> None:
+    here = rank.estimate(records((1, 1)), cells((0, 1.0, 1, 1.0)), WHOLE)
+    elsewhere = rank.estimate(records((1, 1)), cells((0, -1.0, 1, 1.0)), WHOLE)
+    assert elsewhere.local[0] < 1e-5
+    assert here.expected[0] > elsewhere.expected[0]
+    assert here.variance[0] < elsewhere.variance[0]
+
+
+def test_the_worth_of_a_neighbour_halves_every_tenth_of_cosine() -> None:
+    made = rank.estimate(
+        records((1, 1)), cells((0, 1.0, 1, 1.0), (0, 0.9, 1, 1.0), (0, 0.8, 1, 1.0)), WHOLE
+    )
+    assert_allclose(made.weight[1:] / made.weight[:-1], np.exp(-0.1 / 0.15))
+    assert np.exp(-0.1 / 0.15) == pytest.approx(0.51, abs=0.01)
+
+
+# -- verdicts and fusion ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "tries", "said"),
+    [
+        (0.7, 0.9, 10, "recommended"),
+        (0.7, 0.9, 3, "recommended"),
+        (0.7, 0.9, 2.9, "worth trying"),
+        (0.5, 0.9, 10, "worth trying"),
+        (0.6, 0.9, 10, "worth trying"),
+        (0.1, 0.6, 10, "not recommended"),
+        (0.1, 0.5, 1, "not recommended"),
+        (0.1, 0.9, 0.99, "no evidence"),
+        (0.7, 0.9, 0, "no evidence"),
+    ],
+)
+def test_the_verdict_follows_from_the_interval_and_the_tries(
+    low: float, high: float, tries: float, said: str
+) -> None:
+    assert rank.verdict(low, high, tries, 0.6) == said
+
+
+def test_ranks_are_fused_by_their_reciprocals() -> None:
+    fused = rank.fuse(["a", "b", "c"], ["c", "a"])
+    assert fused == pytest.approx({"a": 1 / 61 + 1 / 62, "b": 1 / 62, "c": 1 / 63 + 1 / 61})
+    assert rank.fuse([], []) == {}
