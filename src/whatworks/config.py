@@ -122,6 +122,7 @@ def create(folder: Path, *, embedder: str, dim: int | None, vectors: str) -> Con
             raise StoreError(
                 f"{folder} holds other files ({others[0]}, ...) and no store; give an empty folder"
             )
+        folder.chmod(0o700)  # it may have been there; not all engines make private files
         (folder / "journal").mkdir(exist_ok=True, mode=0o700)
         save(folder, config)
     except FileExistsError as error:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import blake2b
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from whatworks.errors import InvalidInputError, StoreError
 from whatworks.stores import CanMaintain, Hits, VectorStore
 from whatworks.text import words
 
-__all__ = ["HashEmbedder", "StoreConformance"]
+__all__ = ["HashEmbedder", "StoreConformance", "state_machine"]
 
 Vectors = NDArray[np.float32]
 
@@ -147,9 +148,9 @@ class StoreConformance:
     def test_s09_other_number_types_are_accepted(self, tmp_path: Path) -> None:
         """S09: float64 and integers are numbers too. Source: base.py."""
         store = self.open(tmp_path, 2)
-        store.upsert(["a"], np.array([[1.0, 0.0]]))  # type: ignore[arg-type]
-        store.upsert(["b"], np.array([[0, 5]]))  # type: ignore[arg-type]
-        assert store.search(np.array([1, 0]), 2).ids == ["a", "b"]  # type: ignore[arg-type]
+        store.upsert(["a"], np.array([[1.0, 0.0]]))
+        store.upsert(["b"], np.array([[0, 5]]))
+        assert store.search(np.array([1, 0]), 2).ids == ["a", "b"]
 
     def test_s10_of_repeated_ids_the_last_stands(self, tmp_path: Path) -> None:
         """S10: an id twice in a batch is one vector, the last. Source: base.py; lance issue 4585."""
@@ -289,7 +290,9 @@ class StoreConformance:
         store.close()
         for folder, _, files in os.walk(tmp_path):
             for name in files:
-                os.truncate(os.path.join(folder, name), os.path.getsize(os.path.join(folder, name)) // 2)
+                os.truncate(
+                    os.path.join(folder, name), os.path.getsize(os.path.join(folder, name)) // 2
+                )
         with refused(StoreError):
             self.open(tmp_path, 16)
 
@@ -334,7 +337,9 @@ class StoreConformance:
 
     def test_s25_an_index_keeps_its_recall(self, tmp_path: Path) -> None:
         """S25: after ``maintain`` recall@10 is at least 0.95 and distances are close. Source: contract."""
-        store, ids, vectors = self._filled(tmp_path, self.rows_to_index, dim=32)
+        store, vectors = self.open(tmp_path, 32), clustered(self.rows_to_index, 32)
+        ids = [f"id{n:05}" for n in range(len(vectors))]
+        store.upsert(ids, vectors)
         if isinstance(store, CanMaintain):
             assert store.maintain(), "there are rows enough for an index, and none was built"
             assert not store.maintain(), "nothing changed, and there is work again"
@@ -376,7 +381,8 @@ class StoreConformance:
         assert hits.ids == exact.ids, (hits, exact)
 
     def _recall(self, store: VectorStore, ids: Sequence[str], vectors: Vectors) -> float:
-        queries = directions(100, vectors.shape[1], seed=3)
+        # Questions like the vectors: near one of them, as a text is near another one.
+        queries = vectors[:: len(vectors) // 100] + 0.3 * directions(100, vectors.shape[1], seed=3)
         found = [len({*store.search(q, 10).ids} & {*nearest(ids, vectors, q, 10).ids}) for q in queries]
         return sum(found) / (10 * len(queries))
 
@@ -410,6 +416,14 @@ def directions(count: int, dim: int, seed: int = 0) -> Vectors:
     return unit
 
 
+def clustered(count: int, dim: int) -> Vectors:
+    """``count`` vectors around 100 directions, as embeddings of texts lie around their topics."""
+    topics = directions(100, dim, seed=11)[np.arange(count) % 100]
+    made = topics + 0.5 * directions(count, dim, seed=12)
+    unit: Vectors = made / np.linalg.norm(made, axis=1, keepdims=True)
+    return unit
+
+
 def nearest(ids: Sequence[str], vectors: Vectors, query: Vectors, k: int) -> Hits:
     """The ``k`` nearest by comparing with all; ties in the order of ids."""
     wide = np.asarray(query, np.float64)
@@ -431,8 +445,71 @@ def refused(kind: type[Exception]) -> Iterator[None]:
 def state_machine(kind: type[StoreConformance]) -> Any:
     """A hypothesis state machine that plays a store against a dict; needs ``hypothesis``.
 
-    Returns
-    -------
-    A ``RuleBasedStateMachine``; run it with
-    ``hypothesis.stateful.run_state_machine_as_test``.
+    Run what is returned with ``hypothesis.stateful.run_state_machine_as_test``.
     """
+    from hypothesis import strategies as st
+    from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+    names = st.sampled_from(["a", "b", "c", "d'", "e\n", "模式"])
+    # Few directions and many lengths, so that there are ties.
+    places = st.tuples(*[st.sampled_from([-1.0, 0.0, 1.0, 3.0])] * 3).filter(any)
+
+    class Machine(RuleBasedStateMachine):
+        def __init__(self) -> None:
+            super().__init__()
+            self.folder = TemporaryDirectory()
+            self.model: dict[str, Vectors] = {}
+            self.store = self.opened()
+
+        def opened(self) -> VectorStore:
+            return kind().open(Path(self.folder.name), 3)
+
+        @rule(batch=st.lists(st.tuples(names, places), max_size=5))
+        def upsert(self, batch: list[tuple[str, tuple[float, ...]]]) -> None:
+            vectors = np.array([place for _, place in batch], np.float32).reshape(-1, 3)
+            self.store.upsert([name for name, _ in batch], vectors)
+            self.model |= {
+                name: row / np.linalg.norm(row) for (name, _), row in zip(batch, vectors, strict=True)
+            }
+
+        @rule(ids=st.lists(names, max_size=3))
+        def delete(self, ids: list[str]) -> None:
+            self.store.delete(ids)
+            self.model = {name: row for name, row in self.model.items() if name not in ids}
+
+        @rule()
+        def reopen(self) -> None:
+            self.store.flush()
+            self.store.close()
+            self.store = self.opened()
+
+        @rule()
+        def maintain(self) -> None:
+            if isinstance(self.store, CanMaintain):
+                self.store.maintain()
+
+        @rule(place=places, k=st.integers(0, 8))
+        def search(self, place: tuple[float, ...], k: int) -> None:
+            hits = self.store.search(np.array(place, np.float32), k)
+            direction = np.array(place) / np.linalg.norm(place)
+            exact = {name: 1 - float(row @ direction) for name, row in self.model.items()}
+            assert len(set(hits.ids)) == len(hits.ids) == min(k, len(exact)), hits
+            np.testing.assert_allclose(hits.distances, [exact[name] for name in hits.ids], atol=1e-5)
+            np.testing.assert_allclose(hits.distances, sorted(exact.values())[:k], atol=1e-5)
+
+        @rule(ids=st.lists(names, max_size=4))
+        def get(self, ids: list[str]) -> None:
+            found = self.store.get(ids)
+            assert found.keys() == set(ids) & self.model.keys()
+            for name, row in found.items():
+                np.testing.assert_allclose(row, self.model[name], atol=1e-6)
+
+        @invariant()
+        def count(self) -> None:
+            assert self.store.count() == len(self.model)
+
+        def teardown(self) -> None:
+            self.store.close()
+            self.folder.cleanup()
+
+    return Machine

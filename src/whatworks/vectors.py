@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import shutil
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from whatworks.stores.exact import Rows
 
 __all__ = ["IN_MEMORY", "Vectors"]
 
-FORMAT = 1
+FORMAT = 2
 # Up to here all vectors are kept in memory and compared one by one: 15 MB at
 # 384 dimensions, 1 ms. A store of this size never loads a vector engine.
 IN_MEMORY = 10_000
@@ -62,7 +63,7 @@ class Vectors:
         self.model = model
         self._lock = threading.Lock()
         self._store: VectorStore | None = None
-        self._stored = -1
+        self._stored, self._count = -1, 0
         self._near = Rows(dim)
         self._in_upkeep = False
         self._load()
@@ -76,7 +77,7 @@ class Vectors:
         else:
             self._remember(self._stored)
             self._store = self._opened()
-            self.project()
+            self.project(force=self._stored < 0)  # one that had to be begun anew is filled at once
 
     def _remember(self, after: int) -> None:
         for ids, vectors, _ in texts.vectors(self._evidence, self.collection, self.model, after):
@@ -98,11 +99,21 @@ class Vectors:
         hits = near.search(query, k)
         if store is None:
             return hits
-        # A replaced vector is still in the store until the next projection.
-        found = store.search(query, k + min(len(near), k))
-        older = zip(found.distances.tolist(), found.ids, strict=True)
-        pairs = [pair for pair in older if pair[1] not in near]
-        return _hits([*zip(hits.distances.tolist(), hits.ids, strict=True), *pairs], k)
+        older = self._older(store, near, query, k)
+        return _hits([*zip(hits.distances.tolist(), hits.ids, strict=True), *older], k)
+
+    def _older(
+        self, store: VectorStore, near: Rows, query: NDArray[np.float32], k: int
+    ) -> list[tuple[float, str]]:
+        """The ``k`` nearest in the store that were not replaced since the last projection."""
+        reach = k + min(len(near), k)
+        while True:
+            found = store.search(query, reach)
+            pairs = zip(found.distances.tolist(), found.ids, strict=True)
+            older = [pair for pair in pairs if pair[1] not in near]
+            if len(older) >= k or len(found.ids) < reach:
+                return older
+            reach *= 4
 
     def distances(self, query: NDArray[np.float32], ids: list[str]) -> Hits:
         """The distances of some ids from ``query``, nearest first, exact."""
@@ -139,7 +150,7 @@ class Vectors:
         ):
             store.upsert(ids, vectors)
         store.flush()
-        self._write_manifest(newest)
+        self._write_manifest(newest, store.count())
         return store
 
     def maintain(self) -> None:
@@ -157,15 +168,17 @@ class Vectors:
         if self._store is not None:
             return self._store
         if self._stored >= 0:
-            try:
-                return open_store(self._engine, self._folder / "store", dim=self._dim)
-            except StoreError:
-                pass  # a store that does not open is a store to fill again
+            with suppress(StoreError):  # a store that does not open is a store to fill again
+                store = open_store(self._engine, self._folder / "store", dim=self._dim)
+                if store.count() >= self._count:
+                    return store
+                store.close()
         self._discard()
         return open_store(self._engine, self._folder / "store", dim=self._dim)
 
     def _discard(self) -> None:
         """Throw away what lies in the folder; the next projection fills a new store."""
+        (self._folder / "manifest.json").unlink(missing_ok=True)  # first: the rest may be cut off
         shutil.rmtree(self._folder, ignore_errors=True)
         self._folder.mkdir(parents=True, mode=0o700)
         self._stored = -1
@@ -187,13 +200,15 @@ class Vectors:
             manifest = orjson.loads((self._folder / "manifest.json").read_bytes())
         except (OSError, ValueError):
             return -1
-        sequence = manifest.pop("sequence", -1)
-        return int(sequence) if manifest == self._description() else -1
+        if not isinstance(manifest, dict) or manifest | self._description() != manifest:
+            return -1
+        self._count = manifest["vectors"]
+        return int(manifest["sequence"])
 
-    def _write_manifest(self, sequence: int) -> None:
-        body = orjson.dumps(self._description() | {"sequence": sequence})
-        replace_file(self._folder / "manifest.json", body)
-        self._stored = sequence
+    def _write_manifest(self, sequence: int, count: int) -> None:
+        reached = {"sequence": sequence, "vectors": count}
+        replace_file(self._folder / "manifest.json", orjson.dumps(self._description() | reached))
+        self._stored, self._count = sequence, count
 
     def close(self) -> None:
         """Let go of the store."""

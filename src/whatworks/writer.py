@@ -90,14 +90,15 @@ class Writer:
             earlier = self._stored([event_id]).get(event_id)
         if earlier is None:
             raise NotFoundError(f"there is no event {shown(event_id)} in this store")
+        if (earlier["state"], earlier["outcome"]) == (body["state"], body["outcome"]):
+            return earlier
         resolved = earlier | {
             "state": body["state"],
             "outcome": body["outcome"],
             "resolved_at": body["timestamp"] if body["state"] == "resolved" else None,
         }
-        if (earlier["state"], earlier["outcome"]) != (body["state"], body["outcome"]):
-            self._keeper.append("event.resolved", [body])
-            self._remember([resolved])
+        self._keeper.append("event.resolved", [body])
+        self._remember([resolved])
         return resolved
 
     def _remember(self, bodies: Iterable[Body]) -> None:

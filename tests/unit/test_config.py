@@ -34,6 +34,12 @@ def test_a_store_is_private_to_its_owner(made: Path) -> None:
     assert stat.S_IMODE((made / config.FILE).stat().st_mode) == 0o600
 
 
+def test_a_folder_that_was_there_becomes_private(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    config.create(tmp_path, embedder="model", dim=4, vectors="exact")
+    assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o700
+
+
 def test_fields_of_a_later_version_of_the_same_format_are_passed_over(made: Path) -> None:
     values = orjson.loads((made / config.FILE).read_bytes()) | {"colour": "red"}
     (made / config.FILE).write_bytes(orjson.dumps(values))

@@ -121,7 +121,8 @@ class ExactStore(VectorStore):
 
     def _load(self) -> None:
         try:
-            with np.load(self._file, allow_pickle=False) as saved:
+            # Opened here: NumPy leaves a file that it cannot read open.
+            with open(self._file, "rb") as file, np.load(file, allow_pickle=False) as saved:
                 ids, vectors = orjson.loads(saved["ids"].tobytes()), saved["vectors"]
         except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
             raise StoreError(f"the vectors in {self._file} cannot be read: {error}") from error

@@ -11,7 +11,13 @@ from whatworks import StoreError
 from whatworks.embedders import minilm
 from whatworks.embedders.minilm import MiniLM
 
-SENTENCES = ["A man is eating food.", "Someone eats a meal.", "The cheetah chases its prey.", "", "x" * 5_000]
+SENTENCES = [
+    "A man is eating food.",
+    "Someone eats a meal.",
+    "The cheetah chases its prey.",
+    "",
+    "x" * 5_000,
+]
 
 
 @pytest.fixture(scope="module")

@@ -61,7 +61,9 @@ def test_each_record_is_folded_once(open_evidence: Open, log: Journal, tmp_path:
     log.append("pattern.added", [pattern("p")[1]])
     assert fold(evidence, log, tmp_path) == {"p"}
     assert fold(evidence, log, tmp_path) == set()
-    body = event("e", "p", 1.0)[1] | {"given_id": False}  # only the watermark keeps it from counting twice
+    body = event("e", "p", 1.0)[1] | {
+        "given_id": False
+    }  # only the watermark keeps it from counting twice
     log.append("event.recorded", [body])
     assert fold(evidence, log, tmp_path) == {"p"}
     evidence.close()
@@ -121,7 +123,9 @@ def test_damaged_records_are_counted_and_left_out(
     log.append("pattern.added", [pattern(name)[1] for name in "abc"])
     log.close()
     (segment,) = journal.segments(tmp_path / "journal")
-    segment.path.write_bytes(segment.path.read_bytes().replace(b'"pattern_id":"b"', b'"pattern_id":"B"'))
+    segment.path.write_bytes(
+        segment.path.read_bytes().replace(b'"pattern_id":"b"', b'"pattern_id":"B"')
+    )
     evidence = open_evidence("evidence")
     evidence.fold([segment], None)
     assert set(questions.patterns(evidence, list("abcB"))) == {"a", "c"}
@@ -386,7 +390,9 @@ def test_the_views_are_there_for_readers_of_the_file(open_evidence: Open, tmp_pa
     evidence.close()
     shutil.copy(tmp_path / "evidence.duckdb", tmp_path / "copy.duckdb")
     with duckdb.connect(str(tmp_path / "copy.duckdb"), read_only=True) as con:
-        assert con.execute("SELECT success_rate, metadata->>'a' FROM patterns").fetchall() == [(0.5, "1")]
+        assert con.execute("SELECT success_rate, metadata->>'a' FROM patterns").fetchall() == [
+            (0.5, "1")
+        ]
         assert con.execute("SELECT pattern_id, context FROM usage_events").fetchall() == [("p", "here")]
         assert con.execute("SELECT text FROM contexts").fetchall() == [("here",)]
         assert con.execute("SELECT usage_count, avg_success FROM trend_daily").fetchall() == [(1, 0.5)]

@@ -375,6 +375,15 @@ def test_pattern_of_the_store_stays_and_takes_no_turns_of_another(
 # -- folders --------------------------------------------------------------------------------------
 
 
+def test_session_without_an_id_is_known_again_by_the_name_of_its_file(
+    memory: Memory, files: Any, make_turn: Make, tmp_path: Path
+) -> None:
+    files.session(make_turn(), session_id=...)
+    assert import_files(memory, files.folder).written["events"] == 1
+    files.folder.rename(tmp_path / "moved")
+    assert import_files(memory, tmp_path / "moved").written["events"] == 0
+
+
 @pytest.mark.parametrize("name", ["empty", "absent", "file"])
 def test_folder_without_sessions_and_patterns_is_refused(
     memory: Memory, tmp_path: Path, name: str

@@ -15,8 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from whatworks import InvalidInputError, Memory, NewEvent, UsageEvent
-from whatworks.importers import import_table, source
-from whatworks.importers.intake import BATCH
+from whatworks.importers import import_table, intake, source
 
 Write = Callable[[str, Sequence[Mapping[str, Any]]], Path]
 COLUMNS = {"pattern": "p", "outcome": "o"}
@@ -235,18 +234,16 @@ def test_table_that_grew_adds_its_new_rows(memory: Memory, write: Write) -> None
 
 
 @pytest.mark.parametrize("dry_run", [True, False])
+@pytest.mark.parametrize("batch", [1, 1_000])
 def test_given_event_id_is_one_try_and_a_contradiction_is_told(
-    memory: Memory, write: Write, dry_run: bool
+    memory: Memory, write: Write, monkeypatch: pytest.MonkeyPatch, dry_run: bool, batch: int
 ) -> None:
-    rows = [
-        {"p": "x", "o": o, "e": e}
-        for o, e in [("1", "a"), ("1", "a"), ("0", "a"), ("", "a"), ("0", "b")]
-    ]
-    report = import_table(
-        memory, write("t.csv", rows), columns=COLUMNS | {"event_id": "e"}, dry_run=dry_run
-    )
-    assert report.written == {"patterns": 1, "events": 2, "priors": 0}
-    assert [skip.place for skip in report.skipped] == ["row 3"]
+    monkeypatch.setattr(intake, "BATCH", batch)
+    tries = [("1", "a"), ("1", "a"), ("0", "a"), ("", "a"), ("0", "b"), ("1", "b"), ("1", "c")]
+    path = write("t.csv", [{"p": "x", "o": outcome, "e": name} for outcome, name in tries])
+    report = import_table(memory, path, columns=COLUMNS | {"event_id": "e"}, dry_run=dry_run)
+    assert report.written == {"patterns": 1, "events": 3, "priors": 0}
+    assert [skip.place for skip in report.skipped] == ["row 3", "row 6"]
     assert "outcome 1.0, not 0.0" in report.skipped[0].reason
 
 
@@ -470,7 +467,7 @@ def test_table_is_written_in_batches_and_told_in_steps(
     assert sum(done) == 10_500
     assert len(done) > 5
     assert sum(sizes) == 10_500
-    assert max(sizes) <= BATCH
+    assert max(sizes) <= intake.BATCH
 
 
 def test_large_contexts_make_smaller_batches(

@@ -1,0 +1,194 @@
+"""What every estimate must obey, whatever the evidence; and the defects that others have."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from whatworks import rank
+
+UNIT = st.floats(0, 1)
+WHOLE = st.builds(rank.Population, mu=st.floats(0.02, 0.98), kappa=st.floats(10, 50))
+OUTCOMES = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 5), UNIT), max_size=40)
+
+
+def asked(
+    tries: list[tuple[int, int, float]], whole: rank.Population, similarity: list[float] | None = None
+) -> rank.Estimates:
+    """Estimates of four patterns from single tries: (pattern, context, outcome)."""
+    sums: dict[tuple[int, int], list[float]] = {}
+    for pattern, context, outcome in tries:
+        sums.setdefault((pattern, context), []).append(outcome)
+    keys = sorted(sums)
+    n = np.array([len(sums[key]) for key in keys], float)
+    # Sorted, so that the order of the tries cannot matter even in the last bit.
+    y = np.array([sum(sorted(sums[key])) / len(sums[key]) for key in keys], float)
+    pattern = np.array([key[0] for key in keys], np.int64)
+    cosine = similarity or [1.0, 0.9, 0.7, 0.4, 0.1, -0.2]
+    near = np.array([cosine[key[1]] for key in keys], float)
+    effective = rank.effective_tries(n)
+    records = rank.Records(
+        np.bincount(pattern, effective, minlength=4).astype(float),
+        np.bincount(pattern, effective * y, minlength=4).astype(float),
+        np.zeros(4),
+        np.zeros(4),
+    )
+    return rank.estimate(records, rank.Cells(pattern, near, n, y), whole)
+
+
+@given(OUTCOMES, WHOLE)
+def test_estimates_are_finite_and_inside_of_zero_and_one(
+    tries: list[tuple[int, int, float]], whole: rank.Population
+) -> None:
+    made = asked(tries, whole)
+    for values in (made.raw, made.expected, made.variance, made.n_effective):
+        assert np.isfinite(values).all()
+    assert ((made.expected > 0) & (made.expected < 1)).all()
+    assert (made.n_effective >= 1).all()
+
+
+@given(OUTCOMES, WHOLE, st.randoms(use_true_random=False))
+def test_the_order_of_tries_does_not_matter(
+    tries: list[tuple[int, int, float]], whole: rank.Population, random: object
+) -> None:
+    shuffled = list(tries)
+    random.shuffle(shuffled)  # type: ignore[attr-defined]
+    assert asked(shuffled, whole).raw.tolist() == asked(tries, whole).raw.tolist()
+
+
+@given(st.integers(1, 200), WHOLE)
+def test_all_failed_is_below_untried_and_untried_below_all_worked(
+    n: int, whole: rank.Population
+) -> None:
+    """D2, D5, D6: elsewhere "never worked" equals "unknown", or even beats it."""
+    untried = asked([], whole).raw[0]
+    assert asked([(0, 0, 0.0)] * n, whole).raw[0] < untried < asked([(0, 0, 1.0)] * n, whole).raw[0]
+
+
+@given(st.integers(1, 60), st.data(), WHOLE)
+def test_one_more_success_in_place_of_a_failure_never_lowers_the_estimate(
+    n: int, data: st.DataObject, whole: rank.Population
+) -> None:
+    worked = data.draw(st.integers(0, n - 1))
+    fewer = [(0, 0, 1.0)] * worked + [(0, 0, 0.0)] * (n - worked)
+    more = [(0, 0, 1.0)] * (worked + 1) + [(0, 0, 0.0)] * (n - worked - 1)
+    assert asked(more, whole).raw[0] >= asked(fewer, whole).raw[0]
+
+
+@given(st.integers(0, 60), st.integers(0, 60), WHOLE)
+def test_one_more_failure_never_raises_the_estimate(
+    worked: int, failed: int, whole: rank.Population
+) -> None:
+    before = asked([(0, 0, 1.0)] * worked + [(0, 0, 0.0)] * failed, whole)
+    after = asked([(0, 0, 1.0)] * worked + [(0, 0, 0.0)] * (failed + 1), whole)
+    assert after.raw[0] <= before.raw[0] + 1e-12
+
+
+def at_the_rate_of_all(tries: int, whole: rank.Population) -> rank.Estimates:
+    """Evidence that moves nothing but the certainty."""
+    return asked([(0, n % 2, whole.mu) for n in range(2 * tries)], whole)
+
+
+@given(st.integers(1, 40), WHOLE)
+def test_the_variance_falls_as_tries_are_added(n: int, whole: rank.Population) -> None:
+    variance = at_the_rate_of_all(n, whole).variance[0]
+    assert at_the_rate_of_all(n + 5, whole).variance[0] <= variance + 1e-12
+
+
+@given(st.integers(1, 40), st.floats(0.2, 0.8), st.floats(10, 50))
+def test_the_interval_narrows_as_tries_are_added(n: int, mu: float, kappa: float) -> None:
+    # Not so near 0 and 1: there a flat distribution has its mass in a corner, and a narrow interval.
+    def width(size: int) -> float:
+        made = at_the_rate_of_all(size, rank.Population(mu, kappa))
+        low, high = rank.credible_interval(made.expected[:1], made.n_effective[:1], 0.8)
+        return float(high[0] - low[0])
+
+    assert width(n + 5) <= width(n) + 1e-9
+
+
+@given(st.integers(3, 30), WHOLE)
+def test_patterns_that_are_equal_on_average_are_ranked_by_the_context(
+    n: int, whole: rank.Population
+) -> None:
+    here, there = [1.0, -0.2, 0, 0, 0, 0], [-0.2, 1.0, 0, 0, 0, 0]
+    tries = [(0, 0, 1.0), (0, 1, 0.0), (1, 0, 0.0), (1, 1, 1.0)] * n
+    assert asked(tries, whole, here).expected[0] > asked(tries, whole, here).expected[1]
+    assert asked(tries, whole, there).expected[0] < asked(tries, whole, there).expected[1]
+
+
+def test_failures_stay_in_the_denominator() -> None:
+    """D1, D9: ``outcome > 0.7`` before the average gives 8 of 80 a rate of 1.00, and the first place."""
+    whole = rank.Population(0.4, 15.0)
+    rare = [(0, context % 6, float(context < 8)) for context in range(80)]
+    solid = [(1, context % 6, float(context % 5 != 0)) for context in range(40)]
+    made = asked(rare + solid, whole, [0.9] * 6)
+    assert made.expected[0] < 0.4 < made.expected[1]
+    survivors = [item for item in rare if item[2] > 0.7]
+    assert asked(survivors + solid, whole, [0.9] * 6).expected[0] > made.expected[0] + 0.2
+
+
+def test_one_win_in_ten_is_not_recommended() -> None:
+    """D3: softmax weighting drowns failures; one win and nine losses were promoted."""
+    made = asked([(0, n % 6, float(n == 0)) for n in range(10)], rank.Population(0.5, 15.0), [0.9] * 6)
+    low, high = rank.credible_interval(made.expected[:1], made.n_effective[:1], 0.8)
+    assert made.expected[0] < 0.5
+    assert rank.verdict(float(low[0]), float(high[0]), 10.0, 0.5) != "recommended"
+
+
+def test_three_of_three_is_above_untested() -> None:
+    """D5: elsewhere untested got 0.500 and three of three 0.438."""
+    made = asked([(0, n, 1.0) for n in range(3)], rank.Population(0.5, 15.0))
+    assert made.expected[0] > made.expected[1]
+
+
+@given(st.integers(1, 100_000))
+def test_a_loop_in_one_context_is_worth_at_most_two_tries(n: int) -> None:
+    assert 0 < rank.effective_tries(np.array([float(n)]))[0] < 2 + 1e-9
+
+
+@given(st.integers(0, 10**9))
+def test_an_imported_aggregate_is_worth_at_most_five_tries(count: int) -> None:
+    assert rank.prior_tries(np.array([float(count)]))[0] <= min(5.0, 0.2 * count + 1e-9)
+
+
+@given(
+    st.lists(st.tuples(st.floats(0.01, 60), UNIT), min_size=3, max_size=30),
+    st.floats(0.1, 3.0),
+)
+def test_the_population_is_within_its_bounds(rows: list[tuple[float, float]], scale: float) -> None:
+    tries = np.array([row[0] * scale for row in rows])
+    total = tries * np.array([row[1] for row in rows])
+    whole = rank.population(
+        len(rows), tries.sum(), total.sum(), (tries**2).sum(), (total**2 / tries).sum()
+    )
+    assert 0 < whole.mu < 1
+    assert 10 <= whole.kappa <= 50
+
+
+def test_patterns_that_differ_more_are_bound_less() -> None:
+    def kappa(rates: list[float]) -> float:
+        tries = np.full(len(rates), 50.0)
+        total = tries * rates
+        return rank.population(
+            len(rates), tries.sum(), total.sum(), (tries**2).sum(), (total**2 / tries).sum()
+        ).kappa
+
+    assert kappa([0.1, 0.5, 0.9]) < kappa([0.35, 0.5, 0.65]) < kappa([0.49, 0.5, 0.51])
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "tries", "expected"),
+    [
+        (0.6, 0.9, 10, "recommended"),
+        (0.6, 0.9, 2, "worth trying"),
+        (0.3, 0.9, 10, "worth trying"),
+        (0.1, 0.4, 10, "not recommended"),
+        (0.6, 0.9, 0.5, "no evidence"),
+    ],
+)
+def test_verdicts_follow_the_interval_and_the_amount_of_evidence(
+    low: float, high: float, tries: float, expected: str
+) -> None:
+    assert rank.verdict(low, high, tries, 0.5) == expected

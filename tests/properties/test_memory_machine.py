@@ -1,0 +1,165 @@
+"""A memory against a plain dictionary: whatever is done in whatever order, both say the same."""
+
+from __future__ import annotations
+
+import math
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from whatworks import InvalidInputError, Memory
+from whatworks.testing import HashEmbedder
+
+FULL = bool(os.environ.get("WHATWORKS_FULL"))
+WORDS = ["parser", "import", "borrow", "config", "test", "timeout"]
+PLAIN = st.sampled_from(WORDS)
+OUTCOMES = st.sampled_from([0.0, 0.25, 1.0])
+CLOSED = st.sampled_from([(0.0, None), (1.0, None), (None, "not_used"), (None, "unknown")])
+
+
+class MemoryMachine(RuleBasedStateMachine):
+    """The model: patterns by id, events by id with outcome and state."""
+
+    engine = "exact"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = Path(tempfile.mkdtemp(prefix="whatworks-"))
+        self.copies = 0
+        self.store = self.folder / "store"
+        self.patterns: dict[str, str] = {}
+        self.events: dict[str, tuple[str, float | None, str]] = {}
+
+    @initialize()
+    def open(self) -> None:
+        self.memory = Memory.open(
+            self.store, embedder=HashEmbedder(), vectors=self.engine, durability="process"
+        )
+
+    @rule(name=st.integers(0, 5), word=PLAIN, other=PLAIN)
+    def add(self, name: int, word: str, other: str) -> None:
+        description = f"{word} and then {other}"
+        added = self.memory.add_pattern(description, pattern_id=f"p{name}")
+        self.patterns[f"p{name}"] = description
+        assert added.description == description
+        assert added.pattern_id in [m.pattern_id for m in self.memory.find_similar(description)]
+
+    @precondition(lambda self: self.patterns)
+    @rule(data=st.data(), outcome=st.none() | OUTCOMES, context=st.none() | PLAIN)
+    def record(self, data: st.DataObject, outcome: float | None, context: str | None) -> None:
+        pattern_id = data.draw(st.sampled_from(sorted(self.patterns)))
+        event = self.memory.record(pattern_id, outcome=outcome, context=context)
+        self.events[event.event_id] = (pattern_id, outcome, event.state)
+
+    @precondition(lambda self: self.events)
+    @rule(data=st.data())
+    def record_again(self, data: st.DataObject) -> None:
+        event_id = data.draw(st.sampled_from(sorted(self.events)))
+        pattern_id, outcome, state = self.events[event_id]
+        known = self.memory.get_event(event_id)
+        repeated = self.memory.record(
+            pattern_id, outcome=outcome, context=known.context, event_id=event_id,
+            state=None if outcome is not None else state,
+        )  # fmt: skip
+        assert repeated.event_id == event_id
+
+    @precondition(lambda self: self.events)
+    @rule(data=st.data())
+    def record_another_under_the_same_id(self, data: st.DataObject) -> None:
+        event_id = data.draw(st.sampled_from(sorted(self.events)))
+        pattern_id = self.events[event_id][0]
+        with pytest.raises(InvalidInputError):
+            self.memory.record(pattern_id, outcome=0.5, event_id=event_id, context="elsewhere")
+
+    @precondition(lambda self: self.events)
+    @rule(data=st.data(), closed=CLOSED)
+    def resolve(self, data: st.DataObject, closed: tuple[float | None, str | None]) -> None:
+        event_id = data.draw(st.sampled_from(sorted(self.events)))
+        outcome, state = closed
+        event = self.memory.resolve(event_id, outcome=outcome, state=state)  # type: ignore[arg-type]
+        self.events[event_id] = (self.events[event_id][0], outcome, event.state)
+
+    @rule(word=PLAIN)
+    def predict(self, word: str) -> None:
+        prediction = self.memory.predict(word)
+        assert {answer.pattern_id for answer in prediction.answers} <= set(self.patterns)
+        for answer in prediction.answers:
+            assert 0 < answer.low <= answer.expected <= answer.high < 1
+        for item in self.memory.why(prediction.prediction_id).explanations:
+            total = math.fsum(part.value for part in item.contributions)
+            assert item.clipped or math.isclose(total, item.expected, abs_tol=1e-9)
+
+    @rule()
+    def reopen(self) -> None:
+        self.memory.close()
+        self.open()
+
+    @rule()
+    def crash(self) -> None:
+        """What lies on the disk at this moment, opened by somebody else."""
+        self.copies += 1
+        copy = self.folder / f"copy{self.copies}"
+        shutil.copytree(self.store, copy, ignore=shutil.ignore_patterns("keeper.lock"))
+        self.memory.close()
+        self.store = copy
+        self.open()
+
+    @rule()
+    def rebuild(self) -> None:
+        self.memory.rebuild()
+
+    @rule()
+    def flush(self) -> None:
+        self.memory.flush()
+
+    @rule()
+    def ask_through_a_second_handle(self) -> None:
+        with Memory.open(self.store, embedder=HashEmbedder(), durability="process") as second:
+            assert second.stats().patterns == len(self.patterns)
+
+    @invariant()
+    def the_counts_are_those_of_the_model(self) -> None:
+        if not hasattr(self, "memory"):
+            return
+        stats = self.memory.stats()
+        states = [state for _, _, state in self.events.values()]
+        assert (stats.patterns, stats.events) == (len(self.patterns), len(self.events))
+        assert (stats.resolved, stats.pending, stats.not_used, stats.unknown) == tuple(
+            states.count(name) for name in ("resolved", "pending", "not_used", "unknown")
+        )
+        for name, description in self.patterns.items():
+            own = [event for event in self.events.values() if event[0] == name]
+            outcomes = [outcome for _, outcome, _ in own if outcome is not None]
+            pattern = self.memory.get_pattern(name)
+            assert pattern.description == description
+            assert pattern.usage_count == sum(state != "not_used" for _, _, state in own)
+            assert pattern.resolved_count == len(outcomes)
+            mean = sum(outcomes) / len(outcomes) if outcomes else None
+            assert pattern.success_rate == pytest.approx(mean)
+            days = self.memory.trend(name).days
+            assert sum(day.resolved_count for day in days) == len(outcomes)
+
+    def teardown(self) -> None:
+        if hasattr(self, "memory"):
+            self.memory.close()
+        shutil.rmtree(self.folder)
+
+
+class LanceMachine(MemoryMachine):
+    engine = "lance"
+
+
+MemoryMachine.TestCase.settings = settings(
+    max_examples=2_000 if FULL else 25, stateful_step_count=50 if FULL else 20
+)
+LanceMachine.TestCase.settings = settings(
+    max_examples=300 if FULL else 4, stateful_step_count=50 if FULL else 12
+)
+TestMemory = MemoryMachine.TestCase
+TestMemoryOnLance = LanceMachine.TestCase

@@ -1,0 +1,173 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from whatworks import InvalidInputError, Memory, NewEvent, NotFoundError, journal, writer
+from whatworks.writer import body_of, event_of
+
+Open = Callable[..., Memory]
+
+
+@pytest.fixture
+def memory(open_memory: Open) -> Memory:
+    memory = open_memory()
+    memory.add_patterns([{"description": name, "pattern_id": name} for name in ("p", "q")])
+    return memory
+
+
+def records(memory: Memory) -> int:
+    """How many records the journal holds."""
+    folder = memory._keeper.folder / "journal"
+    return sum(1 for segment in journal.segments(folder) for _ in journal.read(segment))
+
+
+def test_a_retry_is_the_same_event(memory: Memory) -> None:
+    first = memory.record("p", outcome=1.0, context="here", event_id="e", session_id="s")
+    before = records(memory)
+    assert memory.record("p", outcome=1.0, context="here", event_id="e", session_id="other") == first
+    memory.stats()
+    assert memory.record("p", outcome=1.0, context="here", event_id="e") == first
+    assert records(memory) == before
+    assert memory.get_pattern("p").usage_count == 1
+
+
+@pytest.mark.parametrize("folded", [True, False])
+@pytest.mark.parametrize(
+    "changed",
+    [{"pattern_id": "q"}, {"outcome": 0.0}, {"context": "there"}, {"context": None},
+     {"outcome": None, "state": "unknown"}],
+    ids=str,
+)  # fmt: skip
+def test_an_id_that_stands_for_another_event_is_refused(
+    memory: Memory, folded: bool, changed: dict[str, object]
+) -> None:
+    given = {"pattern_id": "p", "outcome": 1.0, "context": "here", "event_id": "e"}
+    memory.record_many([given])
+    if folded:
+        memory.stats()
+    with pytest.raises(InvalidInputError, match="another event_id"):
+        memory.record_many([given | changed])
+    with pytest.raises(InvalidInputError, match="another event_id"):
+        memory.record_many([given | {"event_id": "f"}, given | {"event_id": "f"} | changed])
+    assert memory.stats().events == 1
+
+
+def test_a_retry_of_a_pending_event_gives_it_as_it_stands(memory: Memory) -> None:
+    memory.record("p", outcome=None, event_id="e")
+    resolved = memory.resolve("e", outcome=0.5)
+    again = memory.record("p", outcome=None, event_id="e")
+    assert again == resolved
+    assert memory.get_event("e").outcome == 0.5
+
+
+def test_one_id_twice_in_a_batch_is_one_event(memory: Memory) -> None:
+    given = NewEvent("p", outcome=1.0, event_id="e")
+    first, second = memory.record_many([given, given])
+    assert first == second
+    assert memory.stats().events == 1
+
+
+@pytest.mark.parametrize("folded", [True, False])
+def test_an_outcome_is_corrected_by_a_later_one(memory: Memory, folded: bool) -> None:
+    memory.record("p", outcome=1.0, event_id="e")
+    for outcome in (0.0, 0.25, 1.0):
+        if folded:
+            memory.stats()
+        assert memory.resolve("e", outcome=outcome).outcome == outcome
+        assert memory.get_event("e").outcome == outcome
+        assert memory.get_pattern("p").success_rate == outcome
+
+
+def test_the_same_outcome_again_writes_nothing(memory: Memory) -> None:
+    memory.record("p", outcome=None, event_id="e")
+    first = memory.resolve("e", outcome=0.5)
+    before = records(memory)
+    again = memory.resolve("e", outcome=0.5)
+    assert records(memory) == before
+    assert again.resolved_at == memory.get_event("e").resolved_at == first.resolved_at
+
+
+def test_what_is_returned_is_what_is_stored(memory: Memory) -> None:
+    event = memory.record(
+        "p",
+        outcome=None,
+        context="here",
+        session_id="s",
+        files=["a.rs", "b.rs"],
+        tools=("cargo",),
+        duration_ms=5,
+        cost=0.1,
+        prediction_id="x",
+        metadata={"list": (1, 2), "none": None},
+    )
+    assert memory.get_event(event.event_id) == event
+    for options in ({"outcome": 0.5}, {"state": "not_used"}, {"state": "unknown"}, {"outcome": 1.0}):
+        resolved = memory.resolve(event.event_id, **options)  # type: ignore[arg-type]
+        assert memory.get_event(event.event_id) == resolved
+    later = event.timestamp + timedelta(minutes=5)
+    resolved = memory.resolve(event.event_id, outcome=0.0, timestamp=later)
+    assert resolved.resolved_at == later
+    assert memory.get_event(event.event_id) == resolved
+
+
+def test_an_event_and_its_record_stand_for_each_other(memory: Memory) -> None:
+    for event in (
+        memory.record("p", outcome=1.0, context="here", files=["a"], metadata={"a": 1}),
+        replace(memory.record("p", outcome=None), state="not_used"),
+    ):
+        assert event_of(body_of(event)) == event
+
+
+def test_unknown_ids_are_refused_and_nothing_of_their_batch_is_kept(memory: Memory) -> None:
+    before = records(memory)
+    with pytest.raises(NotFoundError, match="no pattern 'nobody'; add it first"):
+        memory.record_many([NewEvent("p", outcome=1.0), NewEvent("nobody", outcome=1.0)])
+    with pytest.raises(NotFoundError, match="no event 'nobody'"):
+        memory.resolve("nobody", outcome=1.0)
+    with pytest.raises(NotFoundError, match="no pattern"):
+        memory.add_priors(
+            [{"pattern_id": "nobody", "success_rate": 0.5, "usage_count": 1, "origin": "o"}]
+        )
+    assert records(memory) == before
+
+
+def test_an_event_recorded_with_its_outcome_can_be_corrected_at_once(memory: Memory) -> None:
+    event = memory.record("p", outcome=1.0)  # not remembered by the writer: it gave no id
+    assert memory.resolve(event.event_id, outcome=0.0).outcome == 0.0
+    assert memory.get_pattern("p").success_rate == 0.0
+
+
+def test_the_memory_of_recent_events_is_bounded(
+    memory: Memory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "REMEMBERED", 10)
+    for n in range(35):
+        memory.record("p", outcome=None, event_id=f"e{n}")
+        assert len(memory._keeper.recent.events) <= 10
+    for n in range(35):
+        assert memory.record("p", outcome=None, event_id=f"e{n}").event_id == f"e{n}"
+        memory.resolve(f"e{n}", outcome=1.0)
+    assert memory.get_pattern("p").resolved_count == 35
+    assert memory.stats().events == 35
+
+
+def test_threads_that_resolve_one_event_leave_one_outcome(memory: Memory) -> None:
+    memory.record("p", outcome=None, event_id="e", context="here")
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda n: memory.resolve("e", outcome=n % 2), range(60)))
+    last = memory.resolve("e", outcome=1.0)
+    assert memory.get_event("e").outcome == last.outcome == 1.0
+    found = memory.get_pattern("p")
+    assert (found.usage_count, found.resolved_count, found.success_rate) == (1, 1, 1.0)
+
+
+def test_threads_that_race_to_record_one_event_leave_one(memory: Memory) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: memory.record("p", outcome=1.0, event_id="e"), range(40)))
+    assert memory.get_pattern("p").usage_count == 1
+    assert memory.stats().events == 1
