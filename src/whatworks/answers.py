@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -31,7 +33,7 @@ from whatworks.records import (
     Where,
     Why,
 )
-from whatworks.stores import Hits
+from whatworks.vectors import Vectors
 
 __all__ = ["Answers"]
 
@@ -58,7 +60,8 @@ class Answers:
     def patterns(self, ids: Sequence[str]) -> dict[str, Pattern]:
         """The patterns of these ids, as far as they exist, from the cache where possible."""
         evidence = self._keeper.evidence()
-        return self._keeper.patterns.many(ids, lambda missing: questions.patterns(evidence, missing))
+        found = self._keeper.patterns.many(ids, lambda missing: questions.patterns(evidence, missing))
+        return {name: _own(pattern) for name, pattern in found.items()}
 
     def matching(self, where: Where | None, limit: int) -> list[Pattern]:
         """Patterns that fulfil ``where``, newest first."""
@@ -177,12 +180,11 @@ class Answers:
         query = self._keeper.embed_query(context)
         sums = self._population(as_of)
         whole, k = rank.population(*sums[:5]), rank.neighbourhood(sums.cells)
-        hits = contexts.search(query, k)
-        similarity = {n: 1 - d for n, d in zip(hits.ids, hits.distances.tolist(), strict=True)}
-        near = questions.neighbours(evidence, hits.ids, as_of)
-        near = sorted(near, key=lambda c: (-similarity[c.context_id], c.context_id, c.pattern_no))[:k]
-        # A pattern without any evidence is worth showing if its description fits.
-        alike = patterns.search(query, limit) if candidates is None else Hits([], hits.distances[:0])
+        near, similarity = self._near(contexts, query, min(k, sums.cells), as_of)
+        # A pattern without any evidence is worth showing if its description fits; of those that are
+        # found, some are left out as of an earlier time.
+        reach = limit if as_of is None else 4 * limit
+        alike = patterns.search(query, reach if candidates is None else 0)
         records = questions.records(
             evidence,
             numbers=sorted({cell.pattern_no for cell in near}),
@@ -217,6 +219,22 @@ class Answers:
         }
         self._keeper.keep_receipt(receipt)
         return self._prediction(receipt)
+
+    def _near(
+        self, contexts: Vectors, query: Any, k: int, as_of: datetime | None
+    ) -> tuple[list[CellRow], dict[str, float]]:
+        """The ``k`` nearest cells, the nearest first, and the similarity of their contexts."""
+        reach = max(k, 1)
+        while True:
+            # Contexts without a resolved try, or of later, have no cells: look beyond them.
+            hits = contexts.search(query, reach)
+            cells = questions.neighbours(self._keeper.evidence(), hits.ids, as_of)
+            if len(cells) >= k or len(hits.ids) < reach:
+                break
+            reach *= 4
+        similarity = {n: 1 - d for n, d in zip(hits.ids, hits.distances.tolist(), strict=True)}
+        cells.sort(key=lambda c: (-similarity[c.context_id], c.context_id, c.pattern_no))
+        return cells[:k], similarity
 
     def _population(self, as_of: datetime | None) -> PopulationRow:
         evidence = self._keeper.evidence()
@@ -264,8 +282,14 @@ class Answers:
                     evidence=_evidence(shown[answer["pattern_id"]], answer["local"], texts),
                 )
                 for answer in receipt["answers"]
+                if answer["pattern_id"] in found  # else its record in the journal was damaged since
             ),
         )
+
+
+def _own(pattern: Pattern) -> Pattern:
+    """A copy whose metadata the caller may change without changing the cache."""
+    return replace(pattern, metadata=deepcopy(pattern.metadata)) if pattern.metadata else pattern
 
 
 def size_of(*paths: Path) -> int:

@@ -32,7 +32,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MAX_LIMIT = 1_000_000
 STATES = ("pending", "resolved", "not_used", "unknown")
 
-T = TypeVar("T", NewPattern, NewEvent, Prior, Where)
+T = TypeVar("T", NewPattern, NewEvent, Prior, Where, Pattern, UsageEvent)
 Item = TypeVar("Item")
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 import orjson
@@ -18,7 +19,7 @@ from whatworks.errors import (
 )
 from whatworks.ids import uuid7
 
-__all__ = ["FORMAT", "Config", "create", "load", "locate", "replace_file", "save"]
+__all__ = ["FORMAT", "Config", "create", "load", "locate", "replace_file", "require_free", "save"]
 
 # Raise when an older whatworks could not read a store any more.
 FORMAT = 1
@@ -40,6 +41,17 @@ class Config:
     def changed(self, **values: Any) -> Config:
         """A copy with other values."""
         return replace(self, **values)
+
+
+# What each value must be; numbers are at least 1. Parts of it become paths.
+_KINDS: dict[str, type | tuple[type, ...]] = {
+    "format": int,
+    "store_id": str,
+    "embedder": str,
+    "dim": (int, NoneType),
+    "vectors": str,
+    "generation": int,
+}
 
 
 def locate(path: str | os.PathLike[str] | None) -> Path:
@@ -106,11 +118,25 @@ def load(folder: Path) -> Config:
             f"the store in {folder} has format {found}, this whatworks knows {FORMAT}: "
             "pip install --upgrade whatworks"
         )
-    names = {item.name for item in fields(Config)}
+    for name, kinds in _KINDS.items():
+        value = values.get(name)
+        if not isinstance(value, kinds) or (isinstance(value, int) and value < 1):
+            raise StoreError(f"{folder / FILE} is damaged at {name!r}; restore it from a backup")
+    return Config(**{name: values[name] for name in _KINDS})
+
+
+def require_free(folder: Path) -> None:
+    """Raise if ``folder`` holds something else than a store, or what is left of making one."""
     try:
-        return Config(**{name: value for name, value in values.items() if name in names})
-    except TypeError as error:
-        raise StoreError(f"{folder / FILE} is damaged: {error}; restore it from a backup") from error
+        if (folder / FILE).exists() or not folder.is_dir():
+            return
+        others = sorted(item.name for item in folder.iterdir() if not _left_over(item))
+    except OSError as error:
+        raise disk_error(error, f"read {folder}") from error
+    if others:
+        raise StoreError(
+            f"{folder} holds other files ({others[0]}, ...) and no store; give an empty folder"
+        )
 
 
 def create(folder: Path, *, embedder: str, dim: int | None, vectors: str) -> Config:
@@ -118,10 +144,7 @@ def create(folder: Path, *, embedder: str, dim: int | None, vectors: str) -> Con
     config = Config(FORMAT, uuid7(), embedder, dim, vectors)
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if others := sorted(item.name for item in folder.iterdir() if not _left_over(item)):
-            raise StoreError(
-                f"{folder} holds other files ({others[0]}, ...) and no store; give an empty folder"
-            )
+        require_free(folder)
         folder.chmod(0o700)  # it may have been there; not all engines make private files
         (folder / "journal").mkdir(exist_ok=True, mode=0o700)
         save(folder, config)

@@ -73,9 +73,13 @@ def frame(sequence: int, kind: str, body: bytes) -> bytes:
 
 def segments(folder: Path) -> list[Segment]:
     """The segments of a journal, oldest first."""
-    with os.scandir(folder) as entries:
-        found = [(item.name, item.stat().st_size) for item in entries if item.name.endswith(".log")]
-    return [Segment(name, folder / name, size) for name, size in sorted(found)]
+    try:
+        with os.scandir(folder) as entries:
+            files = [item for item in entries if item.name.endswith(".log") and item.is_file()]
+        found = sorted((item.name, item.stat().st_size) for item in files)
+    except OSError as error:
+        raise disk_error(error, f"read the journal in {folder}") from error
+    return [Segment(name, folder / name, size) for name, size in found]
 
 
 def read(segment: Segment, offset: int = 0) -> Iterator[Record]:
@@ -84,15 +88,18 @@ def read(segment: Segment, offset: int = 0) -> Iterator[Record]:
     Ends before a line that has no line end: it may still be being written.
     Damaged lines are returned as such; the records around them are sound.
     """
-    with open(segment.path, "rb") as file:
-        file.seek(offset)
-        rest = b""
-        while block := file.read(READ_BYTES):
-            lines = (rest + block).split(b"\n")
-            rest = lines.pop()
-            for line in lines:
-                offset += len(line) + 1
-                yield _parse(line, offset)
+    try:
+        with open(segment.path, "rb") as file:
+            file.seek(offset)
+            rest = b""
+            while block := file.read(READ_BYTES):
+                lines = (rest + block).split(b"\n")
+                rest = lines.pop()
+                for line in lines:
+                    offset += len(line) + 1
+                    yield _parse(line, offset)
+    except OSError as error:
+        raise disk_error(error, f"read the journal in {segment.path}") from error
 
 
 def _parse(line: bytes, end: int) -> Record:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -20,11 +21,11 @@ from whatworks import config, journal
 from whatworks.cache import HotCache
 from whatworks.embedders import Embedder, vectors_of
 from whatworks.errors import (
+    InvalidInputError,
     ModelMismatchError,
     NotFoundError,
     StoreClosedError,
     StoreError,
-    StoreFullError,
     disk_error,
 )
 from whatworks.evidence import Evidence, texts
@@ -44,6 +45,7 @@ EMBED_BATCH = (32, 4_096)
 GATHER_SECONDS = 0.2
 PATTERNS_CACHED = 10_000
 QUERIES_CACHED = 512
+STOPPED = "background work stopped"
 
 _sharing = threading.RLock()  # a handle may be collected while another is opened
 _keepers: dict[str, Keeper] = {}
@@ -111,6 +113,8 @@ class Keeper:
         self.sums: HotCache[PopulationRow] = HotCache(1)
         self.queries: HotCache[NDArray[np.float32]] = HotCache(QUERIES_CACHED)
         self.recent = Recent()
+        if create:
+            config.require_free(folder)
         self._keeper_lock = KeeperLock(folder)
         try:
             self.config = self._configure(vectors, create)
@@ -191,9 +195,11 @@ class Keeper:
         """Give the keeper back; the last one closes it."""
         with _sharing:
             self._users -= 1
-            if self._users == 0:
+            last = self._users == 0
+            if last:
                 _keepers.pop(os.path.realpath(self.folder), None)
-                self.close()
+        if last:
+            self.close()
 
     @property
     def _journal_folder(self) -> Path:
@@ -224,7 +230,9 @@ class Keeper:
         self.check()
         try:
             self._journal().append("prediction.made", [body], sync=False)
-        except StoreFullError as error:  # the answer is worth more than its receipt
+        except StoreClosedError:
+            raise
+        except StoreError as error:  # the answer is worth more than its receipt
             self._note(f"predictions are not kept: {error}")
 
     def _journal(self) -> journal.Journal:
@@ -246,13 +254,15 @@ class Keeper:
 
     def folded(self) -> Evidence:
         """The evidence as of the last fold; cheaper where that is enough."""
-        return self.evidence() if self._evidence is None else self._evidence
+        found = self._evidence
+        return self.evidence() if found is None or found.lost else found
 
     def _fold(self) -> Evidence:
         self.check()
         if self._evidence is None:
             self._evidence = self._open_evidence()
             return self._evidence
+        build = self._evidence.build
         written = self._written  # before the fold: what is written meanwhile is for the next one
         segments = journal.segments(self._journal_folder)  # before settling: see Evidence.fold
         try:
@@ -266,6 +276,9 @@ class Keeper:
             self.patterns.invalidate(touched)
             self.sums.clear()
             self._all_embedded = False
+        if self._evidence.build != build:  # it was lost, and begun anew
+            self._close_vectors()
+            self._note_rebuilt(self._evidence)
         self._folded = written
         return self._evidence
 
@@ -277,15 +290,18 @@ class Keeper:
         except BaseException:
             evidence.close()
             raise
+        self._note_rebuilt(evidence)
+        if evidence.damaged:
+            self._note(f"{evidence.damaged} damaged journal records were left out")
+        self._resume(evidence)
+        return evidence
+
+    def _note_rebuilt(self, evidence: Evidence) -> None:
         if evidence.moved_aside:
-            self.problems.append(
+            self._note(
                 f"the evidence could not be read; rebuilt from the journal, the old file is "
                 f"{evidence.moved_aside.name}"
             )
-        if evidence.damaged:
-            self.problems.append(f"{evidence.damaged} damaged journal records were left out")
-        self._resume(evidence)
-        return evidence
 
     def _resume(self, evidence: Evidence) -> None:
         """Go on in the last segment, if it is whole: many short runs share a file."""
@@ -299,16 +315,18 @@ class Keeper:
     def vectors(self, collection: str) -> Vectors:
         """The vectors of a collection, up to everything acknowledged so far."""
         evidence = self.evidence()
-        if not self._all_embedded or collection not in self._vectors:
-            with self._lock:
-                self._open_vectors(evidence)
-                self.embed()
-        return self._vectors[collection]
+        found = self._vectors.get(collection)
+        if found is not None and self._all_embedded:
+            return found
+        with self._lock:
+            self._open_vectors(evidence)
+            self.embed()
+            return self._vectors[collection]
 
     def _open_vectors(self, evidence: Evidence) -> None:
         if self._vectors:
             return
-        dim = self.config.dim or len(self.embed_query("dimension"))
+        dim = self.config.dim or self._embedded(["dimension"]).shape[1]
         folder = self.folder / "vectors" / str(self.config.generation)
         self._vectors = {
             name: Vectors(evidence, folder / name, name, self.config.vectors, self.config.embedder, dim)
@@ -338,13 +356,24 @@ class Keeper:
             made = self._embedded([text.text for text in batch])
             fitting = len(batch) * EMBED_SECONDS / max(monotonic() - start, 1e-3)
             self._embed_batch = round(min(max(fitting, EMBED_BATCH[0]), EMBED_BATCH[1]))
-            texts.add_embeddings(evidence, name, self.config.embedder, batch, made)
-            if name in self._vectors:
+            reached = batch[-1].change
+            batch, made = self._directed(batch, made)
+            texts.add_embeddings(evidence, name, self.config.embedder, batch, made, reached)
+            if name in self._vectors and batch:
                 self._vectors[name].add([text.id for text in batch], made)
                 self._vectors[name].project()
         if progress:
             progress(len(batch))
         return True
+
+    def _directed(
+        self, batch: list[texts.Text], made: NDArray[np.float32]
+    ) -> tuple[list[texts.Text], NDArray[np.float32]]:
+        """Leave out texts that the model gives no direction; they are still found by their words."""
+        rows = [row for row, vector in enumerate(made) if vector.any()]
+        for row in set(range(len(batch))) - set(rows):
+            self._note(f"the embedder {self.config.embedder} has no vector for {batch[row].id!r}")
+        return [batch[row] for row in rows], made[rows]
 
     def _embedded(self, given: list[str]) -> NDArray[np.float32]:
         if self.embedder is None:
@@ -365,8 +394,13 @@ class Keeper:
 
     def embed_query(self, text: str) -> NDArray[np.float32]:
         """The vector of a question, from the cache if it was asked before."""
-        found = self.queries.many([text], lambda missing: {text: self._embedded(missing)[0]})
-        return found[text]
+        key = f"{self.config.embedder} {text}"
+        vector = self.queries.many([key], lambda _: {key: self._embedded([text])[0]})[key]
+        if not vector.any():
+            raise InvalidInputError(
+                f"the embedder {self.config.embedder!r} has no vector for this text; say it differently"
+            )
+        return vector
 
     def describe_vectors(self) -> dict[str, Any]:
         """Engine, and for each collection how many vectors there are and how many wait."""
@@ -399,9 +433,8 @@ class Keeper:
         self.check()
         with self._lock:
             self._drop_layers()
-            for path in self.folder.glob("evidence.duckdb*"):
-                path.unlink()
-            _remove(self.folder / "vectors")
+            for path in [*self.folder.glob("evidence.duckdb*"), self.folder / "vectors"]:
+                _remove(path)
             self.patterns.clear()
             self.sums.clear()
             self.evidence()
@@ -414,6 +447,11 @@ class Keeper:
         goes on where it was.
         """
         evidence = self.evidence()
+        if embedder.model_id == self.config.embedder:
+            raise InvalidInputError(
+                f"the store has embeddings of {embedder.model_id!r} already; another model needs "
+                "another model_id"
+            )
         with self._lock:
             old, before = self.embedder, self.config
             made = vectors_of(embedder, ["dimension"])
@@ -428,7 +466,6 @@ class Keeper:
             except BaseException:
                 self.embedder, self.config = old, before
                 raise
-            self.queries.clear()
             texts.drop_other_models(evidence, embedder.model_id)
             _remove(self.folder / "vectors" / str(before.generation))
         self.flush()
@@ -457,9 +494,10 @@ class Keeper:
                     self.embed()
                     for vectors in list(self._vectors.values()):
                         vectors.maintain()
+                self.problems[:] = [p for p in self.problems if not p.startswith(STOPPED)]
             except Exception as error:  # noqa: BLE001 - shown in stats; the next write tries again
                 if not self._stop.is_set():
-                    self._note(f"background work stopped: {error}")
+                    self._note(f"{STOPPED}: {error}")
 
     def _note(self, problem: str) -> None:
         if problem not in self.problems:
@@ -483,18 +521,21 @@ class Keeper:
         """Write what is left, let go of everything; a second call does nothing."""
         if self._stop.is_set() or os.getpid() != self._pid:
             return
-        try:
+        with suppress(StoreError):  # what is not folded now is folded when the store is opened
             if self._evidence is not None:
                 self.evidence(receipts=True)
-        finally:
-            self._stop.set()
-            self._wake.set()
-            if self._worker is not None and self._worker is not threading.current_thread():
-                self._worker.join()
-            with self._lock:
+        self._stop.set()
+        self._wake.set()
+        if self._worker is not None and self._worker is not threading.current_thread():
+            self._worker.join()
+        with self._lock:
+            try:
                 self._drop_layers()
-                self.journal.close()
-                self._keeper_lock.release()
+            finally:
+                try:
+                    self.journal.close()
+                finally:
+                    self._keeper_lock.release()
 
 
 def _make(folder: Path) -> None:
@@ -506,7 +547,10 @@ def _make(folder: Path) -> None:
         raise disk_error(error, f"make the folder {folder}") from error
 
 
-def _remove(folder: Path) -> None:
+def _remove(path: Path) -> None:
     import shutil
 
-    shutil.rmtree(folder, ignore_errors=True)
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)

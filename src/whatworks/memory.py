@@ -161,7 +161,8 @@ class Memory:
         return self._clock
 
     def _check(self) -> None:
-        """Raise if this handle was closed; others may go on using the keeper."""
+        """Raise if this handle was closed, or the process forked; others may use the keeper on."""
+        self._parts[0].check()
         if not self._finalize.alive:
             raise StoreClosedError("this memory is closed; open it again")
 
@@ -316,8 +317,8 @@ class Memory:
         derived (rates, counts, last use) is worked out anew.
         """
         now = self._clock()
-        patterns_ = [checks.restored_pattern(item, now) for item in patterns]
-        events_ = [checks.restored_event(item, now) for item in events]
+        patterns_ = [checks.restored_pattern(checks.made(Pattern, item), now) for item in patterns]
+        events_ = [checks.restored_event(checks.made(UsageEvent, item), now) for item in events]
         if patterns_:
             self._writer.add_patterns(patterns_)
         if events_:
@@ -379,7 +380,8 @@ class Memory:
             contexts, those with the best record, those whose description fits.
         as_of
             Answer from what had happened by then: tries and outcomes up to
-            that time, patterns that existed or were tried.
+            that time, patterns that existed or were tried. An outcome that
+            was corrected counts from its last correction on.
 
         Returns
         -------
@@ -462,15 +464,15 @@ class Memory:
 
     def iter_patterns(self) -> Iterator[Pattern]:
         """All patterns, the oldest first, in bounded memory."""
-        return self._answers.every_pattern()
+        yield from self._answers.every_pattern()
 
     def iter_events(self) -> Iterator[UsageEvent]:
         """All events, the oldest first, in bounded memory."""
-        return self._answers.every_event()
+        yield from self._answers.every_event()
 
     def iter_priors(self) -> Iterator[Prior]:
         """All imported aggregates, the oldest first, in bounded memory."""
-        return self._answers.every_prior()
+        yield from self._answers.every_prior()
 
     def copy_table(
         self,

@@ -87,7 +87,7 @@ class StoreConformance:
         self._same(store.search(vectors[3], 1_000), nearest(ids, vectors, vectors[3], 20))
 
     def test_s02_k_zero_returns_nothing(self, tmp_path: Path) -> None:
-        """S02: no neighbours asked for, none returned; a negative number is refused. Source: base.py."""
+        """S02: no neighbours asked for, none returned; a negative k is refused. Source: base.py."""
         store, _, vectors = self._filled(tmp_path, 5)
         hits = store.search(vectors[0], 0)
         assert (hits.ids, hits.distances.shape) == ([], (0,)), hits
@@ -120,7 +120,7 @@ class StoreConformance:
             self._same(store.search(query, 10), nearest(ids, vectors, query, 10))
 
     def test_s06_ties_come_in_the_order_of_ids(self, tmp_path: Path) -> None:
-        """S06: equally near vectors are ordered by id, whatever the order they came in. Source: base.py."""
+        """S06: equally near vectors are ordered by id, however they came. Source: base.py."""
         store = self.open(tmp_path, 2)
         ids = ["d", "b", "e", "a", "c"]
         store.upsert(ids, np.tile(np.array([[1, 0]], np.float32), (5, 1)))
@@ -128,14 +128,14 @@ class StoreConformance:
         assert store.search(np.array([1, 0], np.float32), 6).ids == [*sorted(ids), "far"]
 
     def test_s07_recall_of_random_vectors(self, tmp_path: Path) -> None:
-        """S07: of the ten nearest of 3,000 random vectors at least 95 % are found. Source: contract."""
+        """S07: of the ten nearest of 3,000 random vectors at least 95 % are found. Source: base.py."""
         store, ids, vectors = self._filled(tmp_path, 3_000, dim=32)
         assert self._recall(store, ids, vectors) >= self.recall
 
     # -- what is stored -------------------------------------------------------------------------
 
     def test_s08_length_does_not_matter(self, tmp_path: Path) -> None:
-        """S08: vectors of any length, down to 1e-10 and up to 1e38, are kept at length 1. Source: base.py."""
+        """S08: vectors as short as 1e-10 or as long as 1e37 are kept at length 1. Source: base.py."""
         store, vectors = self.open(tmp_path, 8), directions(6, 8)
         scales = np.array([1, 7, 1e-10, 1e10, 1e37, 0.5], np.float32)[:, None]
         store.upsert(list("abcdef"), vectors * scales)
@@ -170,7 +170,7 @@ class StoreConformance:
             self._same(store.search(query, 50), nearest(ids, replaced, query, 50))
 
     def test_s12_ids_are_opaque(self, tmp_path: Path) -> None:
-        """S12: no character of an id means anything. Source: hostile filters took whole tables in Lance."""
+        """S12: no character of an id means anything. Source: a filter that emptied a Lance table."""
         store, vectors = self.open(tmp_path, 16), directions(len(HOSTILE_IDS), 16)
         store.upsert(HOSTILE_IDS, vectors)
         assert store.count() == len(HOSTILE_IDS)
@@ -190,7 +190,7 @@ class StoreConformance:
         self._same(store.search(vectors[0], 40), nearest(ids[10:], vectors[10:], vectors[0], 30))
 
     def test_s14_what_was_deleted_can_come_back(self, tmp_path: Path) -> None:
-        """S14: a deleted id may be used again. Source: duckdb issue 15836 (delete, then insert, one key)."""
+        """S14: a deleted id may be used again. Source: duckdb issue 15836."""
         store, ids, vectors = self._filled(tmp_path, 10)
         store.delete(ids)
         assert store.search(vectors[0], 10).ids == []
@@ -215,7 +215,7 @@ class StoreConformance:
     # -- refusals -------------------------------------------------------------------------------
 
     def test_s16_what_is_no_direction_is_refused(self, tmp_path: Path) -> None:
-        """S16: NaN, infinity, zero and denormal vectors. Source: Lance ranked a near-zero vector first."""
+        """S16: NaN, infinity, zero, denormals. Source: Lance ranked a near-zero vector first."""
         store, ids, vectors = self._filled(tmp_path, 5)
         for bad in (np.nan, np.inf, -np.inf, 0.0, 1e-40):
             row = np.full(16, bad, np.float32) if not np.isnan(bad) else vectors[0].copy()
@@ -336,7 +336,7 @@ class StoreConformance:
     # -- an index -------------------------------------------------------------------------------
 
     def test_s25_an_index_keeps_its_recall(self, tmp_path: Path) -> None:
-        """S25: after ``maintain`` recall@10 is at least 0.95 and distances are close. Source: contract."""
+        """S25: after ``maintain`` recall@10 is at least 0.95, distances close. Source: base.py."""
         store, vectors = self.open(tmp_path, 32), clustered(self.rows_to_index, 32)
         ids = [f"id{n:05}" for n in range(len(vectors))]
         store.upsert(ids, vectors)
@@ -349,7 +349,7 @@ class StoreConformance:
         np.testing.assert_allclose(hits.distances, exact, atol=self.indexed_tolerance)
 
     def test_s26_an_index_does_not_hide_what_came_later(self, tmp_path: Path) -> None:
-        """S26: behind an index, new and replaced vectors are found, deleted ones are not. Source: contract."""
+        """S26: an index hides no new or replaced vector and no deletion. Source: base.py."""
         store, ids, vectors = self._filled(tmp_path, self.rows_to_index, dim=32)
         if isinstance(store, CanMaintain):
             store.maintain()

@@ -27,7 +27,7 @@ __all__ = ["IN_MEMORY", "Vectors"]
 
 FORMAT = 2
 # Up to here all vectors are kept in memory and compared one by one: 15 MB at
-# 384 dimensions, 1 ms. A store of this size never loads a vector engine.
+# 384 dimensions, 1 ms. At this size no vector engine is loaded but by `flush`.
 IN_MEMORY = 10_000
 # Engines like large batches: a commit costs 3 ms and makes files.
 BATCH = 4_096
@@ -69,6 +69,12 @@ class Vectors:
         self._load()
 
     def _load(self) -> None:
+        try:
+            self._read()
+        except OSError as error:
+            raise disk_error(error, f"open the vectors in {self._folder}") from error
+
+    def _read(self) -> None:
         self._stored = self._manifest_sequence()
         if texts.total(self._evidence, self.collection, self.model) <= IN_MEMORY:
             self._remember(-1)
@@ -94,6 +100,8 @@ class Vectors:
 
     def search(self, query: NDArray[np.float32], k: int) -> Hits:
         """The ``k`` nearest to ``query`` (length 1), ties in the order of ids."""
+        if query.shape != (self._dim,):
+            raise StoreError("the embedder was changed meanwhile; ask again")
         with self._lock:
             store, near = self._store, self._near
         hits = near.search(query, k)
@@ -202,8 +210,11 @@ class Vectors:
             return -1
         if not isinstance(manifest, dict) or manifest | self._description() != manifest:
             return -1
-        self._count = manifest["vectors"]
-        return int(manifest["sequence"])
+        sequence, count = manifest.get("sequence"), manifest.get("vectors")
+        if not isinstance(sequence, int) or not isinstance(count, int):
+            return -1
+        self._count = count
+        return sequence
 
     def _write_manifest(self, sequence: int, count: int) -> None:
         reached = {"sequence": sequence, "vectors": count}

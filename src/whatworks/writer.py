@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from copy import deepcopy
 from typing import Any
 
 from whatworks.checks import micros, moment_of, shown
-from whatworks.errors import InvalidInputError, NotFoundError
+from whatworks.errors import InvalidInputError, NotFoundError, StoreError
 from whatworks.evidence import questions
 from whatworks.keeper import Keeper
 from whatworks.records import UsageEvent
@@ -104,8 +106,10 @@ class Writer:
     def _remember(self, bodies: Iterable[Body]) -> None:
         self._recent.events.update((body["event_id"], body) for body in bodies)
         if len(self._recent.events) > REMEMBERED:
-            self._keeper.evidence()  # folds: from now on the evidence knows them
-            self._recent.events = {}
+            # What was acknowledged must not raise any more: without a fold, remember it longer.
+            with suppress(StoreError):
+                self._keeper.evidence()  # folds: from now on the evidence knows them
+                self._recent.events = {}
 
     def _known(self, ids: Sequence[str]) -> dict[str, Body]:
         recent = self._recent.events
@@ -176,6 +180,6 @@ def event_of(body: Mapping[str, Any]) -> UsageEvent:
         duration_ms=body["duration_ms"],
         cost=body["cost"],
         prediction_id=body["prediction_id"],
-        metadata=body["metadata"],
+        metadata=deepcopy(body["metadata"]),  # the caller may change it, a retry compares
         resolved_at=None if resolved_at is None else moment_of(resolved_at),
     )

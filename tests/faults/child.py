@@ -83,9 +83,9 @@ def record(memory: Memory, random: Random) -> None:
 def main(store: str, seed: str, mode: str) -> None:
     model = os.environ.get("MODEL")
     memory = Memory.open(store, embedder=HashEmbedder(int(model or 64)), vectors="exact")
+    memory.add_patterns([{"description": f"approach {n}", "pattern_id": f"p{n}"} for n in range(5)])
     if mode == "early":
         acknowledge_early()
-    memory.add_patterns([{"description": f"approach {n}", "pattern_id": f"p{n}"} for n in range(5)])
     say("ready", memory.stats().events)
     threads = 1 if mode in ("rebuild", "reembed") else THREADS
     for n in range(threads):

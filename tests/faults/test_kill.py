@@ -20,15 +20,16 @@ from whatworks.testing import HashEmbedder
 
 CHILD = Path(__file__).with_name("child.py")
 # Each round is one killed process after another on one store.
-ROUNDS, KILLS = (20, 25) if os.environ.get("WHATWORKS_FULL") else (5, 10)
+ROUNDS, KILLS, UPKEEP_KILLS = (20, 25, 50) if os.environ.get("WHATWORKS_FULL") else (5, 10, 6)
 
 
 @dataclass
 class Acknowledged:
-    """What a child said was safe."""
+    """What the children said was safe."""
 
     events: dict[str, str] = field(default_factory=dict)
     patterns: set[str] = field(default_factory=set)
+    kills: int = 0
 
     def hear(self, line: str) -> None:
         kind, name, *outcome = line.split()
@@ -40,15 +41,25 @@ class Acknowledged:
 
 def run_and_kill(store: Path, mode: str, seed: str, acknowledged: Acknowledged, dim: int = 64) -> None:
     """Start a child, kill it at a moment that the seed chooses, and take down what it said."""
-    delay = Random(seed).uniform(0, 0.35)
-    environment = os.environ | {"MODEL": str(dim)}
+    print("seed", seed)
+    random = Random(seed)
     command = [sys.executable, str(CHILD), str(store), seed, mode]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as child:
+    with subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL if mode == "early" else None,
+        text=True,
+        env=os.environ | {"MODEL": str(dim)},
+    ) as child:
         assert child.stdout is not None
-        assert child.stdout.readline().startswith("ready"), f"the child did not start, seed {seed}"
-        time.sleep(delay)
+        if random.random() < 0.8:
+            assert child.stdout.readline().startswith("ready"), "the child did not start"
+            time.sleep(random.uniform(0, 0.35))
+        else:
+            time.sleep(random.uniform(0.2, 0.6))  # while it starts, opens and folds
         child.send_signal(signal.SIGKILL)
         said = child.stdout.read()
+    acknowledged.kills += 1
     for line in said.splitlines(keepends=True):
         if line.endswith("\n"):
             acknowledged.hear(line)
@@ -57,30 +68,31 @@ def run_and_kill(store: Path, mode: str, seed: str, acknowledged: Acknowledged, 
 def missing(memory: Memory, acknowledged: Acknowledged) -> list[str]:
     """Acknowledged events that are not there, or not with their outcome."""
     stored = {event.event_id: str(event.outcome) for event in memory.iter_events()}
-    # An outcome that was on its way when the process died may be there or not.
-    return [
+    # The outcome of an open event may have been on its way when the process died.
+    lost = [
         name
         for name, outcome in acknowledged.events.items()
         if stored.get(name) != outcome and not (outcome == "None" and name in stored)
     ]
+    # What was not acknowledged may be there: of each thread one call, of three events at most.
+    assert len(stored.keys() - acknowledged.events.keys()) <= 12 * acknowledged.kills
+    return lost
+
+
+def assert_nothing_lost(memory: Memory, acknowledged: Acknowledged) -> None:
+    assert missing(memory, acknowledged) == []
+    assert acknowledged.patterns <= {pattern.pattern_id for pattern in memory.iter_patterns()}
+    assert_counts_agree(memory)
+    assert memory.stats().problems == ()
 
 
 @pytest.mark.parametrize("number", range(ROUNDS))
 def test_what_was_acknowledged_survives_being_killed(store: Path, number: int) -> None:
-    acknowledged, lost = Acknowledged(), list[str]()
+    acknowledged = Acknowledged()
     for kill in range(KILLS):
-        seed = f"{number}-{kill}"
-        print("seed", seed)
-        run_and_kill(store, "record", seed, acknowledged)
+        run_and_kill(store, "record", f"{number}-{kill}", acknowledged)
         with Memory.open(store, embedder=HashEmbedder(), vectors="exact") as memory:
-            lost += [f"{seed}: {name}" for name in missing(memory, acknowledged)]
-            lost += [
-                f"{seed}: {name}"
-                for name in acknowledged.patterns - {p.pattern_id for p in memory.iter_patterns()}
-            ]
-            assert lost == []
-            assert_counts_agree(memory)
-            assert memory.stats().problems == ()
+            assert_nothing_lost(memory, acknowledged)
     assert len(acknowledged.events) > 10 * KILLS, "the children were killed before they did anything"
 
 
@@ -98,19 +110,17 @@ def test_a_journal_that_acknowledges_too_early_is_found_out(store: Path) -> None
 @pytest.mark.parametrize("mode", ["rebuild", "reembed"])
 def test_killed_upkeep_loses_nothing(store: Path, mode: str) -> None:
     acknowledged = Acknowledged()
-    for kill in range(5 * KILLS if os.environ.get("WHATWORKS_FULL") else 6):
-        seed = f"{mode}-{kill}"
-        print("seed", seed)
-        dim = model_of(store)
-        run_and_kill(store, mode, seed, acknowledged, dim)
+    for kill in range(UPKEEP_KILLS):
+        run_and_kill(store, mode, f"{mode}-{kill}", acknowledged, model_of(store))
         with Memory.open(store, embedder=HashEmbedder(model_of(store)), vectors="exact") as memory:
-            assert missing(memory, acknowledged) == []
-            assert_counts_agree(memory)
-            found = memory.find_similar("approach 3", limit=3)
-            assert "p3" in [match.pattern_id for match in found]
-            described = memory.stats().vectors["patterns"]
-            assert described["vectors"] == memory.stats().patterns
+            assert_nothing_lost(memory, acknowledged)
+            if not acknowledged.events:
+                continue
+            assert "p3" in [match.pattern_id for match in memory.find_similar("approach 3", limit=3)]
             assert memory.predict("case 1").answers
+            stats = memory.stats()
+            assert stats.vectors["patterns"]["vectors"] == stats.patterns
+            assert stats.vectors["contexts"]["vectors"] == stats.contexts
     assert acknowledged.events
 
 

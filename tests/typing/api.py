@@ -45,7 +45,9 @@ def open_() -> None:
 
 
 def write(memory: Memory, now: datetime) -> None:
-    pattern = memory.add_pattern("x", pattern_type="y", metadata={"a": 1}, pattern_id="p", created_at=now)
+    pattern = memory.add_pattern(
+        "x", pattern_type="y", metadata={"a": 1}, pattern_id="p", created_at=now
+    )
     assert_type(pattern, Pattern)
     assert_type(memory.add_patterns(["x", NewPattern("y"), {"description": "z"}]), list[Pattern])
     event = memory.record("p", outcome=None, context="c", files=["f"], tools=("t",), duration_ms=3)

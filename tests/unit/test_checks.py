@@ -98,7 +98,7 @@ def test_the_error_says_where_the_hidden_character_is() -> None:
 
 @pytest.mark.parametrize("value", NO_IDS)
 def test_an_id_must_be_one_line_of_printable_text(value: object) -> None:
-    with pytest.raises(InvalidInputError, match="^pattern_id "):
+    with pytest.raises(InvalidInputError, match=r"^pattern_id "):
         checks.identifier(value, "pattern_id")
 
 
@@ -164,7 +164,7 @@ def test_an_amount_must_be_finite_and_not_negative(value: Any) -> None:
 
 @pytest.mark.parametrize("value", [0, -1, 1_000_001, 1.0, "10", None, True, 10**400])
 def test_a_limit_must_be_a_whole_number_from_1(value: object) -> None:
-    with pytest.raises(InvalidInputError, match="^limit is .* from 1 to 1,000,000"):
+    with pytest.raises(InvalidInputError, match=r"^limit is .* from 1 to 1,000,000"):
         checks.limit(value)
 
 
@@ -191,7 +191,7 @@ def test_limits_are_inclusive() -> None:
     ],
 )
 def test_a_time_must_be_aware_and_not_in_the_future(value: Any) -> None:
-    with pytest.raises(InvalidInputError, match="^timestamp is"):
+    with pytest.raises(InvalidInputError, match=r"^timestamp is"):
         checks.event(NewEvent("p", outcome=1, timestamp=value), NOW)
 
 
@@ -280,7 +280,8 @@ def test_metadata_is_a_copy_to_its_depth() -> None:
 
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False, allow_infinity=False)
+    st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
     | st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\x00"), max_size=8),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=4), inner, max_size=4),
     max_leaves=8,
@@ -337,7 +338,7 @@ def test_the_state_goes_with_the_outcome(result: float | None, state: Any, kept:
     ],
 )
 def test_a_state_that_contradicts_the_outcome_is_refused(result: float | None, state: Any) -> None:
-    with pytest.raises(InvalidInputError, match="^state is"):
+    with pytest.raises(InvalidInputError, match=r"^state is"):
         checks.event(NewEvent("p", outcome=result, state=state), NOW)
 
 

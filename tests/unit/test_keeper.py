@@ -244,8 +244,8 @@ def test_a_store_of_a_newer_version_is_left_alone(store: Path, open_memory: Open
 
 @pytest.mark.parametrize(
     "options",
-    [{"source": ""}, {"channel": "a\nb"}, {"durability": "never"}, {"vectors": "nosuch"}, {"embedder": 5},
-     {"embedder": "model"}],
+    [{"source": ""}, {"channel": "a\nb"}, {"durability": "never"}, {"vectors": "nosuch"},
+     {"embedder": 5}, {"embedder": "model"}],
     ids=str,
 )  # fmt: skip
 def test_refused_options_leave_no_store_and_no_lock(
@@ -465,7 +465,7 @@ def test_another_model_is_refused_and_changes_nothing(store: Path, open_memory: 
     fill(memory)
     before = snapshot(memory)
     memory.close()
-    with pytest.raises(ModelMismatchError, match="hash-64.*hash-8.*reembed"):
+    with pytest.raises(ModelMismatchError, match=r"hash-64.*hash-8.*reembed"):
         open_memory(embedder=HashEmbedder(8))
     assert snapshot(open_memory()) == before
 

@@ -503,7 +503,7 @@ def loaded_by(code: str) -> set[str]:
 
 @pytest.mark.parametrize(
     "code",
-    ["import whatworks", "from whatworks import Memory", "from whatworks import Prediction, clean_text, Where",
+    ["import whatworks", "from whatworks import Memory", "from whatworks import Prediction, Where",
      "from whatworks import errors, records, checks, config, journal, lock, ids, text"],
 )  # fmt: skip
 def test_importing_loads_no_engine(code: str) -> None:

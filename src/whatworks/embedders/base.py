@@ -12,6 +12,9 @@ from whatworks.errors import InvalidInputError, StoreError
 
 __all__ = ["EmbedFunction", "Embedder", "embedder_for", "vectors_of"]
 
+# Below this length a float32 vector has no direction that can be trusted.
+MIN_NORM = 1e-12
+
 EmbedFunction = Callable[[list[str]], NDArray[np.float32]]
 
 
@@ -52,11 +55,13 @@ def embedder_for(given: Embedder | EmbedFunction) -> Embedder:
 def vectors_of(embedder: Embedder, texts: Sequence[str]) -> NDArray[np.float32]:
     """Vectors of length 1 for ``texts``, shape ``(n, dim)``.
 
+    A row is zero where the embedder gave no direction: a zero vector, NaN or
+    infinity.
+
     Raises
     ------
     StoreError
-        The embedder failed, or returned something else than finite non-zero
-        vectors, one for each text.
+        The embedder failed, or did not return one vector for each text.
     """
     try:
         made = np.asarray(embedder(list(texts)), dtype=np.float32)
@@ -67,11 +72,8 @@ def vectors_of(embedder: Embedder, texts: Sequence[str]) -> NDArray[np.float32]:
             f"the embedder {embedder.model_id} returned shape {made.shape} for {len(texts)} texts; "
             f"expected ({len(texts)}, dim)"
         )
-    norms = np.linalg.norm(made.astype(np.float64), axis=1, keepdims=True)
-    if not np.isfinite(norms).all() or (norms < 1e-12).any():
-        raise StoreError(
-            f"the embedder {embedder.model_id} returned a zero vector, NaN or infinity; "
-            "expected a direction for every text"
-        )
-    unit: NDArray[np.float32] = (made / norms).astype(np.float32)
-    return unit
+    wide = made.astype(np.float64)
+    norms = np.linalg.norm(wide, axis=1, keepdims=True)
+    directed = np.isfinite(norms) & (norms >= MIN_NORM)
+    unit = np.where(directed, wide, 0) / np.where(directed, norms, 1)
+    return np.asarray(unit, np.float32)

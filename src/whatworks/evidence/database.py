@@ -222,9 +222,10 @@ class Evidence:
             self._con.execute("COMMIT")
         except (duckdb.FatalException, duckdb.InternalException) as error:
             # The engine has shut this database: only a new connection knows what was committed.
-            self._reopen()
+            self.close()
+            self.lost = True  # the next fold opens it again
             raise StoreError(
-                f"the evidence was reopened after {_first_line(error)}; ask again"
+                f"the evidence is reopened after {_first_line(error)}; ask again"
             ) from error
         except duckdb.Error as error:
             self._roll_back()

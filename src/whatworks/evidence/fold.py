@@ -294,7 +294,11 @@ def _resolutions(con: duckdb.DuckDBPyConnection, bodies: str) -> set[str]:
 
 
 def _count(con: duckdb.DuckDBPyConnection) -> set[str]:
-    """Carry the differences in ``moves`` into days, cells and the patterns' own counts."""
+    """Carry the differences in ``moves`` into days, cells and the patterns' own counts.
+
+    Sums of outcomes stay between 0 and their count: taking back what was added
+    leaves a rest of rounding, and a rate of -5e-17 is none.
+    """
     con.execute(
         """
         CREATE OR REPLACE TEMP TABLE day_moves AS
@@ -308,7 +312,8 @@ def _count(con: duckdb.DuckDBPyConnection) -> set[str]:
     con.execute(
         """
         UPDATE days d SET used = d.used + m.used, resolved = d.resolved + m.resolved,
-            outcome_sum = d.outcome_sum + m.outcome, outcome_squares = d.outcome_squares + m.square
+            outcome_sum = greatest(0, least(d.resolved + m.resolved, d.outcome_sum + m.outcome)),
+            outcome_squares = greatest(0, d.outcome_squares + m.square)
         FROM day_moves m WHERE m.known AND d.day = m.day AND d.pattern_no = m.pattern_no
         """
     )
@@ -332,7 +337,7 @@ def _count(con: duckdb.DuckDBPyConnection) -> set[str]:
     )
     con.execute(
         """
-        UPDATE cells c SET tries = m.tries, outcome_sum = m.outcome_sum
+        UPDATE cells c SET tries = m.tries, outcome_sum = greatest(0, least(m.tries, m.outcome_sum))
         FROM cell_moves m
         WHERE m.known AND c.context_no = m.context_no AND c.pattern_no = m.pattern_no
         """
@@ -349,10 +354,12 @@ def _count(con: duckdb.DuckDBPyConnection) -> set[str]:
         f"""
         UPDATE pattern_rows p SET
             used = p.used + m.used, resolved = p.resolved + m.resolved,
-            outcome_sum = p.outcome_sum + m.outcome,
+            outcome_sum = greatest(0, least(p.resolved + m.resolved, p.outcome_sum + m.outcome)),
             last_used_at = greatest(p.last_used_at, m.last_used_at),
-            effective = p.effective + m.free + coalesce(e.effective, 0),
-            effective_sum = p.effective_sum + m.free_sum + coalesce(e.effective_sum, 0)
+            effective = greatest(0, p.effective + m.free + coalesce(e.effective, 0)),
+            effective_sum = greatest(0, least(
+                p.effective + m.free + coalesce(e.effective, 0),
+                p.effective_sum + m.free_sum + coalesce(e.effective_sum, 0)))
         FROM (SELECT pattern_no, sum(used) AS used, sum(resolved) AS resolved,
                      sum(outcome) AS outcome, max(timestamp) FILTER (used > 0) AS last_used_at,
                      coalesce(sum(resolved) FILTER (context_no IS NULL), 0) AS free,

@@ -106,10 +106,16 @@ def _conditions(where: Where | None) -> tuple[str, list[object]]:
         parts.append(f"pattern_type IN {_IDS}")
         values.append(_json(list(where.pattern_type)))
     for key, value in where.metadata.items():
-        # Taken out of JSON on both sides, so that numbers have one form; a missing key is not null.
-        parts.append("json_extract(metadata, ?) = json_extract(?, ?)")
         pointer = "/" + key.replace("~", "~0").replace("/", "~1")  # RFC 6901: any key, no wildcards
-        values += [pointer, orjson.dumps({key: value}).decode(), pointer]
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            parts.append(
+                "json_type(metadata, ?) IN ('UBIGINT', 'BIGINT', 'DOUBLE') "
+                "AND (metadata ->> ?)::DOUBLE = ?::DOUBLE"
+            )
+            values += [pointer, pointer, value]
+        else:  # a missing key is not null
+            parts.append("json_extract(metadata, ?) = json_extract(?, ?)")
+            values += [pointer, orjson.dumps({key: value}).decode(), pointer]
     for column, after, before in (
         ("created_at", where.created_after, where.created_before),
         ("last_used_at", where.used_after, where.used_before),
@@ -153,6 +159,7 @@ def word_hits(evidence: Evidence, text: str, where: Where | None, limit: int) ->
     """Ids of the patterns whose description shares words with ``text``, best BM25 first.
 
     score = sum over words of idf * tf (k1 + 1) / (tf + k1 (1 - b + b length / mean length)),
+    the mean length being that of the descriptions found,
     idf = ln(1 + (N - df + 1/2) / (df + 1/2)); Robertson & Zaragoza (2009), The Probabilistic
     Relevance Framework, section 3.
     """

@@ -72,8 +72,9 @@ def add_embeddings(
     model: str,
     texts: Sequence[Text],
     made: NDArray[np.float32],
+    reached: int,
 ) -> None:
-    """Keep the embeddings of ``texts`` and how far they reach, in one transaction."""
+    """Keep the embeddings of ``texts``, and that all up to ``reached`` are done, at once."""
     little = np.ascontiguousarray(made, dtype="<f4")
     rows = [
         [text.id, text.change, base64.b64encode(little[n].tobytes()).decode()]
@@ -104,7 +105,7 @@ def add_embeddings(
             ],
         )
         execute("DELETE FROM meta WHERE name = ?", [mark])
-        execute("INSERT INTO meta VALUES (?, ?)", [mark, texts[-1].change])
+        execute("INSERT INTO meta VALUES (?, ?)", [mark, reached])
 
     evidence.write(step)
 
@@ -151,8 +152,8 @@ def drop_other_models(evidence: Evidence, model: str) -> None:
     def step(con: Connection) -> None:
         con.execute("DELETE FROM embeddings WHERE model <> ?", [model])
         con.execute(
-            "DELETE FROM meta WHERE starts_with(name, 'embedded ') AND NOT ends_with(name, ?)",
-            [f" {model}"],
+            "DELETE FROM meta WHERE starts_with(name, 'embedded ') AND name NOT IN (?, ?)",
+            [_mark(collection, model) for collection in _TABLES],
         )
 
     evidence.write(step)

@@ -112,7 +112,10 @@ class LanceStore(VectorStore):
         else:
             nearest["use_index"] = False
         with self._translated("cannot be searched"):
-            found = self._dataset.to_table(columns=["id", "_distance"], nearest=nearest)
+            dataset = self._dataset
+        if dataset is None:
+            raise StoreError("the vectors were closed meanwhile; ask again")
+        found = dataset.to_table(columns=["id", "_distance"], nearest=nearest)
         return Hits(found["id"].to_pylist(), found["_distance"].to_numpy())
 
     def get(self, ids: Sequence[str]) -> dict[str, NDArray[Float32]]:

@@ -40,6 +40,8 @@ def engine_class(engine: str) -> type[VectorStore]:
     InvalidInputError
         No engine has this name.
     """
+    if not isinstance(engine, str):
+        raise InvalidInputError(f"vectors is {engine!r}; expected the name of an engine")
     if engine in _CORE:
         module, name = _CORE[engine]
         kind = getattr(import_module(f"whatworks.stores.{module}"), name)

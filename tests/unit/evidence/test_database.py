@@ -372,7 +372,10 @@ def test_a_file_open_in_another_process_is_not_taken_for_damaged(
     open_evidence: Open, tmp_path: Path
 ) -> None:
     path = filled(open_evidence, tmp_path)
-    code = "import duckdb, sys; con = duckdb.connect(sys.argv[1]); print('open', flush=True); sys.stdin.read()"
+    code = (
+        "import duckdb, sys; con = duckdb.connect(sys.argv[1]); "
+        "print('open', flush=True); sys.stdin.read()"
+    )
     command = [sys.executable, "-c", code, str(path)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
         assert other.stdout is not None

@@ -41,8 +41,8 @@ def stored_sums(evidence: Evidence) -> dict[str, Sums]:
     """The counts as the tables hold them."""
     found = {}
     for name, number, used, count, total, last, effective, effective_sum in evidence.rows(
-        "SELECT pattern_id, pattern_no, used, resolved, outcome_sum, last_used_at, effective, effective_sum"
-        " FROM pattern_rows"
+        "SELECT pattern_id, pattern_no, used, resolved, outcome_sum, last_used_at,"
+        " effective, effective_sum FROM pattern_rows"
     ):
         days = evidence.rows(
             "SELECT day, used, resolved, outcome_sum FROM days WHERE pattern_no = ? AND used > 0",
@@ -94,7 +94,8 @@ def test_every_count_is_that_of_a_plain_recomputation(
         "SELECT pattern_id, pattern_type, description, metadata, created_at, prior_count,"
         " round(prior_sum, 9) FROM pattern_rows ORDER BY ALL",
         "SELECT context_id, text FROM context_rows ORDER BY ALL",
-        "SELECT word, pattern_id, times, words FROM postings JOIN pattern_rows USING (pattern_no) ORDER BY ALL",
+        "SELECT word, pattern_id, times, words"
+        " FROM postings JOIN pattern_rows USING (pattern_no) ORDER BY ALL",
         "SELECT prior_id, success_rate, usage_count FROM prior_rows ORDER BY ALL",
     ):
         assert in_parts.rows(query) == at_once.rows(query)

@@ -140,7 +140,8 @@ def test_patterns_come_newest_first_and_then_by_id(evidence: Evidence) -> None:
 
 METADATA = st.dictionaries(
     st.text(max_size=5),
-    st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False, allow_infinity=False)
+    st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
     | st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\x00"), max_size=8),
     max_size=4,
 )  # fmt: skip
