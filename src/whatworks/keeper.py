@@ -88,6 +88,8 @@ class Keeper:
         durability: journal.Durability,
         create: bool,
     ) -> None:
+        if vectors is not None:
+            engine_class(vectors)  # before anything is made
         if create:
             _make(folder)
         elif not folder.is_dir():
@@ -133,9 +135,7 @@ class Keeper:
                 raise
             model = self.embedder.model_id if self.embedder else "none"
             dim = getattr(self.embedder, "dim", None)
-            engine = vectors or "lance"
-            engine_class(engine)  # raises unless there is one
-            return config.create(self.folder, embedder=model, dim=dim, vectors=engine)
+            return config.create(self.folder, embedder=model, dim=dim, vectors=vectors or "lance")
         if self.embedder is not None and found.embedder == "none":
             found = found.changed(embedder=self.embedder.model_id)
             config.save(self.folder, found)

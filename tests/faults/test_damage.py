@@ -113,7 +113,7 @@ def test_a_store_with_a_damaged_journal_opens_and_its_counts_agree(
 ) -> None:
     content = content_of(whole)
     random = Random(part)
-    for n in range(12):
+    for n in range(8):
         size = len(content) - random.randrange(2_048)
         place, bit = random.randrange(len(content)), random.randrange(8)
         changed = content[:size] if n % 3 == 0 else flipped(content, place, bit)

@@ -105,7 +105,8 @@ class MemoryMachine(RuleBasedStateMachine):
         """What lies on the disk at this moment, opened by somebody else."""
         self.copies += 1
         copy = self.folder / f"copy{self.copies}"
-        shutil.copytree(self.store, copy, ignore=shutil.ignore_patterns("keeper.lock"))
+        with self.memory._keeper._lock:  # the files of one moment, as a crash leaves them
+            shutil.copytree(self.store, copy, ignore=shutil.ignore_patterns("keeper.lock"))
         self.memory.close()
         self.store = copy
         self.open()
@@ -118,10 +119,17 @@ class MemoryMachine(RuleBasedStateMachine):
     def flush(self) -> None:
         self.memory.flush()
 
-    @rule()
-    def ask_through_a_second_handle(self) -> None:
+    @rule(word=PLAIN, outcome=OUTCOMES)
+    def write_and_ask_through_a_second_handle(self, word: str, outcome: float) -> None:
         with Memory.open(self.store, embedder=HashEmbedder(), durability="process") as second:
             assert second.stats().patterns == len(self.patterns)
+            for pattern_id in sorted(self.patterns)[:1]:
+                event = second.record(
+                    pattern_id, outcome=None, context=word, event_id=f"e{len(self.events)}"
+                )
+                self.memory.resolve(event.event_id, outcome=outcome)
+                assert second.get_event(event.event_id).outcome == outcome
+                self.events[event.event_id] = (pattern_id, outcome, "resolved")
 
     @invariant()
     def the_counts_are_those_of_the_model(self) -> None:

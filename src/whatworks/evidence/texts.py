@@ -72,9 +72,13 @@ def add_embeddings(
     model: str,
     texts: Sequence[Text],
     made: NDArray[np.float32],
-    reached: int,
+    reached: int | None = None,
 ) -> None:
-    """Keep the embeddings of ``texts``, and that all up to ``reached`` are done, at once."""
+    """Keep the embeddings of ``texts``, and that all up to ``reached`` are done, at once.
+
+    Without ``reached``, all up to the last of ``texts``.
+    """
+    done = texts[-1].change if reached is None else reached
     little = np.ascontiguousarray(made, dtype="<f4")
     rows = [
         [text.id, text.change, base64.b64encode(little[n].tobytes()).decode()]
@@ -105,7 +109,7 @@ def add_embeddings(
             ],
         )
         execute("DELETE FROM meta WHERE name = ?", [mark])
-        execute("INSERT INTO meta VALUES (?, ?)", [mark, reached])
+        execute("INSERT INTO meta VALUES (?, ?)", [mark, done])
 
     evidence.write(step)
 

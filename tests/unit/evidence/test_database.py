@@ -314,6 +314,8 @@ def test_after_a_fatal_error_the_database_is_opened_again(open_evidence: Open) -
 
     with pytest.raises(StoreError, match="reopened"):
         evidence.write(step)
+    assert evidence.lost
+    evidence.fold([], None)
     assert questions.counts(evidence)["patterns"] == 1
     apply(evidence, [pattern("q")])
     assert questions.counts(evidence)["patterns"] == 2
@@ -336,7 +338,7 @@ def test_a_database_that_could_not_be_opened_again_is_tried_at_the_next_fold(
 
     with monkeypatch.context() as patch:
         patch.setattr(Evidence, "_open", full)
-        with pytest.raises(StoreFullError):
+        with pytest.raises(StoreError, match="reopened"):
             evidence.write(invalidated)
         with pytest.raises(StoreFullError):
             fold(evidence, log, tmp_path)
