@@ -46,13 +46,16 @@ class Writer:
     def require(self, ids: Sequence[str]) -> None:
         """Raise unless all ids are patterns."""
         missing = set(ids) - self._recent.patterns
+        # As of the last fold first: what was added since is remembered, unless by another handle.
+        for evidence in (self._keeper.folded, self._keeper.evidence):
+            if missing:
+                known = questions.known_patterns(evidence(), sorted(missing))
+                self._recent.patterns |= known
+                missing -= known
         if missing:
-            known = questions.known_patterns(self._keeper.evidence(), sorted(missing))
-            self._recent.patterns |= known
-            if unknown := sorted(missing - known):
-                raise NotFoundError(
-                    f"there is no pattern {shown(unknown[0])}; add it first with add_pattern"
-                )
+            raise NotFoundError(
+                f"there is no pattern {shown(min(missing))}; add it first with add_pattern"
+            )
 
     def record(self, bodies: Sequence[Body]) -> list[Body]:
         """Write events and return them in order; a known id gives the event as it stands.

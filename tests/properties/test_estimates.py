@@ -119,7 +119,7 @@ def test_patterns_that_are_equal_on_average_are_ranked_by_the_context(
 
 
 def test_failures_stay_in_the_denominator() -> None:
-    """D1, D9: ``outcome > 0.7`` before the average gives 8 of 80 a rate of 1.00, and the first place."""
+    """D1, D9: ``outcome > 0.7`` before averaging gives 8 of 80 a rate of 1.00, and the first place."""
     whole = rank.Population(0.4, 15.0)
     rare = [(0, context % 6, float(context < 8)) for context in range(80)]
     solid = [(1, context % 6, float(context % 5 != 0)) for context in range(40)]

@@ -13,6 +13,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from support.reference import assert_counts_agree
 from whatworks import InvalidInputError, Memory
 from whatworks.testing import HashEmbedder
 
@@ -131,6 +132,13 @@ class MemoryMachine(RuleBasedStateMachine):
                 assert second.get_event(event.event_id).outcome == outcome
                 self.events[event.event_id] = (pattern_id, outcome, "resolved")
 
+    @rule()
+    def everything_agrees(self) -> None:
+        stored = {e.event_id: (e.pattern_id, e.outcome, e.state) for e in self.memory.iter_events()}
+        assert stored == self.events
+        assert_counts_agree(self.memory)
+        assert self.memory.stats().problems == ()
+
     @invariant()
     def the_counts_are_those_of_the_model(self) -> None:
         if not hasattr(self, "memory"):
@@ -164,7 +172,7 @@ class LanceMachine(MemoryMachine):
 
 
 MemoryMachine.TestCase.settings = settings(
-    max_examples=2_000 if FULL else 25, stateful_step_count=50 if FULL else 20
+    max_examples=2_000 if FULL else 40, stateful_step_count=50 if FULL else 25
 )
 LanceMachine.TestCase.settings = settings(
     max_examples=300 if FULL else 4, stateful_step_count=50 if FULL else 12

@@ -163,8 +163,17 @@ def test_a_forked_child_may_not_use_the_store_of_its_parent(store: Path) -> None
     code = """
 memory = open_()
 memory.add_pattern('x', pattern_id='p')
+memory.record('p', outcome=None, event_id='e')
+uses = [
+    memory.stats,
+    lambda: memory.record('p', outcome=1.0),
+    lambda: memory.record('p', outcome=None, event_id='e'),
+    lambda: memory.resolve('e', outcome=1.0),
+    lambda: memory.predict('x'),
+    lambda: list(memory.iter_events()),
+]
 if os.fork() == 0:
-    for use in (memory.stats, lambda: memory.record('p', outcome=1.0), lambda: memory.predict('x')):
+    for use in uses:
         try: use()
         except WhatWorksError as error: print(type(error).__name__, flush=True)
     os._exit(0)
@@ -172,7 +181,7 @@ os.wait()
 memory.record('p', outcome=1.0)
 print(memory.get_pattern('p').usage_count)
 """
-    assert run(code, store).split() == ["StoreClosedError"] * 3 + ["1"]
+    assert run(code, store).split() == ["StoreClosedError"] * 6 + ["2"]
 
 
 def test_a_forked_child_that_ends_does_not_harm_the_store(store: Path, open_memory: Open) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from whatworks import InvalidInputError, Memory, StoreClosedError, StoreError
+from whatworks import InvalidInputError, Memory, StoreError
 from whatworks.journal import Journal
 from whatworks.testing import HashEmbedder
 
@@ -125,21 +124,6 @@ def test_rates_stay_inside_of_zero_and_one_after_corrections(memory: Memory) -> 
     days = memory.trend("p").days
     assert days[0].avg_success is not None
     assert 0 <= days[0].avg_success <= 1
-
-
-def test_a_handle_is_dead_after_a_fork_whatever_is_called(memory: Memory) -> None:
-    memory.add_pattern("first", pattern_id="p")
-    event = memory.record("p", outcome=None, event_id="e")
-    child = os.fork()
-    if child == 0:
-        status = 1
-        try:
-            memory.resolve(event.event_id, outcome=1.0)
-        except StoreClosedError:
-            status = 0
-        finally:
-            os._exit(status)
-    assert os.waitpid(child, 0)[1] == 0
 
 
 def test_an_iterator_keeps_its_memory_open(store: Path) -> None:
