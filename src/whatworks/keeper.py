@@ -433,8 +433,10 @@ class Keeper:
         self.check()
         with self._lock:
             self._drop_layers()
-            for path in [*self.folder.glob("evidence.duckdb*"), self.folder / "vectors"]:
+            # The write-ahead log first: without its database it would be taken for damage.
+            for path in sorted(self.folder.glob("evidence.duckdb*"), reverse=True):
                 _remove(path)
+            _remove(self.folder / "vectors")
             self.patterns.clear()
             self.sums.clear()
             self.evidence()
@@ -447,14 +449,15 @@ class Keeper:
         goes on where it was.
         """
         evidence = self.evidence()
-        if embedder.model_id == self.config.embedder:
-            raise InvalidInputError(
-                f"the store has embeddings of {embedder.model_id!r} already; another model needs "
-                "another model_id"
-            )
         with self._lock:
             old, before = self.embedder, self.config
             made = vectors_of(embedder, ["dimension"])
+            same = embedder.model_id == before.embedder
+            if same and before.dim not in (None, made.shape[1]):
+                raise InvalidInputError(
+                    f"the store has embeddings of {embedder.model_id!r} with {before.dim} dimensions, "
+                    f"this one makes {made.shape[1]}; give it another model_id"
+                )
             after = before.changed(
                 embedder=embedder.model_id, dim=made.shape[1], generation=before.generation + 1
             )

@@ -46,7 +46,6 @@ class KeeperLock:
     def release(self) -> None:
         """Free the store for others; the file stays."""
         _held.discard(self)
-        fcntl.flock(self._file, fcntl.LOCK_UN)
         os.close(self._file)
 
 

@@ -245,8 +245,8 @@ def fuse(*rankings: list[str]) -> dict[str, float]:
 
     Examples
     --------
-    >>> fuse(["a", "b"], ["b"])
-    {'a': 0.01639344262295082, 'b': 0.032522474881015335}
+    >>> {name: round(score, 4) for name, score in fuse(["a", "b"], ["b"]).items()}
+    {'a': 0.0164, 'b': 0.0325}
 
     References
     ----------

@@ -33,7 +33,7 @@ class HashEmbedder:
     Examples
     --------
     >>> HashEmbedder(dim=4)(["red", "red red"]).tolist()
-    [[0.0, 1.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0]]
+    [[0.0, 0.0, 0.0, 1.0], [0.0, 0.0, 0.0, 1.0]]
     """
 
     def __init__(self, dim: int = 64) -> None:

@@ -56,7 +56,7 @@ def test_a_model_cannot_be_changed_for_one_of_the_same_name(memory: Memory) -> N
     memory.add_pattern("first")
     other = HashEmbedder(dim=8)
     other.model_id = "hash-64"
-    with pytest.raises(InvalidInputError, match="already"):
+    with pytest.raises(InvalidInputError, match="another model_id"):
         memory.reembed(other)
     assert memory.find_similar("first")
 

@@ -147,6 +147,19 @@ def test_the_population_is_that_of_the_slow_reference(rows: list[tuple[float, fl
         assert whole.kappa == pytest.approx(kappa, rel=1e-3)
 
 
+def test_the_strength_between_its_bounds_is_that_of_the_moments() -> None:
+    random = np.random.default_rng(5)
+    inside = 0
+    for _ in range(200):
+        tries = random.integers(2, 40, 8).astype(float)
+        rates = random.beta(4, 4, 8)
+        rows = [(float(n), float(n * rate)) for n, rate in zip(tries, rates, strict=True)]
+        _, kappa = reference.population(rows)
+        assert rank.population(*sums(rows)).kappa == pytest.approx(kappa, rel=1e-6)
+        inside += 10 < kappa < 50
+    assert inside > 50
+
+
 # -- estimates --------------------------------------------------------------------------------------
 
 CELLS = st.lists(

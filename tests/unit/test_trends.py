@@ -159,6 +159,15 @@ def test_the_change_compares_the_last_window_with_the_four_before() -> None:
     assert made.change == pytest.approx(0.3)
 
 
+def test_windows_do_not_overlap_and_leave_no_gap() -> None:
+    """The last window ends on day 50: days 44 to 50, and 16 to 43 before it."""
+    for number, counted in ((15, False), (16, True), (43, True)):
+        made = trend("p", [day(number, 10, 0.0), day(50, 10, 10.0)], 7)
+        assert (made.change == 1.0) == counted, number
+    assert trend("p", [day(43, 10, 0.0), day(44, 10, 10.0), day(50, 10, 10.0)], 7).change == 1.0
+    assert trend("p", [day(44, 10, 0.0), day(50, 10, 10.0)], 7).change is None
+
+
 def test_a_first_window_has_nothing_to_be_compared_with() -> None:
     made = trend("p", [day(n, 10, 5.0) for n in range(7)], 7)
     assert (made.direction, made.change, made.change_low, made.probability) == (
