@@ -177,6 +177,14 @@ class Journal:
             end = min(end, opened.synced)
         return opened.name, end
 
+    def sync(self) -> None:
+        """Make all records safe, at any level."""
+        with self._write_lock:
+            opened = self._open
+            end = opened.size if opened else 0
+        if opened is not None:
+            self._sync(opened, end)
+
     def append(self, kind: str, bodies: Sequence[dict[str, Any]], *, sync: bool = True) -> None:
         """Append one record per body; on return all are acknowledged, on an error none is.
 
@@ -209,7 +217,7 @@ class Journal:
         if opened is not None and not opened.failed and opened.size < SEGMENT_BYTES:
             return opened
         if opened is not None:
-            if self._durable and not opened.failed:
+            if not opened.failed:
                 self._sync(opened, opened.size)
             self._open = None
             self._retire(opened)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from time import monotonic
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +34,8 @@ from whatworks.lock import KeeperLock
 from whatworks.records import Pattern
 from whatworks.stores import engine_class
 from whatworks.vectors import Vectors
+
+T = TypeVar("T")
 
 __all__ = ["COLLECTIONS", "Keeper"]
 
@@ -257,6 +259,16 @@ class Keeper:
         found = self._evidence
         return self.evidence() if found is None or found.lost else found
 
+    def ask_folded(self, question: Callable[[Evidence], T]) -> T:
+        """Ask the evidence as of the last fold, again if it is rebuilt meanwhile."""
+        while True:
+            evidence = self.folded()
+            try:
+                return question(evidence)
+            except StoreError:
+                if evidence is self._evidence and not evidence.lost:
+                    raise
+
     def _fold(self) -> Evidence:
         self.check()
         if self._evidence is None:
@@ -418,6 +430,7 @@ class Keeper:
     def flush(self, progress: Callable[[int], object] | None = None) -> None:
         """Bring every layer up to date and onto the disk."""
         self.evidence()
+        self.journal.sync()
         if self.embedder is None:
             return
         self.embed(progress)
@@ -516,9 +529,9 @@ class Keeper:
 
     def _drop_layers(self) -> None:
         self._close_vectors()
-        if self._evidence is not None:
-            self._evidence.close()
-            self._evidence = None
+        evidence, self._evidence = self._evidence, None
+        if evidence is not None:
+            evidence.close()
 
     def close(self) -> None:
         """Write what is left, let go of everything; a second call does nothing."""

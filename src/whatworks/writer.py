@@ -46,16 +46,20 @@ class Writer:
     def require(self, ids: Sequence[str]) -> None:
         """Raise unless all ids are patterns."""
         missing = set(ids) - self._recent.patterns
-        # As of the last fold first: what was added since is remembered, unless by another handle.
-        for evidence in (self._keeper.folded, self._keeper.evidence):
-            if missing:
-                known = questions.known_patterns(evidence(), sorted(missing))
-                self._recent.patterns |= known
-                missing -= known
+        if missing:  # as of the last fold: what was added since is remembered
+            missing -= self._look_up(missing)
+        if missing:  # unless by another handle
+            self._keeper.evidence()
+            missing -= self._look_up(missing)
         if missing:
             raise NotFoundError(
                 f"there is no pattern {shown(min(missing))}; add it first with add_pattern"
             )
+
+    def _look_up(self, ids: set[str]) -> set[str]:
+        known = self._keeper.ask_folded(lambda ev: questions.known_patterns(ev, sorted(ids)))
+        self._recent.patterns |= known
+        return known
 
     def record(self, bodies: Sequence[Body]) -> list[Body]:
         """Write events and return them in order; a known id gives the event as it stands.
@@ -121,8 +125,8 @@ class Writer:
         return found | self._stored(missing) if missing else found
 
     def _stored(self, ids: Sequence[str]) -> dict[str, Body]:
-        evidence = self._keeper.folded()
-        return {e.event_id: body_of(e) for e in questions.events(evidence, ids=ids, limit=len(ids))}
+        found = self._keeper.ask_folded(lambda ev: questions.events(ev, ids=ids, limit=len(ids)))
+        return {event.event_id: body_of(event) for event in found}
 
 
 def _agree(earlier: Mapping[str, Any], body: Mapping[str, Any]) -> None:

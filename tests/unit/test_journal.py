@@ -247,11 +247,26 @@ def test_at_level_process_nothing_is_synced_before_the_end(
     open_journal: OpenJournal, syncs: list[int]
 ) -> None:
     opened = open_journal("process")
+    opened.sync()
     opened.append("try", [{"n": 1}])
     opened.settle()
     assert syncs == []
-    opened.close()
+    opened.sync()
+    opened.sync()
     assert len(syncs) == 1
+    opened.append("try", [{"n": 2}])
+    opened.close()
+    assert len(syncs) == 2
+
+
+def test_at_level_process_a_full_segment_is_synced(
+    open_journal: OpenJournal, syncs: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal, "SEGMENT_BYTES", 1)
+    opened = open_journal("process")
+    for n in range(3):
+        opened.append("try", [{"n": n}])
+    assert len(syncs) == 2
 
 
 def test_a_new_segment_is_findable_before_it_is_used(

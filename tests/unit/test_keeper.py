@@ -410,6 +410,45 @@ def test_a_fold_that_fails_leaves_no_stale_answers(
     assert memory.get_pattern("p").usage_count == 2
 
 
+def test_flushing_puts_the_journal_on_the_disk_at_any_level(
+    open_memory: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory = open_memory(durability="process", embedder="none")
+    synced: list[str] = []
+    real = os.fdatasync
+
+    def fdatasync(file: int) -> None:
+        real(file)
+        synced.append(os.readlink(f"/proc/self/fd/{file}"))
+
+    monkeypatch.setattr(os, "fdatasync", fdatasync)
+    memory.add_pattern("retry")
+    assert synced == []
+    memory.flush()
+    assert [Path(name).suffix for name in synced] == [".log"]
+
+
+def test_a_text_folded_while_the_background_ends_its_work_is_found(
+    open_memory: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory = open_memory()
+    memory.add_pattern("early words")
+    memory.find_similar("words")
+    own, late = memory._keeper, list[str]()
+    real = own._embed_some
+
+    def embed_some(evidence: Any, name: str, progress: Any) -> bool:
+        more = real(evidence, name, progress)
+        if not more and name == keeper.COLLECTIONS[-1] and not late:
+            late.append(memory.add_pattern("late arrival", pattern_id="late").pattern_id)
+        return more
+
+    monkeypatch.setattr(own, "_embed_some", embed_some)
+    own.embed()
+    assert memory.find_similar("late arrival")[0].pattern_id == "late"
+    assert late
+
+
 def wait_for(condition: Callable[[], bool]) -> None:
     end = time.monotonic() + 20
     while not condition():

@@ -64,7 +64,6 @@ class Evidence:
             found = self._open_existing()
             if found is not None:
                 return found
-            self._move_aside()
         return self._begin()
 
     def _begin(self) -> duckdb.DuckDBPyConnection:
@@ -84,7 +83,7 @@ class Evidence:
         return con
 
     def _open_existing(self) -> duckdb.DuckDBPyConnection | None:
-        """The database, ``None`` if it is damaged or of another version."""
+        """The database, or ``None``: a damaged one is moved aside, an unfinished or old one gone."""
         import duckdb
 
         con = None
@@ -96,8 +95,13 @@ class Evidence:
             message = _first_line(error)
             if any(reason in str(error) for reason in _NOT_DAMAGE):
                 raise StoreError(f"the evidence {self._path} does not open: {message}") from error
-        if con is not None:
-            con.close()
+            if con is not None:
+                con.close()
+            self._move_aside()
+            return None
+        con.close()
+        for path in (self._path, self._path.with_name(f"{self._path.name}.wal")):
+            path.unlink(missing_ok=True)
         return None
 
     def _connect(self) -> duckdb.DuckDBPyConnection:

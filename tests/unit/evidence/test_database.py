@@ -188,13 +188,13 @@ def test_a_file_cut_short_is_moved_aside(open_evidence: Open, tmp_path: Path) ->
     assert questions.counts(evidence)["patterns"] == 0
 
 
-def test_a_file_of_another_version_is_moved_aside(
+def test_a_file_of_another_version_is_begun_anew(
     open_evidence: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     filled(open_evidence, tmp_path)
     monkeypatch.setattr(database, "VERSION", database.VERSION + 1)
     evidence = open_evidence("evidence")
-    assert evidence.moved_aside is not None
+    assert evidence.moved_aside is None
     assert questions.counts(evidence)["patterns"] == 0
 
 
