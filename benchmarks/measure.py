@@ -95,7 +95,8 @@ def disk_bytes(*folders: Path) -> int:
 def machine() -> dict[str, str]:
     """What figures depend on: commit, processor, memory, versions."""
     return {
-        "commit": _git("rev-parse", "--short", "HEAD") + ("+" if _git("status", "--porcelain") else ""),
+        "commit": _git("rev-parse", "--short", "HEAD")
+        + (" with changes" if _git("status", "--porcelain") else ""),
         "machine": f"{_processor()}, {os.cpu_count()} cores, "
         f"{psutil.virtual_memory().total / 1e9:.0f} GB, {platform.system()}",
         "versions": f"Python {platform.python_version()}, "

@@ -35,10 +35,12 @@ METHOD = """## How it is measured
   embedding model throughout.
 - whatworks alone: as many contexts as patterns, ten events for each. Its vectors come from a random
   projection of the texts' words to 384 dimensions, because the model would take most of the time at
-  these sizes; the model is measured apart. Questions are asked by a new process, after one question of
-  each kind.
-- A start is the time from starting Python to the first answer, a process's memory what it holds then
-  (USS is private, RSS includes what it shares); both less those of a Python that does nothing.
+  these sizes; the model is measured apart. Such vectors lie much farther apart than those of sentences,
+  which is hard on an index: take the recall here as a lower bound. Questions are asked by a new
+  process, after one question of each kind.
+- A start is the time from starting Python to the first answer, a process's memory what it holds then:
+  private (USS) and resident (RSS). Both are less those of a Python that does nothing. The code of
+  libraries counts as resident only, because the measuring process has loaded them too.
 - Other work on the machine shows in the figures: compare ratios, and look at the load.
 """
 
@@ -112,4 +114,5 @@ def _number(value: float) -> str:
 def _markdown(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = [columns, ["---:" if name in NUMBERS else "---" for name in columns], *rows]
     table = ["| " + " | ".join(line) + " |" for line in lines]
-    return "\n".join([f"## {title[0].upper()}{title[1:]}\n", *table, ""])
+    heading = title if title.startswith(OURS) else title[0].upper() + title[1:]
+    return "\n".join([f"## {heading}\n", *table, ""])

@@ -123,8 +123,8 @@ class Answers:
         near = self._nearest(vectors, query, where, max(limit, CANDIDATES))
         by_words = questions.word_hits(self._keeper.evidence(), text, where, max(limit, CANDIDATES))
         scores = rank.fuse(list(near), by_words)
-        found = self.patterns(list(scores))
-        order = sorted(found, key=lambda name: (-scores[name], near.get(name, 2.0), name))[:limit]
+        order = sorted(scores, key=lambda name: (-scores[name], near.get(name, 2.0), name))[:limit]
+        found = self.patterns(order)
         vector_rank = {name: n for n, name in enumerate(near, 1)}
         word_rank = {name: n for n, name in enumerate(by_words, 1)}
         return [
@@ -136,6 +136,7 @@ class Answers:
                 keyword_rank=word_rank.get(name),
             )
             for name in order
+            if name in found
         ]
 
     def _nearest(self, vectors: Any, query: Any, where: Where | None, k: int) -> dict[str, float]:

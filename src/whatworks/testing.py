@@ -308,6 +308,23 @@ class StoreConformance:
         assert other.search(np.ones(8, np.float32), 9).ids in (["b", "c"], ["c", "b"])
         assert self.open(tmp_path / "one", 4).search(np.ones(4, np.float32), 9).ids == ["a"]
 
+    def test_s27_a_closed_store_refuses(self, tmp_path: Path) -> None:
+        """S27: after ``close`` nothing is answered or written. Source: base.py."""
+        store, ids, vectors = self._filled(tmp_path, 5)
+        store.flush()
+        store.close()
+        for use in (
+            lambda: store.search(vectors[0], 3),
+            lambda: store.upsert(["new"], vectors[:1]),
+            lambda: store.get(ids),
+            lambda: store.delete(ids),
+            store.count,
+            store.flush,
+        ):
+            with refused(StoreError):
+                use()
+        assert self.open(tmp_path, 16).count() == 5
+
     def test_s24_threads_may_search_while_another_writes(self, tmp_path: Path) -> None:
         """S24: searches during writes find what was there before them, once each. Source: base.py."""
         store, ids, vectors = self._filled(tmp_path, 50)

@@ -186,7 +186,6 @@ class Vectors:
 
     def _discard(self) -> None:
         """Throw away what lies in the folder; the next projection fills a new store."""
-        (self._folder / "manifest.json").unlink(missing_ok=True)  # first: the rest may be cut off
         shutil.rmtree(self._folder, ignore_errors=True)
         self._folder.mkdir(parents=True, mode=0o700)
         self._stored = -1

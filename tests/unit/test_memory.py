@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from math import isclose
 from typing import Any
 
+import numpy as np
 import pytest
 
 from support import reference
@@ -264,6 +265,21 @@ def test_conditions_that_many_patterns_fulfil_are_sought_further(
     found = memory.find_similar("retry near", where={"pattern_type": "far"}, limit=5)
     ranks = [match.vector_rank for match in found if match.vector_rank]
     assert sorted(ranks) == [1, 2, 3, 4, 5]
+
+
+def test_the_best_of_both_lists_may_be_the_first_of_neither(open_memory: Open) -> None:
+    angles = {"the question": 0, "near one": 1, "like the question": 2, "near two": 3, "near three": 4,
+              "near four": 5, "the question the question": 6}  # fmt: skip
+    memory = open_memory(
+        embedder=lambda texts: np.array(
+            [[np.cos(angles.get(t, 0) / 9), np.sin(angles.get(t, 0) / 9)] for t in texts]
+        )
+    )
+    memory.add_patterns(list(angles)[1:])
+    (match,) = memory.find_similar("the question", limit=1)
+    assert (match.pattern.description, match.vector_rank, match.keyword_rank) == (
+        "like the question", 2, 2
+    )  # fmt: skip
 
 
 def test_equal_matches_come_in_the_order_of_their_ids(memory: Memory) -> None:
@@ -530,15 +546,9 @@ def test_a_small_store_answers_without_lance(store: Any) -> None:
 
 def test_importing_takes_a_few_milliseconds() -> None:
     code = (
-        "import time; start = time.perf_counter(); import whatworks; "
-        "print((time.perf_counter() - start) * 1000)"
+        "import time; start = time.process_time(); import whatworks; "
+        "print((time.process_time() - start) * 1000)"
     )
-    runs = [
-        float(
-            subprocess.run(
-                [sys.executable, "-c", code], capture_output=True, text=True, check=True
-            ).stdout
-        )
-        for _ in range(5)
-    ]
-    assert min(runs) < 20
+    command = [sys.executable, "-c", code]
+    runs = [float(subprocess.run(command, capture_output=True, check=True).stdout) for _ in range(5)]
+    assert min(runs) < 15

@@ -1,7 +1,8 @@
 """The fold: a batch of journal records becomes rows, sums and counts, in one transaction.
 
-Every statement takes its batch as one JSON parameter: binding values one by
-one costs 0.1 ms each in this engine. A batch is applied kind by kind, in the
+Every statement takes its batch as one parameter, one JSON text a line:
+binding values one by one costs 0.1 ms each in this engine, and one large JSON
+array is seven times slower than lines. A batch is applied kind by kind, in the
 order patterns, priors, events, resolutions, predictions; within a kind in
 journal order. That equals the journal's own order, because a record only ever
 refers to patterns and events acknowledged before it.
@@ -39,7 +40,7 @@ def apply(con: duckdb.DuckDBPyConnection, batch: Batch) -> set[str]:
     touched: set[str] = set()
     for kind, step in _STEPS.items():
         if bodies := batch.get(kind):
-            touched |= step(con, f"[{b','.join(bodies).decode()}]")
+            touched |= step(con, b"\n".join(bodies).decode())
     return touched
 
 
@@ -48,8 +49,9 @@ def _stage(con: duckdb.DuckDBPyConnection, table: str, fields: str, bodies: str)
     con.execute(
         f"""
         CREATE OR REPLACE TEMP TABLE {table} AS
-        SELECT unnest(rows, max_depth := 2), generate_subscripts(rows, 1) AS nth
-        FROM (SELECT from_json(?::JSON, '[{{{fields}}}]') AS rows)
+        SELECT unnest(from_json(line::JSON, '{{{fields}}}')), nth
+        FROM (SELECT unnest(lines) AS line, generate_subscripts(lines, 1) AS nth
+              FROM (SELECT string_split(?, chr(10)) AS lines))
         """,
         [bodies],
     )
@@ -383,7 +385,7 @@ def _predictions(con: duckdb.DuckDBPyConnection, bodies: str) -> set[str]:
         INSERT INTO prediction_rows
         SELECT r->>'prediction_id', make_timestamp((r->>'recorded_at')::BIGINT),
                r->>'context', r->>'policy', r
-        FROM (SELECT unnest(from_json(?::JSON, '["JSON"]')) AS r)
+        FROM (SELECT unnest(string_split(?, chr(10)))::JSON AS r)
         """,
         [bodies],
     )

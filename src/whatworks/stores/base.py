@@ -10,9 +10,9 @@ from typing import NamedTuple, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from whatworks.errors import InvalidInputError
+from whatworks.errors import InvalidInputError, StoreError
 
-__all__ = ["CanMaintain", "Hits", "VectorStore", "as_unit"]
+__all__ = ["CanMaintain", "Hits", "VectorStore", "as_unit", "closed"]
 
 Float32 = np.float32
 # Below this length a float32 vector has no direction that can be trusted.
@@ -117,7 +117,10 @@ class VectorStore(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Let go of files and memory; a second call does nothing."""
+        """Let go of files and memory; a second call does nothing.
+
+        Any other method raises ``StoreError`` from then on.
+        """
 
 
 @runtime_checkable
@@ -127,6 +130,11 @@ class CanMaintain(Protocol):
     def maintain(self) -> bool:
         """Do what is due, while searches go on; false if nothing was."""
         ...
+
+
+def closed() -> StoreError:
+    """What a method raises after ``close``, perhaps called by another thread."""
+    return StoreError("the vectors were closed meanwhile; ask again")
 
 
 def as_unit(vectors: NDArray[Float32], dim: int) -> NDArray[Float32]:

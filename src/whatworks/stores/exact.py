@@ -13,7 +13,7 @@ import orjson
 from numpy.typing import NDArray
 
 from whatworks.errors import StoreError
-from whatworks.stores.base import Float32, Hits, VectorStore
+from whatworks.stores.base import Float32, Hits, VectorStore, closed
 
 __all__ = ["ExactStore", "Rows"]
 
@@ -114,7 +114,7 @@ class ExactStore(VectorStore):
     def __init__(self, path: Path, *, dim: int) -> None:
         super().__init__(path, dim=dim)
         self._rows = Rows(dim)
-        self._changed = False
+        self._changed = self._closed = False
         self._file = path / "vectors.npz"
         if self._file.exists():
             self._load()
@@ -133,27 +133,33 @@ class ExactStore(VectorStore):
             )
         self._rows.put(ids, vectors)
 
+    def _live(self) -> Rows:
+        if self._closed:
+            raise closed()
+        return self._rows
+
     def _upsert(self, ids: list[str], vectors: NDArray[Float32]) -> None:
-        self._rows.put(ids, vectors)
+        self._live().put(ids, vectors)
         self._changed = True
 
     def _search(self, query: NDArray[Float32], k: int) -> Hits:
-        return self._rows.search(query, k)
+        return self._live().search(query, k)
 
     def get(self, ids: Sequence[str]) -> dict[str, NDArray[Float32]]:
-        return self._rows.get(ids)
+        return self._live().get(ids)
 
     def delete(self, ids: Sequence[str]) -> None:
-        self._rows.drop(ids)
+        self._live().drop(ids)
         self._changed = True
 
     def count(self) -> int:
-        return len(self._rows)
+        return len(self._live())
 
     def flush(self) -> None:
+        rows = self._live()
         if not self._changed:
             return
-        ids, vectors = self._rows.all()
+        ids, vectors = rows.all()
         draft = self._file.with_suffix(".tmp")
         with open(draft, "wb") as file:
             np.savez(file, ids=np.frombuffer(orjson.dumps(ids), np.uint8), vectors=vectors)
@@ -163,4 +169,5 @@ class ExactStore(VectorStore):
         self._changed = False
 
     def close(self) -> None:
+        self._closed = True
         self._rows = Rows(self.dim)

@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whatworks.errors import StoreError
-from whatworks.stores.base import Float32, Hits, VectorStore
+from whatworks.stores.base import Float32, Hits, VectorStore, closed
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -94,12 +94,19 @@ class LanceStore(VectorStore):
             merge = dataset.merge_insert("id")
             merge.when_matched_update_all().when_not_matched_insert_all().execute(table)
 
+    def _live(self) -> Any:
+        dataset = self._dataset
+        if dataset is None:
+            raise closed()
+        return dataset
+
     @contextmanager
     def _writing(self) -> Iterator[Any]:
         """A handle for one change, after which searches see the new state."""
         import lance
 
         with self._write_lock, self._translated("refused"):
+            self._live()
             yield lance.dataset(self._uri)
             self._dataset = lance.dataset(self._uri)
             self._indexed = self._partitions()
@@ -112,17 +119,14 @@ class LanceStore(VectorStore):
         else:
             nearest["use_index"] = False
         with self._translated("cannot be searched"):
-            dataset = self._dataset
-        if dataset is None:
-            raise StoreError("the vectors were closed meanwhile; ask again")
-        found = dataset.to_table(columns=["id", "_distance"], nearest=nearest)
+            found = self._live().to_table(columns=["id", "_distance"], nearest=nearest)
         return Hits(found["id"].to_pylist(), found["_distance"].to_numpy())
 
     def get(self, ids: Sequence[str]) -> dict[str, NDArray[Float32]]:
         if not ids:
             return {}
         with self._translated("cannot be read"):
-            found = self._dataset.to_table(columns=["id", "vector"], filter=_is_in(ids))
+            found = self._live().to_table(columns=["id", "vector"], filter=_is_in(ids))
         vectors = found["vector"].combine_chunks().flatten().to_numpy().reshape(-1, self.dim)
         return dict(zip(found["id"].to_pylist(), vectors, strict=True))
 
@@ -132,7 +136,8 @@ class LanceStore(VectorStore):
                 dataset.delete(_is_in(ids))
 
     def count(self) -> int:
-        return int(self._dataset.count_rows())
+        with self._translated("cannot be read"):
+            return int(self._live().count_rows())
 
     def maintain(self) -> bool:
         """Build or extend the index and merge small files, if due; one call at a time."""
@@ -168,6 +173,7 @@ class LanceStore(VectorStore):
 
     def flush(self) -> None:
         """Sync the files that Lance has written and left to the operating system."""
+        self._live()
         for folder, _, files in os.walk(self._uri):
             for name in files:
                 _sync(os.path.join(folder, name))
