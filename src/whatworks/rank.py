@@ -300,7 +300,8 @@ def _beta_quantile(a: Float64, b: Float64, probability: Float64) -> Float64:
             step = excess / np.exp(a * np.log(x) + b * np.log1p(-x) - log_beta)
         inside = (odds - step > low) & (odds - step < high)
         found |= (np.abs(step) * x * (1 - x) < 1e-10) & (np.abs(excess) < 1e-6)
-        found |= x * (1 - x) < 1e-12  # at the border: no digits are left to find
+        # Beyond the border there are no digits left to find: the quantile is next to 1.
+        found |= (odds > LOG_ODDS - 1) & (excess < 0)
         if found.all():
             break
         odds = np.where(found, odds, np.where(inside, odds - step, (low + high) / 2))
