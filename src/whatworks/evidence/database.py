@@ -29,8 +29,10 @@ BATCH_RECORDS = 20_000
 BATCH_BYTES = 16 << 20
 # More helps no question that a store asks; the engine spills beyond it.
 MEMORY_LIMIT = "256MB"
+# How the engine says that a disk, a quota or a limit of the process is reached.
+_FULL = ("No space left", "Disk quota exceeded", "File too large")
 # Reasons not to open that leave the file as good as it is.
-_NOT_DAMAGE = ("Could not set lock", "Permission denied", "No space left", "Too many open files")
+_NOT_DAMAGE = ("Could not set lock", "Permission denied", "Too many open files", *_FULL)
 
 
 class Evidence:
@@ -240,7 +242,7 @@ class Evidence:
         return result
 
     def _refused(self, error: Exception) -> StoreError:
-        if "No space left" in str(error):
+        if any(reason in str(error) for reason in _FULL):
             return StoreFullError(
                 f"no room left for {self._path}; what was acknowledged is in the journal: "
                 "free some space and ask again"
