@@ -1,40 +1,52 @@
 """From evidence to estimates: pure mathematics, no input, no output, no clock.
 
-Everything here works on NumPy arrays and returns new ones. ``docs/design.md``
-tells how the pieces join; the formulas are these.
+Everything here works on NumPy arrays and returns new ones. ``docs/statistics.md``
+tells why each step is there and what it is worth; the formulas are these.
 
-A *cell* is a (context, pattern) pair with ``n`` resolved tries of mean outcome
-``y``. For the pattern ``a`` asked about in a context whose cosine similarity
-to that of cell ``j`` is ``c_j``:
+A *cell* j is a (context, pattern) pair with ``n_j`` resolved tries of mean
+outcome ``y_j``; ``c`` is the cosine similarity of two contexts. Five *profiles*
+h = (reach, shared, own) say how local the world may be, from "not at all" to
+"each pattern has its own places". Under each of them, for a pattern a:
 
-    e_j = n_j / (1 + (n_j - 1) / 2)                   effective tries
-    m_a = (S_a + kappa mu) / (N_a + kappa)            the pattern's own record
-    w_j = e_j exp((c_j - 1) / 0.15)                   weight of a cell
-    d   = sum_j w_j (y_j - m_aj) / (sum_j w_j + 0.5)  how the situation deviates
-    p_a = (m_a + d + sum_a w_j y_j) / (1 + sum_a w_j)
+    e_j  = n_j / (1 + (n_j - 1) / 2)                        effective tries of a cell
+    N_a  = E_a / (1 + own closeness (E_a - 1))              of a pattern, E_a = sum e_j
+    m_a  = (N_a rate_a + P_a prior_a + kappa mu) / (N_a + P_a + kappa)   its own record
+    s_a  = sqrt(m_a (1 - m_a))                              its scale, at least 0.1
+    r_j  = (y_j - m_aj) / s_aj                              how a cell deviates
+    C_ij = (shared + own [a_i = a_j]) exp((c_ij - 1) / reach) + [i = j] (1 - shared - own) / e_j
+    k_j  = (shared + own [a_j = a]) exp((c_j - 1) / reach)  with the context asked about
+    w    = C^-1 k                                           simple kriging
+    p_a  = m_a + s_a sum_j w_j r_j
 
-with ``N_a`` and ``S_a`` the sums of ``e_j`` and ``e_j y_j`` over all cells of
-the pattern, and ``mu`` and ``kappa`` from ``population``. The sums run over
-the neighbouring cells; those over ``a`` over the pattern's own among them.
+and the estimate is the mean of the profiles' ``p_a``, weighted by how well
+each predicts the store's own tries from the others (``learn``). ``mu`` and
+``kappa`` are of ``population``.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
-    "KERNEL_WIDTH",
+    "PROFILES",
+    "UNLEARNED",
     "Cells",
     "Estimates",
+    "Learned",
     "Population",
+    "Profile",
     "Records",
-    "credible_interval",
+    "Trial",
+    "closeness",
     "effective_tries",
     "estimate",
     "fuse",
+    "learn",
     "neighbourhood",
     "population",
     "prior_tries",
@@ -44,30 +56,55 @@ __all__ = [
 Float64 = NDArray[np.float64]
 Int64 = NDArray[np.int64]
 
+
+class Profile(NamedTuple):
+    """How outcomes hang together: how far, and how much of their variance.
+
+    ``reach`` is the drop of cosine over which correlation falls to 1/e.
+    ``shared`` is the share of the outcomes' variance that all patterns have
+    in common in a context (how hard it is), ``own`` that of one pattern.
+    """
+
+    reach: float
+    shared: float
+    own: float
+
+
+# The first three and their weights are of the reference in the figures of
+# docs/statistics.md, the last two one world split in two: chosen on development logs.
+PROFILES = (
+    Profile(1.0, 0.0, 0.0),
+    Profile(0.4, 0.20, 0.03),
+    Profile(0.4, 0.10, 0.20),
+    Profile(0.6, 0.02, 0.50),
+    Profile(0.6, 0.00, 0.70),
+)
+PROFILE_PRIOR = (0.25, 0.35, 0.20, 0.10, 0.10)
+# The likelihood of tries that are predicted from one another counts half: they are not independent.
+TEMPER = 0.5
+# The cosine of two contexts taken at random, where nothing is known yet.
+USUAL_COSINE = 0.1
 # Tries in one context repeat each other: design effect with an intraclass
 # correlation of 0.5 (Kish 1965, Survey Sampling, 8.2). A loop is worth two tries.
 REPEAT_CORRELATION = 0.5
-# exp((cos - 1) / 0.15) halves every 0.10 of cosine: chosen on the development
-# logs of prediction benchmarks among 0.1 to 0.4.
-KERNEL_WIDTH = 0.15
-# Pseudo-tries that keep a few neighbours from ruling: of the pattern's own
-# record against its own tries nearby, and of "no deviation" against all tries.
-LOCAL_PRIOR = 1.0
-SITUATION_PRIOR = 0.5
 # Prior strength: bounds, and the value with fewer than three patterns.
 KAPPA_BOUNDS = (10.0, 50.0)
 KAPPA_DEFAULT = 15.0
-# Shares of the outcome's variance that stay unknown in a given context: without
-# any evidence nearby, and with any amount of it.
-SPREAD_AWAY, SPREAD_FLOOR = 0.25, 0.10
+# The least scale of a deviation: a pattern that never failed may yet.
+LEAST_SCALE = 0.1
+# Share of the outcome's variance that stays unknown in a context, however much is known around it.
+UNKNOWN_FLOOR = 0.10
+# How much of the unknown variance the interval takes: with all of it an 80 % interval held
+# the known chances of the development logs 9 times in 10.
+INTERVAL_SHARE = 0.75
+# Variance of graded outcomes against that of coin flips of the same mean.
+DISPERSION_BOUNDS = (0.05, 1.5)
 # An imported aggregate is weighed as a fifth of its tries, and as five at most:
 # nobody saw the single tries, and file memories mostly kept their successes.
 PRIOR_WEIGHT, PRIOR_CAP = 0.2, 5.0
 # Effective tries that a recommendation needs.
 ENOUGH = 3.0
 BOUNDS = (0.01, 0.99)
-# Quantiles are sought between odds of e-36 and e36: 1 - 2e-16 is next to 1 in float64.
-LOG_ODDS = 36.0
 # Reciprocal rank fusion; the constant of Cormack, Clarke & Buettcher (2009, SIGIR).
 RRF_K = 60
 
@@ -78,6 +115,20 @@ class Population:
 
     mu: float
     kappa: float
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """What a store's own tries say of its world.
+
+    ``weights`` of the profiles, adding up to 1; ``closeness`` of two contexts
+    taken at random under each (the mean of ``exp((c - 1) / reach)``);
+    ``dispersion`` is the variance of outcomes against that of coin flips.
+    """
+
+    weights: tuple[float, ...]
+    closeness: tuple[float, ...]
+    dispersion: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +148,16 @@ class Records:
 
 @dataclass(frozen=True, slots=True)
 class Cells:
-    """Neighbouring cells: pattern (index into the records), cosine, tries, mean outcome."""
+    """Neighbouring cells, ``k`` of them.
+
+    ``pattern`` is an index into the records, ``similarity`` the cosine to the
+    context asked about, ``between`` those among the cells' contexts, ``(k, k)``;
+    ``tries`` and ``mean`` are the cell's resolved tries and their outcome.
+    """
 
     pattern: Int64
     similarity: Float64
+    between: Float64
     tries: Float64
     mean: Float64
 
@@ -109,19 +166,34 @@ class Cells:
 class Estimates:
     """One entry per pattern; see ``Answer`` for the meaning, the module for the formulas.
 
-    ``raw`` is the estimate before it is clipped to [0.01, 0.99]. ``weight``
-    holds the ``w_j`` of the cells and ``level`` the ``m_a`` of the patterns,
-    ``local`` the sum of ``w_j`` over each pattern's own cells.
+    ``raw`` is the estimate before it is clipped to [0.01, 0.99]. It is, but
+    for rounding, the sum of ``population``, ``record``, ``prior`` and the row
+    of ``effect``: what the cells add, ``(n, k)``. ``influence`` are their
+    weights ``w_j``, of the same shape.
     """
 
     raw: Float64
     expected: Float64
     variance: Float64
     n_effective: Float64
-    level: Float64
-    local: Float64
-    weight: Float64
-    deviation: Float64
+    population: Float64
+    record: Float64
+    prior: Float64
+    effect: Float64
+    influence: Float64
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A cell to be predicted from the others: records and cells without its context.
+
+    ``pattern`` is its index into ``records``, ``mean`` its outcome.
+    """
+
+    records: Records
+    cells: Cells
+    pattern: int
+    mean: float
 
 
 def effective_tries(tries: Float64) -> Float64:
@@ -159,11 +231,11 @@ def population(
     patterns
         How many patterns have been tried.
     tries, total
-        Sums over patterns of ``N_a`` and ``S_a``.
+        Sums over patterns of their effective tries and outcomes.
     tries_squared
-        Sum of ``N_a ** 2``.
+        Sum of the squares of the former.
     spread
-        Sum of ``S_a ** 2 / N_a``.
+        Sum of ``total ** 2 / tries`` of each pattern.
 
     Returns
     -------
@@ -187,7 +259,71 @@ def population(
     return Population(mu, float(np.clip(kappa, *KAPPA_BOUNDS)))
 
 
-def estimate(records: Records, cells: Cells, whole: Population) -> Estimates:
+def closeness(cosines: Float64) -> tuple[float, ...]:
+    """``Learned.closeness`` from the cosines of pairs of contexts taken at random."""
+    return tuple(float(np.exp((cosines - 1) / profile.reach).mean()) for profile in PROFILES)
+
+
+UNLEARNED = Learned(PROFILE_PRIOR, closeness(np.array([USUAL_COSINE])), 1.0)
+
+
+class _View(NamedTuple):
+    """The patterns under one profile; arrays of length ``n``, the last two ``(n, k)``."""
+
+    population: Float64
+    record: Float64
+    prior: Float64
+    unknown: Float64  # variance, as a share of that of the outcomes
+    influence: Float64
+    effect: Float64
+
+    @property
+    def estimate(self) -> Float64:
+        total: Float64 = self.population + self.record + self.prior + self.effect.sum(1)
+        return total
+
+
+def _view(
+    records: Records,
+    cells: Cells,
+    whole: Population,
+    profile: Profile,
+    near: float,
+    asked: Int64 | None = None,
+) -> _View:
+    """What one profile says of the patterns ``asked``, or of all."""
+    # Tries of a pattern in contexts that hang together say less of it than as many tries
+    # all over: else a pattern used only where it works would look good everywhere.
+    crowd = profile.own * near
+    worth = 1 / (1 + crowd * np.maximum(records.tries - 1, 0))
+    bound = worth * records.tries + records.prior_tries + whole.kappa
+    share, record = whole.kappa * whole.mu / bound, worth * records.total / bound
+    prior = records.prior_total / bound
+    level = share + record + prior
+    chosen = np.arange(len(level)) if asked is None else asked
+    shares = share[chosen], record[chosen], prior[chosen]
+    unsure = 1 / (bound[chosen] + 1)
+    if profile.shared + profile.own == 0 or not len(cells.mean):
+        nothing = np.zeros((len(chosen), len(cells.mean)))
+        unknown = np.maximum(profile.shared + profile.own, UNKNOWN_FLOOR) + unsure
+        return _View(*shares, unknown, nothing, nothing)
+    scale = np.maximum(np.sqrt(np.clip(level * (1 - level), 0, None)), LEAST_SCALE)
+    deviation = (cells.mean - level[cells.pattern]) / scale[cells.pattern]
+    alike = cells.pattern[:, None] == cells.pattern
+    covariance = (profile.shared + profile.own * alike) * np.exp((cells.between - 1) / profile.reach)
+    noise = (1 - profile.shared - profile.own) / effective_tries(cells.tries)
+    covariance[np.diag_indices_from(covariance)] += noise
+    mine = cells.pattern == chosen[:, None]
+    reach = (profile.shared + profile.own * mine) * np.exp((cells.similarity - 1) / profile.reach)
+    influence = np.linalg.solve(covariance, reach.T).T
+    known = (influence * reach).sum(1)
+    unknown = np.maximum(profile.shared + profile.own - known, UNKNOWN_FLOOR) + unsure
+    return _View(*shares, unknown, influence, scale[chosen, None] * influence * deviation)
+
+
+def estimate(
+    records: Records, cells: Cells, whole: Population, learned: Learned = UNLEARNED
+) -> Estimates:
     """Expected outcome of each pattern in the context whose neighbouring cells are given.
 
     Parameters
@@ -198,31 +334,73 @@ def estimate(records: Records, cells: Cells, whole: Population) -> Estimates:
         ``k`` cells, ``k`` may be 0; not modified.
     whole
         The population the patterns are shrunk to.
+    learned
+        How local the store's world is.
 
     Returns
     -------
-    Arrays of length ``n``, ``weight`` and ``deviation`` of length ``k``.
+    Arrays of length ``n``, ``effect`` and ``influence`` of shape ``(n, k)``.
     Finite for any input; equal cells in any order give the same up to rounding.
+
+    References
+    ----------
+    Simple kriging: Cressie (1993), Statistics for Spatial Data, section 3.2;
+    the same as Gaussian process regression: Rasmussen & Williams (2006), 2.2.
     """
-    tries = records.tries + records.prior_tries
-    total = records.total + records.prior_total
-    level = (total + whole.kappa * whole.mu) / (tries + whole.kappa)
-    weight = effective_tries(cells.tries) * np.exp((cells.similarity - 1) / KERNEL_WIDTH)
-    deviation = cells.mean - level[cells.pattern]
-    situation = (weight @ deviation) / (weight.sum() + SITUATION_PRIOR)
-    size = len(level)
-    local = np.bincount(cells.pattern, weight, minlength=size).astype(float)
-    own = np.bincount(cells.pattern, weight * cells.mean, minlength=size)
-    raw = (LOCAL_PRIOR * (level + situation) + own) / (LOCAL_PRIOR + local)
+    views = [
+        _view(records, cells, whole, profile, near)
+        for profile, near in zip(PROFILES, learned.closeness, strict=True)
+    ]
+    parts = zip(*views, strict=True)
+    share, record, prior, _, influence, effect = (
+        np.tensordot(np.array(learned.weights), np.array(part), 1) for part in parts
+    )
+    raw = share + record + prior + effect.sum(1)
     expected = np.clip(raw, *BOUNDS)
-    # The record's own uncertainty, and what is special to a context: the latter
-    # shrinks with the tries nearby, never to nothing.
-    record = level * (1 - level) / (tries + whole.kappa + 1)
-    special = SPREAD_FLOOR + (SPREAD_AWAY - SPREAD_FLOOR) / (LOCAL_PRIOR + local)
     bernoulli = expected * (1 - expected)
-    variance = record + special * bernoulli
+    variance = np.zeros_like(expected)
+    for weight, view in zip(learned.weights, views, strict=True):
+        unknown = INTERVAL_SHARE * learned.dispersion * bernoulli * view.unknown
+        variance += weight * (unknown + (view.estimate - raw) ** 2)
     n_effective = np.maximum(bernoulli / variance - 1, 1.0)
-    return Estimates(raw, expected, variance, n_effective, level, local, weight, deviation)
+    return Estimates(raw, expected, variance, n_effective, share, record, prior, effect, influence)
+
+
+def learn(trials: Iterable[Trial], whole: Population, near: tuple[float, ...]) -> Learned:
+    """How local a store's world is, from cells that are predicted without their own context.
+
+    Parameters
+    ----------
+    trials
+        A few hundred cells of the store, taken at random.
+    whole
+        The population.
+    near
+        The ``closeness`` of its contexts.
+
+    Returns
+    -------
+    The profiles' weights are their prior ones times the square root of the
+    likelihood of the trials; ``UNLEARNED`` but for ``near`` without any trial.
+    """
+    likelihood, squares, flips, count = np.zeros(len(PROFILES)), 0.0, 0.0, 0
+    for trial in trials:
+        asked = np.array([trial.pattern])
+        said = np.array(
+            [
+                _view(trial.records, trial.cells, whole, profile, close, asked).estimate[0]
+                for profile, close in zip(PROFILES, near, strict=True)
+            ]
+        )
+        held = np.clip(said, *BOUNDS)
+        likelihood += trial.mean * np.log(held) + (1 - trial.mean) * np.log(1 - held)
+        squares += (trial.mean - held[0]) ** 2  # the first profile is the plain record
+        flips += held[0] * (1 - held[0])
+        count += 1
+    weights = np.array(PROFILE_PRIOR) * np.exp(TEMPER * (likelihood - likelihood.max()))
+    weights /= weights.sum()
+    dispersion = float(np.clip(squares / flips, *DISPERSION_BOUNDS)) if count else 1.0
+    return Learned(tuple(weights.tolist()), near, dispersion)
 
 
 def verdict(low: float, high: float, tries: float, default: float) -> str:
@@ -257,87 +435,3 @@ def fuse(*rankings: list[str]) -> dict[str, float]:
         for rank, name in enumerate(ranking, 1):
             scores[name] = scores.get(name, 0.0) + 1 / (RRF_K + rank)
     return scores
-
-
-def credible_interval(mean: Float64, size: Float64, level: float) -> tuple[Float64, Float64]:
-    """Equal-tailed interval of a Beta distribution by its mean and effective sample size.
-
-    Parameters
-    ----------
-    mean
-        Shape ``(n,)``, in (0, 1).
-    size
-        Shape ``(n,)``, positive: the distribution is Beta(mean * size, (1 - mean) * size).
-    level
-        Probability inside, in (0, 1), such as 0.8.
-
-    Returns
-    -------
-    Lower and upper bounds, each of shape ``(n,)``, in [0, 1], to 1e-9.
-    """
-    a, b = np.tile(mean * size, 2), np.tile((1 - mean) * size, 2)
-    tail = np.repeat([(1 - level) / 2, (1 + level) / 2], len(mean))
-    low, high = np.split(_beta_quantile(a, b, tail), 2)
-    return low, high
-
-
-def _beta_quantile(a: Float64, b: Float64, probability: Float64) -> Float64:
-    """Newton's method on the log odds, where a Beta distribution is nearly normal.
-
-    Inside a bracket that only ever shrinks; where a step leaves it, halving.
-    """
-    log_beta = _lgamma(a) + _lgamma(b) - _lgamma(a + b)
-    low, high = np.full_like(a, -LOG_ODDS), np.full_like(a, LOG_ODDS)
-    # Start at the normal approximation; its quantile by Joiner & Rosenblatt (1971), JASA 66:394.
-    z = 4.91 * (probability**0.14 - (1 - probability) ** 0.14)
-    odds = np.log(a / b) + z * np.minimum(np.sqrt(1 / a + 1 / b), 1)
-    found = np.zeros(a.shape, bool)
-    for _ in range(80):
-        x = 1 / (1 + np.exp(-odds))
-        excess = _beta_cdf(x, a, b, log_beta) - probability
-        low, high = np.where(excess < 0, odds, low), np.where(excess < 0, high, odds)
-        with np.errstate(all="ignore"):
-            step = excess / np.exp(a * np.log(x) + b * np.log1p(-x) - log_beta)
-        inside = (odds - step > low) & (odds - step < high)
-        found |= (np.abs(step) * x * (1 - x) < 1e-10) & (np.abs(excess) < 1e-6)
-        # Beyond the border there are no digits left to find: the quantile is next to 1.
-        found |= (odds > LOG_ODDS - 1) & (excess < 0)
-        if found.all():
-            break
-        odds = np.where(found, odds, np.where(inside, odds - step, (low + high) / 2))
-    return 1 / (1 + np.exp(-odds))
-
-
-def _beta_cdf(x: Float64, a: Float64, b: Float64, log_beta: Float64) -> Float64:
-    """Regularised incomplete beta function I_x(a, b): DLMF 8.17.4 and 8.17.22."""
-    swap = x > (a + 1) / (a + b + 2)  # the fraction converges fast only below this
-    x, a, b = np.where(swap, 1 - x, x), np.where(swap, b, a), np.where(swap, a, b)
-    with np.errstate(divide="ignore"):
-        front = np.exp(a * np.log(x) + b * np.log1p(-x) - log_beta) / a
-    # The fraction 1/(1 + f1/(1 + f2/(1 + ...))) by Lentz's method (Thompson & Barnett 1986).
-    c, d = np.ones_like(x), 1 / (1 - (a + b) * x / (a + 1))
-    fraction = d
-    for m in range(1, 500):
-        even = m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m))
-        d, c = 1 / (1 + even * d), 1 + even / c
-        fraction = fraction * d * c
-        odd = -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1))
-        d, c = 1 / (1 + odd * d), 1 + odd / c
-        fraction = fraction * d * c
-        if np.all(np.abs(d * c - 1) < 1e-13):
-            break
-    value: Float64 = np.clip(front * fraction, 0, 1)
-    return np.where(swap, 1 - value, value)
-
-
-def _lgamma(x: Float64) -> Float64:
-    """Ln of the gamma function for x > 0: Stirling's series above 8 (DLMF 5.11.1), shifted below."""
-    shift = np.zeros_like(x)
-    for _ in range(8):
-        small = x < 8
-        shift = shift + np.where(small, np.log(np.where(small, x, 1)), 0)
-        x = np.where(small, x + 1, x)
-    inverse = 1 / (x * x)
-    series = (1 / 12 - inverse * (1 / 360 - inverse * (1 / 1260 - inverse / 1680))) / x
-    value: Float64 = (x - 0.5) * np.log(x) - x + 0.5 * np.log(2 * np.pi) + series - shift
-    return value

@@ -9,7 +9,7 @@ from math import erf, sqrt
 
 import numpy as np
 
-from whatworks.rank import credible_interval
+from whatworks.beta import credible_interval
 from whatworks.records import Direction, Trend, TrendDay
 
 __all__ = ["BASELINE_WINDOWS", "DaySum", "trend"]

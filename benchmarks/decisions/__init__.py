@@ -1,0 +1,1 @@
+"""How true the predictions are: logged decisions, replayed through the product's own code."""
