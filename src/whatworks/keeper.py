@@ -31,6 +31,7 @@ from whatworks.errors import (
 from whatworks.evidence import Evidence, texts
 from whatworks.evidence.questions import PopulationRow
 from whatworks.lock import KeeperLock
+from whatworks.rank import Learned
 from whatworks.records import Pattern
 from whatworks.stores import engine_class
 from whatworks.vectors import Vectors
@@ -115,6 +116,7 @@ class Keeper:
         self.problems: list[str] = []
         self.patterns: HotCache[Pattern] = HotCache(PATTERNS_CACHED)
         self.sums: HotCache[PopulationRow] = HotCache(1)
+        self.learned: HotCache[tuple[int, Learned]] = HotCache(1)
         self.queries: HotCache[NDArray[np.float32]] = HotCache(QUERIES_CACHED)
         self.recent = Recent()
         if create:
@@ -227,11 +229,11 @@ class Keeper:
         self._start_worker()
         self._wake.set()
 
-    def keep_receipt(self, body: dict[str, Any]) -> None:
-        """Write down what was answered; a power cut may lose the last receipts."""
+    def note_down(self, kind: str, body: dict[str, Any]) -> None:
+        """Write down what was answered or learned; a power cut may lose the last of it."""
         self.check()
         try:
-            self._journal().append("prediction.made", [body], sync=False)
+            self._journal().append(kind, [body], sync=False)
         except StoreClosedError:
             raise
         except StoreError as error:  # the answer is worth more than its receipt
@@ -452,6 +454,7 @@ class Keeper:
             _remove(self.folder / "vectors")
             self.patterns.clear()
             self.sums.clear()
+            self.learned.clear()
             self.evidence()
         self.flush(progress)
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from whatworks.embedders import Embedder, EmbedFunction
     from whatworks.journal import Durability
     from whatworks.keeper import Keeper
+    from whatworks.predictions import Predictions
     from whatworks.writer import Writer
 
 __all__ = ["Memory"]
@@ -53,9 +54,11 @@ class Memory:
 
     def __init__(self, keeper: Keeper, *, source: str, channel: str, clock: Clock) -> None:
         from whatworks.answers import Answers
+        from whatworks.predictions import Predictions
         from whatworks.writer import Writer
 
-        self._parts = keeper, Answers(keeper), Writer(keeper)
+        answers = Answers(keeper)
+        self._parts = keeper, answers, Writer(keeper), Predictions(keeper, answers)
         self._origin = {"source": source, "channel": channel}
         self._clock = clock
         # Closes at the latest when the object or the interpreter goes.
@@ -154,6 +157,11 @@ class Memory:
     def _writer(self) -> Writer:
         self._check()
         return self._parts[2]
+
+    @property
+    def _predictions(self) -> Predictions:
+        self._check()
+        return self._parts[3]
 
     @property
     def clock(self) -> Clock:
@@ -396,7 +404,7 @@ class Memory:
         ids = checks.unique(candidates, "candidates")
         if ids is not None:
             self._writer.require(ids)
-        return self._answers.predict(
+        return self._predictions.predict(
             _text(context),
             limit=checks.limit(limit),
             candidates=ids,
@@ -412,7 +420,7 @@ class Memory:
         NotFoundError
             No such prediction.
         """
-        return self._answers.why(checks.identifier(prediction_id, "prediction_id"))
+        return self._predictions.why(checks.identifier(prediction_id, "prediction_id"))
 
     def get_pattern(self, pattern_id: str) -> Pattern:
         """The pattern with this id.

@@ -233,7 +233,7 @@ class Evidence:
 
     ``similarity`` is the cosine to the context asked about, ``tries`` the
     number of resolved tries there, ``mean_outcome`` their mean, ``weight``
-    their share of the local evidence for the answer, in [0, 1].
+    their share of the weight of the pattern's own tries nearby, in [0, 1].
     """
 
     context_id: str
@@ -292,11 +292,12 @@ class Contribution:
 
     ``kind`` is ``population`` (what all patterns do on average), ``record``
     (the pattern's own tries anywhere), ``prior`` (imported aggregates),
-    ``tries`` (the pattern's own tries in a similar context) or ``situation``
-    (how all patterns fared in a similar context).
+    ``tries`` (the pattern's own tries in a similar context), ``situation``
+    (another pattern's, which say how hard it is there) or ``rest`` (all other
+    tries nearby together).
     """
 
-    kind: Literal["population", "record", "prior", "tries", "situation"]
+    kind: Literal["population", "record", "prior", "tries", "situation", "rest"]
     value: float
     tries: float
     mean_outcome: float | None = None

@@ -123,6 +123,15 @@ class Vectors:
                 return older
             reach *= 4
 
+    def get(self, ids: list[str]) -> dict[str, NDArray[np.float32]]:
+        """The vectors of ids, each of length 1; those that are not there are absent."""
+        with self._lock:
+            store, near = self._store, self._near
+        found = near.get(ids)
+        if store is not None and (missing := [name for name in ids if name not in found]):
+            found |= store.get(missing)
+        return found
+
     def distances(self, query: NDArray[np.float32], ids: list[str]) -> Hits:
         """The distances of some ids from ``query``, nearest first, exact."""
         found, vectors = texts.of(self._evidence, self.collection, self.model, ids)

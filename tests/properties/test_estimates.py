@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from whatworks import rank
+from whatworks.beta import credible_interval
 
 UNIT = st.floats(0, 1)
 WHOLE = st.builds(rank.Population, mu=st.floats(0.02, 0.98), kappa=st.floats(10, 50))
@@ -28,6 +29,10 @@ def asked(
     pattern = np.array([key[0] for key in keys], np.int64)
     cosine = similarity or [1.0, 0.9, 0.7, 0.4, 0.1, -0.2]
     near = np.array([cosine[key[1]] for key in keys], float)
+    # Contexts that lie in directions of their own around the one asked about.
+    between = np.outer(near, near)
+    place = np.array([key[1] for key in keys])
+    between[place[:, None] == place] = 1.0
     effective = rank.effective_tries(n)
     records = rank.Records(
         np.bincount(pattern, effective, minlength=4).astype(float),
@@ -35,7 +40,7 @@ def asked(
         np.zeros(4),
         np.zeros(4),
     )
-    return rank.estimate(records, rank.Cells(pattern, near, n, y), whole)
+    return rank.estimate(records, rank.Cells(pattern, near, between, n, y), whole)
 
 
 @given(OUTCOMES, WHOLE)
@@ -102,7 +107,7 @@ def test_the_interval_narrows_as_tries_are_added(n: int, mu: float, kappa: float
     # Not so near 0 and 1: there a flat distribution has its mass in a corner, and a narrow interval.
     def width(size: int) -> float:
         made = at_the_rate_of_all(size, rank.Population(mu, kappa))
-        low, high = rank.credible_interval(made.expected[:1], made.n_effective[:1], 0.8)
+        low, high = credible_interval(made.expected[:1], made.n_effective[:1], 0.8)
         return float(high[0] - low[0])
 
     assert width(n + 5) <= width(n) + 1e-9
@@ -132,7 +137,7 @@ def test_failures_stay_in_the_denominator() -> None:
 def test_one_win_in_ten_is_not_recommended() -> None:
     """D3: softmax weighting drowns failures; one win and nine losses were promoted."""
     made = asked([(0, n % 6, float(n == 0)) for n in range(10)], rank.Population(0.5, 15.0), [0.9] * 6)
-    low, high = rank.credible_interval(made.expected[:1], made.n_effective[:1], 0.8)
+    low, high = credible_interval(made.expected[:1], made.n_effective[:1], 0.8)
     assert made.expected[0] < 0.5
     assert rank.verdict(float(low[0]), float(high[0]), 10.0, 0.5) != "recommended"
 

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from math import exp, isclose
+from math import exp, isclose, sqrt
 
 from whatworks import Memory, Pattern, UsageEvent
 
@@ -103,24 +103,63 @@ def population(records: Sequence[tuple[float, float]]) -> tuple[float, float]:
     return mu, min(max(within / between, 10.0), 50.0) if between > 0 else 50.0
 
 
+Weights = tuple[float, ...]
+
+
 def estimate(
     pattern: str,
     records: Mapping[str, tuple[float, float]],
     cells: Sequence[tuple[str, float, int, float]],
-    mu: float,
-    kappa: float,
+    between: Sequence[Sequence[float]],
+    whole: tuple[float, float],
+    weights: Weights,
+    closeness: Weights,
+    priors: Mapping[str, tuple[float, float]] | None = None,
 ) -> float:
-    """The expected outcome of ``pattern``; cells are (pattern, cosine, tries, mean outcome)."""
+    """The expected outcome of ``pattern``; cells are (pattern, cosine, tries, mean outcome).
 
-    def level(name: str) -> float:
-        tries, total = records.get(name, (0.0, 0.0))
-        return (total + kappa * mu) / (tries + kappa)
+    ``between`` are the cosines among the cells' contexts, ``whole`` is (mu, kappa).
+    """
+    mu, kappa = whole
+    profiles = [(1.0, 0.0, 0.0), (0.4, 0.2, 0.03), (0.4, 0.1, 0.2), (0.6, 0.02, 0.5), (0.6, 0.0, 0.7)]
+    total = 0.0
+    for (reach, shared, own), weight, close in zip(profiles, weights, closeness, strict=True):
 
-    def weight(cosine: float, tries: int) -> float:
-        return tries / (1 + (tries - 1) / 2) * exp((cosine - 1) / 0.15)
+        def level(name: str, crowd: float = own * close) -> float:
+            tries, total = records.get(name, (0.0, 0.0))
+            worth = 1 / (1 + crowd * max(tries - 1, 0))
+            told_tries, told = (priors or {}).get(name, (0.0, 0.0))
+            return (worth * total + told + kappa * mu) / (worth * tries + told_tries + kappa)
 
-    shift = sum(weight(c, n) * (y - level(name)) for name, c, n, y in cells)
-    shift /= sum(weight(c, n) for _, c, n, _ in cells) + 0.5
-    own = [(weight(c, n), y) for name, c, n, y in cells if name == pattern]
-    value = level(pattern) + shift + sum(w * y for w, y in own)
-    return min(max(value / (1 + sum(w for w, _ in own)), 0.01), 0.99)
+        def scale(name: str) -> float:
+            return max(sqrt(level(name) * (1 - level(name))), 0.1)
+
+        def alike(a: str, b: str, cosine: float, own: float = own, shared: float = shared) -> float:
+            return (shared + own * (a == b)) * exp((cosine - 1) / reach)  # noqa: B023
+
+        matrix = [
+            [alike(a[0], b[0], between[i][j]) for j, b in enumerate(cells)] for i, a in enumerate(cells)
+        ]
+        for i, (_, _, tries, _) in enumerate(cells):
+            matrix[i][i] += (1 - shared - own) * (1 + (tries - 1) / 2) / tries
+        pull = solved(matrix, [alike(pattern, name, cosine) for name, cosine, _, _ in cells])
+        shift = sum(
+            w * (y - level(name)) / scale(name) for w, (name, _, _, y) in zip(pull, cells, strict=True)
+        )
+        total += weight * (level(pattern) + scale(pattern) * shift)
+    return min(max(total, 0.01), 0.99)
+
+
+def solved(matrix: list[list[float]], right: list[float]) -> list[float]:
+    """The solution of a symmetric positive definite system, by elimination."""
+    rows = [[*row, b] for row, b in zip(matrix, right, strict=True)]
+    for i, row in enumerate(rows):
+        for below in rows[i + 1 :]:
+            factor = below[i] / row[i]
+            for j in range(i, len(row)):
+                below[j] -= factor * row[j]
+    found = [0.0] * len(rows)
+    for i in reversed(range(len(rows))):
+        known = sum(rows[i][j] * found[j] for j in range(i + 1, len(rows)))
+        found[i] = (rows[i][-1] - known) / rows[i][i]
+    return found

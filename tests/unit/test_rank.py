@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
-from scipy.stats import beta
 
 from support import reference
 from whatworks import rank
+from whatworks.beta import credible_interval
 from whatworks.rank import Cells, Population, Records
 
 WHOLE = Population(0.6, 15.0)
@@ -21,43 +21,11 @@ def records(*rows: tuple[float, float], priors: tuple[tuple[float, float], ...] 
 
 
 def cells(*rows: tuple[int, float, int, float]) -> Cells:
+    """Cells (pattern, cosine, tries, mean), each in a context of its own direction."""
     pattern, similarity, tries, mean = np.array(rows, float).reshape(-1, 4).T
-    return Cells(pattern.astype(np.int64), similarity, tries, mean)
-
-
-# -- intervals --------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("level", [0.5, 0.8, 0.95, 0.999])
-@pytest.mark.parametrize("size", [0.02, 0.5, 1, 2, 3.7, 10, 100, 1e4, 1e6, 1e8])
-def test_the_interval_is_that_of_a_beta_distribution(size: float, level: float) -> None:
-    mean = np.array([0.001, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999])
-    low, high = rank.credible_interval(mean, np.full(7, size), level)
-    a, b = mean * size, (1 - mean) * size
-    assert_allclose(low, beta.ppf((1 - level) / 2, a, b), atol=1e-9)
-    assert_allclose(high, beta.ppf((1 + level) / 2, a, b), atol=1e-9)
-
-
-@given(
-    st.lists(st.tuples(st.floats(0.01, 1e5), st.floats(0.01, 1e5)), min_size=1, max_size=20),
-    st.floats(0.1, 0.99),
-)
-def test_the_bounds_of_any_interval_are_exact(rows: list[tuple[float, float]], level: float) -> None:
-    a, b = np.array(rows).T
-    low, high = rank.credible_interval(a / (a + b), a + b, level)
-    assert ((low >= 0) & (low <= high + 1e-9) & (high <= 1)).all()
-    assert_allclose(low, beta.ppf((1 - level) / 2, a, b), atol=1e-8)
-    assert_allclose(high, beta.ppf((1 + level) / 2, a, b), atol=1e-8)
-
-
-def test_the_interval_of_nothing_is_empty() -> None:
-    low, high = rank.credible_interval(np.empty(0), np.empty(0), 0.8)
-    assert (low.shape, high.shape) == ((0,), (0,))
-
-
-def test_the_interval_narrows_with_the_sample() -> None:
-    low, high = rank.credible_interval(np.full(50, 0.3), np.geomspace(1, 1e6, 50), 0.8)
-    assert (np.diff(high - low) < 0).all()
+    between = np.outer(similarity, similarity)
+    np.fill_diagonal(between, 1.0)
+    return Cells(pattern.astype(np.int64), similarity, between, tries, mean)
 
 
 # -- tries ------------------------------------------------------------------------------------------
@@ -177,11 +145,19 @@ def test_estimates_are_those_of_the_slow_reference(
     kappa: float,
 ) -> None:
     own = [(tries, tries * mean) for tries, mean in rows]
-    made = rank.estimate(records(*own), cells(*near), Population(mu, kappa))
+    around = cells(*near)
+    learned = rank.Learned((0.1, 0.3, 0.3, 0.2, 0.1), (0.5, 0.2, 0.2, 0.4, 0.4), 1.0)
+    made = rank.estimate(records(*own), around, Population(mu, kappa), learned)
     named = {str(n): row for n, row in enumerate(own)}
-    around = [(str(pattern), *rest) for pattern, *rest in near]
-    slow = [reference.estimate(str(n), named, around, mu, kappa) for n in range(6)]
-    assert_allclose(made.expected, slow, rtol=1e-9, atol=1e-12)
+    told = [(str(pattern), *rest) for pattern, *rest in near]
+    between = around.between.tolist()
+    slow = [
+        reference.estimate(
+            str(n), named, told, between, (mu, kappa), learned.weights, learned.closeness
+        )
+        for n in range(6)
+    ]
+    assert_allclose(made.expected, slow, rtol=1e-9, atol=1e-9)
 
 
 @given(
@@ -199,19 +175,20 @@ def test_estimates_are_finite_inside_their_bounds_and_add_up(
     own = records(*((tries, tries * mean) for tries, mean in rows))
     around = cells(*near)
     made = rank.estimate(own, around, Population(mu, kappa))
-    for part in (made.raw, made.expected, made.variance, made.n_effective, made.level, made.weight):
+    for part in (made.raw, made.expected, made.variance, made.n_effective, made.effect):
         assert np.isfinite(part).all()
     assert ((made.expected >= 0.01) & (made.expected <= 0.99)).all()
     assert (made.n_effective >= 1).all()
     assert (made.variance > 0).all()
-    low, high = rank.credible_interval(made.expected, made.n_effective, 0.8)
+    assert_allclose(made.population + made.record + made.prior + made.effect.sum(1), made.raw)
+    low, high = credible_interval(made.expected, made.n_effective, 0.8)
     assert ((low < high) & (low >= 0) & (high <= 1)).all()
 
 
 def test_without_evidence_the_estimate_is_that_of_the_population() -> None:
     made = rank.estimate(records((0, 0)), cells(), WHOLE)
     assert_allclose(made.expected, WHOLE.mu)
-    assert_allclose(made.local, 0)
+    assert made.effect.shape == (1, 0)
 
 
 def test_an_estimate_for_no_patterns_is_empty() -> None:
@@ -232,23 +209,55 @@ def test_inputs_stay_untouched() -> None:
 def test_an_aggregate_counts_like_tries_of_the_record() -> None:
     told = rank.estimate(records((4, 3), priors=((2, 1),)), cells(), WHOLE)
     seen = rank.estimate(records((6, 4)), cells(), WHOLE)
-    assert_allclose(told.expected, seen.expected)
+    # To a part in a thousand: tries that crowd are thinned, an aggregate is not.
+    assert_allclose(told.expected, seen.expected, rtol=1e-3)
 
 
 def test_a_try_far_away_counts_for_almost_nothing() -> None:
     here = rank.estimate(records((1, 1)), cells((0, 1.0, 1, 1.0)), WHOLE)
     elsewhere = rank.estimate(records((1, 1)), cells((0, -1.0, 1, 1.0)), WHOLE)
-    assert elsewhere.local[0] < 1e-5
+    assert abs(elsewhere.effect[0, 0]) < 0.01 < here.effect[0, 0]
     assert here.expected[0] > elsewhere.expected[0]
-    assert here.variance[0] < elsewhere.variance[0]
 
 
-def test_the_worth_of_a_neighbour_halves_every_tenth_of_cosine() -> None:
-    made = rank.estimate(
-        records((1, 1)), cells((0, 1.0, 1, 1.0), (0, 0.9, 1, 1.0), (0, 0.8, 1, 1.0)), WHOLE
-    )
-    assert_allclose(made.weight[1:] / made.weight[:-1], np.exp(-0.1 / 0.15))
-    assert np.exp(-0.1 / 0.15) == pytest.approx(0.51, abs=0.01)
+def test_tries_of_a_pattern_that_crowd_say_less_of_it_than_as_many_apart() -> None:
+    local = rank.Learned((0, 0, 0, 0, 1.0), (0.5,) * 5, 1.0)
+    apart = rank.Learned((0, 0, 0, 0, 1.0), (0.0,) * 5, 1.0)
+    own = records((50, 50))
+    crowded = rank.estimate(own, cells(), WHOLE, local).expected[0]
+    assert WHOLE.mu < crowded < rank.estimate(own, cells(), WHOLE, apart).expected[0]
+
+
+# -- what is learned ----------------------------------------------------------------------------------
+
+
+def worlds(own: bool, size: int = 60) -> list[rank.Trial]:
+    """Trials with five neighbours that tell the outcome exactly, or not at all."""
+    random = np.random.default_rng(3)
+    trials = []
+    for _ in range(size):
+        outcome = float(random.integers(2))
+        near = [(0, 0.95, 1, outcome if own else float(random.integers(2))) for _ in range(5)]
+        trials.append(rank.Trial(records((50, 25)), cells(*near), 0, outcome))
+    return trials
+
+
+def test_a_local_world_is_told_from_one_that_is_not() -> None:
+    near = rank.UNLEARNED.closeness
+    local = rank.learn(worlds(own=True), WHOLE, near)
+    flat = rank.learn(worlds(own=False), WHOLE, near)
+    assert sum(local.weights) == pytest.approx(1)
+    assert sum(local.weights[3:]) > 0.9
+    assert sum(flat.weights[:2]) > 0.9
+
+
+def test_graded_outcomes_vary_less_than_coin_flips() -> None:
+    trials = [rank.Trial(records((50, 25)), cells(), 0, 0.5 + 0.1 * (-1) ** n) for n in range(40)]
+    assert rank.learn(trials, Population(0.5, 15.0), rank.UNLEARNED.closeness).dispersion < 0.1
+
+
+def test_without_any_trial_nothing_is_learned() -> None:
+    assert rank.learn([], WHOLE, rank.UNLEARNED.closeness) == rank.UNLEARNED
 
 
 # -- verdicts and fusion ------------------------------------------------------------------------------

@@ -68,7 +68,8 @@ _KINDS = {
     "record": "its own tries anywhere",
     "prior": "imported aggregates",
     "tries": "its tries in",
-    "situation": "all tries in",
+    "situation": "other patterns in",
+    "rest": "all other tries nearby",
 }
 
 

@@ -392,10 +392,24 @@ def _predictions(con: duckdb.DuckDBPyConnection, bodies: str) -> set[str]:
     return set()
 
 
+def _learned(con: duckdb.DuckDBPyConnection, bodies: str) -> set[str]:
+    """Keep what was learned of how local the world is."""
+    con.execute(
+        """
+        INSERT INTO learned_rows
+        SELECT make_timestamp((r->>'recorded_at')::BIGINT), (r->>'cells')::BIGINT, r->>'model', r
+        FROM (SELECT unnest(string_split(?, chr(10)))::JSON AS r)
+        """,
+        [bodies],
+    )
+    return set()
+
+
 _STEPS = {
     "pattern.added": _patterns,
     "prior.added": _priors,
     "event.recorded": _events,
     "event.resolved": _resolutions,
     "prediction.made": _predictions,
+    "world.learned": _learned,
 }

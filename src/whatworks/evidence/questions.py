@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from whatworks import learning
 from whatworks.evidence.database import Evidence
 from whatworks.evidence.schema import EFFECTIVE
 from whatworks.records import Pattern, Prior, UsageEvent, Where
@@ -28,6 +29,7 @@ __all__ = [
     "every_pattern",
     "every_prior",
     "known_patterns",
+    "learned",
     "matching",
     "naive",
     "neighbours",
@@ -35,6 +37,7 @@ __all__ = [
     "population",
     "receipt",
     "records",
+    "sample",
     "word_hits",
 ]
 
@@ -337,6 +340,12 @@ _AS_OF = f"""
 """
 
 
+_SHUFFLED = (
+    f"(context_no * {learning.SHUFFLE[0]}::HUGEINT + pattern_no * {learning.SHUFFLE[1]})"
+    f" % {learning.MODULUS}"
+)
+
+
 def _then(as_of: datetime | None) -> tuple[str, list[object]]:
     return (_NOW, []) if as_of is None else (_AS_OF, [naive(as_of)])
 
@@ -395,6 +404,32 @@ def neighbours(evidence: Evidence, contexts: Sequence[str], as_of: datetime | No
         WHERE context_id IN {_IDS} ORDER BY context_id, pattern_no
     """
     return [CellRow(*row) for row in evidence.rows(query, [*values, _json(contexts)])]
+
+
+def sample(evidence: Evidence, limit: int, as_of: datetime | None) -> list[CellRow]:
+    """Cells in the order of ``learning.shuffled``: taken at random, the same in every replay."""
+    with_, values = _then(as_of)
+    query = f"""{with_}
+        SELECT context_id, pattern_no, tries, mean FROM (
+            SELECT *, outcome_sum / tries AS mean, {_SHUFFLED} AS place
+            FROM known_cells ORDER BY place, context_no, pattern_no LIMIT ?)
+        JOIN context_rows USING (context_no) ORDER BY place, context_no, pattern_no
+    """
+    return [CellRow(*row) for row in evidence.rows(query, [*values, limit])]
+
+
+def learned(evidence: Evidence, model: str, as_of: datetime | None) -> Mapping[str, Any] | None:
+    """What was learned last, by the embeddings of ``model``."""
+    parts, values = ["model = ?"], list[object]([model])
+    if as_of is not None:
+        parts.append("learned_at <= ?")
+        values.append(naive(as_of))
+    query = f"""
+        SELECT learned FROM learned_rows WHERE {" AND ".join(parts)}
+        ORDER BY learned_at DESC, cells DESC LIMIT 1
+    """
+    rows = evidence.rows(query, values)
+    return orjson.loads(rows[0][0]) if rows else None
 
 
 def records(

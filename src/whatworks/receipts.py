@@ -1,0 +1,188 @@
+"""Receipts: a prediction as JSON, with all that ``why`` needs to take its numbers apart."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any, Literal
+
+import numpy as np
+
+from whatworks import rank
+from whatworks.beta import credible_interval
+from whatworks.checks import moment_of
+from whatworks.evidence.questions import CellRow, RecordRow
+from whatworks.records import Answer, Contribution, Evidence, Explanation, Pattern, Prediction
+
+__all__ = ["answers", "explanation", "learned_of", "named_contexts", "prediction"]
+
+LEVEL = 0.80
+# Past contexts shown with an answer, and summands of an estimate that are kept one by one;
+# the others are kept as their sum. A receipt of ten answers is about 8 KB.
+SHOWN_EVIDENCE = 5
+KEPT_EFFECTS = 8
+
+Receipt = Mapping[str, Any]
+
+
+def answers(
+    order: Sequence[int],
+    rows: Sequence[RecordRow],
+    records: rank.Records,
+    near: Sequence[CellRow],
+    similarity: Mapping[str, float],
+    made: rank.Estimates,
+    whole: rank.Population,
+    learned: rank.Learned,
+) -> dict[str, Any]:
+    """The estimates of the patterns in ``order``, and the cells that they name."""
+    chosen = np.array(order, int)
+    low, high = credible_interval(made.expected[chosen], made.n_effective[chosen], LEVEL)
+    cells = _Cells(near, rows, similarity)
+    found = []
+    for place, n in enumerate(order):
+        expected = float(made.expected[n])
+        # Beta quantiles of a skewed estimate may not hold its mean; an interval that does is expected.
+        bottom, top = min(float(low[place]), expected), max(float(high[place]), expected)
+        tries = float(records.tries[n] + records.prior_tries[n])
+        own = [j for j, cell in enumerate(near) if cell.pattern_no == rows[n].pattern_no]
+        weight = np.abs(made.influence[n, own])
+        largest = np.argsort(-np.abs(made.effect[n]), kind="stable")[:KEPT_EFFECTS]
+        effects = [
+            [cells.number(int(j)), float(made.effect[n, j])] for j in largest if made.effect[n, j]
+        ]
+        parts = [float(made.population[n]), float(made.record[n]), float(made.prior[n])]
+        found.append(
+            {
+                "pattern_id": rows[n].pattern_id,
+                "expected": expected,
+                "low": bottom,
+                "high": top,
+                "n_effective": float(made.n_effective[n]),
+                "verdict": rank.verdict(bottom, top, tries, whole.mu),
+                "raw": float(made.raw[n]),
+                "tries": float(records.tries[n]),
+                "total": float(records.total[n]),
+                "prior_tries": float(records.prior_tries[n]),
+                "prior_total": float(records.prior_total[n]),
+                "parts": parts,
+                "effects": effects,
+                "rest": float(made.raw[n]) - sum(parts) - sum(value for _, value in effects),
+                "rest_tries": int(sum(c.tries for c in near) - sum(near[j].tries for j in largest)),
+                "evidence": [
+                    [cells.number(j), float(share)]
+                    for j, share in zip(own, weight / max(weight.sum(), 1e-12), strict=True)
+                ][:SHOWN_EVIDENCE],
+            }
+        )
+    return {
+        "mu": whole.mu,
+        "kappa": whole.kappa,
+        "learned": asdict(learned),
+        "answers": found,
+        "cells": cells.kept,
+    }
+
+
+class _Cells:
+    """The cells that a receipt names: context, pattern, similarity, tries, mean outcome."""
+
+    def __init__(
+        self, near: Sequence[CellRow], rows: Sequence[RecordRow], similarity: Mapping[str, float]
+    ) -> None:
+        self._near = near
+        self._names = {row.pattern_no: row.pattern_id for row in rows}
+        self._similarity = similarity
+        self._numbers: dict[int, int] = {}
+        self.kept: list[list[Any]] = []
+
+    def number(self, j: int) -> int:
+        """Where cell ``j`` of the neighbours stands in the receipt; it is added if need be."""
+        if j not in self._numbers:
+            cell = self._near[j]
+            self._numbers[j] = len(self.kept)
+            self.kept.append(
+                [
+                    cell.context_id,
+                    self._names[cell.pattern_no],
+                    self._similarity[cell.context_id],
+                    cell.tries,
+                    cell.mean_outcome,
+                ]
+            )
+        return self._numbers[j]
+
+
+def learned_of(body: Mapping[str, Any]) -> rank.Learned:
+    """What was learned, from a receipt or a record of the journal."""
+    return rank.Learned(tuple(body["weights"]), tuple(body["closeness"]), float(body["dispersion"]))
+
+
+def named_contexts(receipt: Receipt) -> list[str]:
+    """Ids of all contexts that a receipt names."""
+    return list({cell[0] for cell in receipt["cells"]})
+
+
+def prediction(
+    receipt: Receipt, patterns: Mapping[str, Pattern], texts: Mapping[str, str]
+) -> Prediction:
+    """The prediction that a receipt holds."""
+    return Prediction(
+        prediction_id=receipt["prediction_id"],
+        context=receipt["context"],
+        made_at=moment_of(receipt["recorded_at"]),
+        as_of=None if receipt["as_of"] is None else moment_of(receipt["as_of"]),
+        policy=receipt["policy"],
+        default=receipt["mu"],
+        coverage=receipt["coverage"],
+        answers=tuple(
+            Answer(
+                pattern=patterns[answer["pattern_id"]],
+                expected=answer["expected"],
+                low=answer["low"],
+                high=answer["high"],
+                n_effective=answer["n_effective"],
+                verdict=answer["verdict"],
+                evidence=tuple(
+                    _evidence(receipt["cells"][j], share, texts) for j, share in answer["evidence"]
+                ),
+            )
+            for answer in receipt["answers"]
+            if answer["pattern_id"] in patterns  # else its record in the journal was damaged since
+        ),
+    )
+
+
+def _evidence(cell: Sequence[Any], share: float, texts: Mapping[str, str]) -> Evidence:
+    name, _, similarity, tries, mean = cell
+    return Evidence(name, texts.get(name, ""), similarity, tries, mean, share)
+
+
+def explanation(answer: Mapping[str, Any], receipt: Receipt, texts: Mapping[str, str]) -> Explanation:
+    """The summands of one estimate, the largest first."""
+    population, record, prior = answer["parts"]
+    parts = [
+        Contribution("population", population, receipt["kappa"], receipt["mu"]),
+        Contribution("record", record, answer["tries"], _rate(answer["total"], answer["tries"])),
+        Contribution(
+            "prior", prior, answer["prior_tries"], _rate(answer["prior_total"], answer["prior_tries"])
+        ),
+    ]
+    for j, value in answer["effects"]:
+        name, pattern_id, similarity, tries, mean = receipt["cells"][j]
+        kind: Literal["tries", "situation"] = (
+            "tries" if pattern_id == answer["pattern_id"] else "situation"
+        )
+        parts.append(Contribution(kind, value, tries, mean, similarity, name, texts.get(name)))
+    if answer["rest_tries"]:
+        parts.append(Contribution("rest", answer["rest"], answer["rest_tries"]))
+    return Explanation(
+        pattern_id=answer["pattern_id"],
+        expected=answer["expected"],
+        clipped=answer["raw"] != answer["expected"],
+        contributions=tuple(sorted(parts, key=lambda part: -abs(part.value))),
+    )
+
+
+def _rate(total: float, tries: float) -> float | None:
+    return total / tries if tries else None

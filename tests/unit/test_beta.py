@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose
+from scipy.stats import beta
+
+from whatworks.beta import credible_interval
+
+
+@pytest.mark.parametrize("level", [0.5, 0.8, 0.95, 0.999])
+@pytest.mark.parametrize("size", [0.02, 0.5, 1, 2, 3.7, 10, 100, 1e4, 1e6, 1e8])
+def test_the_interval_is_that_of_a_beta_distribution(size: float, level: float) -> None:
+    mean = np.array([0.001, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999])
+    low, high = credible_interval(mean, np.full(7, size), level)
+    a, b = mean * size, (1 - mean) * size
+    assert_allclose(low, beta.ppf((1 - level) / 2, a, b), atol=1e-9)
+    assert_allclose(high, beta.ppf((1 + level) / 2, a, b), atol=1e-9)
+
+
+@given(
+    st.lists(st.tuples(st.floats(0.01, 1e5), st.floats(0.01, 1e5)), min_size=1, max_size=20),
+    st.floats(0.1, 0.99),
+)
+def test_the_bounds_of_any_interval_are_exact(rows: list[tuple[float, float]], level: float) -> None:
+    a, b = np.array(rows).T
+    low, high = credible_interval(a / (a + b), a + b, level)
+    assert ((low >= 0) & (low <= high + 1e-9) & (high <= 1)).all()
+    assert_allclose(low, beta.ppf((1 - level) / 2, a, b), atol=1e-8)
+    assert_allclose(high, beta.ppf((1 + level) / 2, a, b), atol=1e-8)
+
+
+def test_the_interval_of_nothing_is_empty() -> None:
+    low, high = credible_interval(np.empty(0), np.empty(0), 0.8)
+    assert (low.shape, high.shape) == ((0,), (0,))
+
+
+def test_the_interval_narrows_with_the_sample() -> None:
+    low, high = credible_interval(np.full(50, 0.3), np.geomspace(1, 1e6, 50), 0.8)
+    assert (np.diff(high - low) < 0).all()
