@@ -3,8 +3,10 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# Scoring harness and logged decisions, which may not be distributed with the project.
+SHARED ?= ../shared
 
-.PHONY: help demo test test-newer-engine test-full lint types check bench-smoke bench clean
+.PHONY: help demo test test-newer-engine test-full lint types check bench-smoke bench-decisions bench clean
 
 help: ## list what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | sort | expand -t 16
@@ -42,6 +44,11 @@ check: ## everything that CI runs
 
 bench-smoke: $(READY) ## run every benchmark at a small size
 	$(BIN)/python -m benchmarks smoke
+	$(BIN)/python -m benchmarks.decisions smoke
+
+bench-decisions: $(READY) ## score predictions on the logged decisions in SHARED; about ten minutes
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group decisions
+	$(BIN)/python -m benchmarks.decisions full $(SHARED)
 
 bench: $(READY) ## run every benchmark in full; about half an hour
 	$(BIN)/python -m benchmarks full
