@@ -341,7 +341,7 @@ _AS_OF = f"""
 
 
 _SHUFFLED = (
-    f"(context_no * {learning.SHUFFLE[0]}::HUGEINT + pattern_no * {learning.SHUFFLE[1]})"
+    f"(context_no::BIGINT * {learning.SHUFFLE[0]} + pattern_no::BIGINT * {learning.SHUFFLE[1]})"
     f" % {learning.MODULUS}"
 )
 
