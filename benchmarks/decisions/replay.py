@@ -1,4 +1,4 @@
-"""The product's statistics on plain arrays: what ``Answers.predict`` does, without a store.
+"""The product's statistics on plain arrays: what ``Predictions.predict`` does, without a store.
 
 Thousands of logs are replayed for the tables of ``docs/statistics.md``; through
 files and a database that would take hours. Every number comes from
@@ -101,7 +101,7 @@ class Replay:
             self._mean[chosen],
         )
 
-    def _estimates(self, vector: Vector, arms: Sequence[str]) -> rank.Estimates | None:
+    def _estimates(self, vector: Vector) -> rank.Estimates | None:
         if not self._cells:
             return None
         self._refresh()
@@ -114,7 +114,7 @@ class Replay:
     def predict(self, vector: Vector, text: str, arms: Sequence[str]) -> list[float]:
         """The expected outcome of each arm."""
         del text
-        made = self._estimates(vector, arms)
+        made = self._estimates(vector)
         if made is None:
             return [0.5] * len(arms)
         return [float(value) for value in made.expected[self._rows(arms)]]
@@ -124,7 +124,7 @@ class Replay:
     ) -> list[tuple[float, float]]:
         """The credible interval of each arm's expected outcome."""
         del text
-        made = self._estimates(vector, arms)
+        made = self._estimates(vector)
         if made is None:
             return [(0.0, 1.0)] * len(arms)
         rows = self._rows(arms)

@@ -116,7 +116,7 @@ class Keeper:
         self.problems: list[str] = []
         self.patterns: HotCache[Pattern] = HotCache(PATTERNS_CACHED)
         self.sums: HotCache[PopulationRow] = HotCache(1)
-        self.learned: HotCache[tuple[int, Learned]] = HotCache(1)
+        self.learned: HotCache[tuple[int, Learned]] = HotCache(1)  # by embedding model
         self.queries: HotCache[NDArray[np.float32]] = HotCache(QUERIES_CACHED)
         self.recent = Recent()
         if create:
@@ -454,7 +454,6 @@ class Keeper:
             _remove(self.folder / "vectors")
             self.patterns.clear()
             self.sums.clear()
-            self.learned.clear()
             self.evidence()
         self.flush(progress)
 

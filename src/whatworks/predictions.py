@@ -92,7 +92,8 @@ class Predictions:
             **receipts.answers(order, rows, records, near, similarity, made, whole, learned),
         }
         self._keeper.note_down("prediction.made", receipt)
-        return self._prediction(receipt)
+        shown = receipts.shown_contexts(receipt)
+        return self._prediction(receipt, questions.context_texts(evidence, shown) if shown else {})
 
     def why(self, prediction_id: str) -> Why:
         """The summands of each estimate of a prediction, from its receipt alone."""
@@ -104,14 +105,12 @@ class Predictions:
             )
         texts = questions.context_texts(evidence, receipts.named_contexts(receipt))
         return Why(
-            self._prediction(receipt),
+            self._prediction(receipt, texts),
             tuple(receipts.explanation(answer, receipt, texts) for answer in receipt["answers"]),
         )
 
-    def _prediction(self, receipt: Mapping[str, Any]) -> Prediction:
+    def _prediction(self, receipt: Mapping[str, Any], texts: Mapping[str, str]) -> Prediction:
         patterns = self._answers.patterns([answer["pattern_id"] for answer in receipt["answers"]])
-        wanted = receipts.named_contexts(receipt)
-        texts = questions.context_texts(self._keeper.evidence(), wanted) if wanted else {}
         return receipts.prediction(receipt, patterns, texts)
 
     def _near(
@@ -155,25 +154,25 @@ class Predictions:
         It is written down, so that a question as of an earlier time is
         answered with what was known then.
         """
+        model, kept = contexts.model, self._keeper.learned
         if as_of is not None:
-            learned_from, learned = self._learned_last(as_of)
+            learned_from, learned = self._learned_last(model, as_of)
         else:
-            kept = self._keeper.learned.many([NOW], lambda _: {NOW: self._learned_last(None)})
-            learned_from, learned = kept[NOW]
+            found = kept.many([model], lambda _: {model: self._learned_last(model, None)})
+            learned_from, learned = found[model]
         if not learning.due(sums.cells, learned_from):
             return learned
         learned = self._learn(contexts, sums.cells, whole, as_of)
         if as_of is None:
-            body = {"recorded_at": micros(now), "cells": sums.cells, "model": contexts.model}
+            body = {"recorded_at": micros(now), "cells": sums.cells, "model": model}
             self._keeper.note_down("world.learned", body | asdict(learned))
-            self._keeper.learned.clear()
-            self._keeper.learned.many([NOW], lambda _: {NOW: (sums.cells, learned)})
+            kept.clear()
+            kept.many([model], lambda _: {model: (sums.cells, learned)})
         return learned
 
-    def _learned_last(self, as_of: datetime | None) -> tuple[int, rank.Learned]:
-        """What was learned last, and from how many cells."""
-        evidence = self._keeper.evidence(receipts=True)
-        body = questions.learned(evidence, self._keeper.config.embedder, as_of)
+    def _learned_last(self, model: str, as_of: datetime | None) -> tuple[int, rank.Learned]:
+        """What was learned last by the embeddings of ``model``, and from how many cells."""
+        body = questions.learned(self._keeper.evidence(receipts=True), model, as_of)
         return (0, rank.UNLEARNED) if body is None else (body["cells"], receipts.learned_of(body))
 
     def _learn(
@@ -200,7 +199,8 @@ class Predictions:
         """Each cell of ``chosen`` with its neighbours but those of its own context."""
         evidence = self._keeper.evidence()
         hits = {name: contexts.search(vector, k + 1) for name, vector in vectors.items()}
-        seen = {name for found in hits.values() for name in found.ids}
+        # A search need not find the context it starts from, where others are as near.
+        seen = {*vectors, *(name for found in hits.values() for name in found.ids)}
         by_context: dict[str, list[CellRow]] = {}
         for cell in questions.neighbours(evidence, sorted(seen), as_of):
             by_context.setdefault(cell.context_id, []).append(cell)

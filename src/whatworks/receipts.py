@@ -14,11 +14,11 @@ from whatworks.checks import moment_of
 from whatworks.evidence.questions import CellRow, RecordRow
 from whatworks.records import Answer, Contribution, Evidence, Explanation, Pattern, Prediction
 
-__all__ = ["answers", "explanation", "learned_of", "named_contexts", "prediction"]
+__all__ = ["answers", "explanation", "learned_of", "named_contexts", "prediction", "shown_contexts"]
 
 LEVEL = 0.80
 # Past contexts shown with an answer, and summands of an estimate that are kept one by one;
-# the others are kept as their sum. A receipt of ten answers is about 8 KB.
+# the others are kept as their sum. A receipt of ten answers is about 9 KB.
 SHOWN_EVIDENCE = 5
 KEPT_EFFECTS = 8
 
@@ -121,6 +121,12 @@ def learned_of(body: Mapping[str, Any]) -> rank.Learned:
 def named_contexts(receipt: Receipt) -> list[str]:
     """Ids of all contexts that a receipt names."""
     return list({cell[0] for cell in receipt["cells"]})
+
+
+def shown_contexts(receipt: Receipt) -> list[str]:
+    """Ids of the contexts that a prediction shows; ``why`` names more."""
+    cells = receipt["cells"]
+    return list({cells[j][0] for answer in receipt["answers"] for j, _ in answer["evidence"]})
 
 
 def prediction(

@@ -77,3 +77,27 @@ def test_an_earlier_time_is_answered_with_what_was_learned_by_then(tmp_path: obj
         assert memory.predict("case 40").answers[0].expected > then
         again = memory.predict("case 40", as_of=datetime(2026, 1, 2, tzinfo=UTC))
         assert again.answers[0].expected == pytest.approx(then, abs=1e-12)
+
+
+def test_contexts_that_the_model_cannot_tell_apart_are_learned_from(tmp_path: object) -> None:
+    """Long logs may differ behind the last token that is read; a search then finds any of them."""
+
+    def blind(texts: list[str]) -> np.ndarray:
+        return np.tile(np.array([0.6, 0.8], np.float32), (len(texts), 1))
+
+    with Memory.open(f"{tmp_path}/store", embedder=blind) as memory:
+        memory.add_patterns([{"description": f"p{n}", "pattern_id": f"p{n}"} for n in range(300)])
+        memory.record_many(NewEvent(f"p{n}", outcome=n % 2, context=f"case {n}") for n in range(300))
+        assert len(memory.predict("case 3", limit=5).answers) == 5
+
+
+def test_another_model_learns_anew(tmp_path: object) -> None:
+    other = HashEmbedder(96)
+    with Memory.open(f"{tmp_path}/store", embedder=HashEmbedder()) as memory:
+        memory.add_pattern("retry", pattern_id="p")
+        memory.record_many(NewEvent("p", outcome=n % 2, context=f"case {n}") for n in range(30))
+        memory.predict("case 40")
+        memory.reembed(other)
+        memory.predict("case 40")
+        evidence = memory._keeper.evidence(receipts=True)
+        assert questions.learned(evidence, other.model_id, None) is not None
