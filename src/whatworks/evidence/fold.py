@@ -10,7 +10,7 @@ refers to patterns and events acknowledged before it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import orjson
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     import duckdb
 
 __all__ = ["apply"]
+
+# Two hundred receipts of ten answers; 16 MB at once do not fit into the engine's memory.
+PART_CHARACTERS = 2 << 20
 
 Batch = Mapping[str, Sequence[bytes]]
 
@@ -378,18 +381,47 @@ def _count(con: duckdb.DuckDBPyConnection) -> set[str]:
     return _ids(con, "SELECT DISTINCT pattern_id FROM moves JOIN pattern_rows USING (pattern_no)")
 
 
+_ANSWERS = (
+    '{"prediction_id":"VARCHAR","answers":[{"pattern_id":"VARCHAR","expected":"DOUBLE",'
+    '"low":"DOUBLE","high":"DOUBLE","n_effective":"DOUBLE"}]}'
+)
+
+
 def _predictions(con: duckdb.DuckDBPyConnection, bodies: str) -> set[str]:
-    """Keep receipts of predictions."""
-    con.execute(
-        """
-        INSERT INTO prediction_rows
-        SELECT r->>'prediction_id', make_timestamp((r->>'recorded_at')::BIGINT),
-               r->>'context', r->>'policy', r
-        FROM (SELECT unnest(string_split(?, chr(10)))::JSON AS r)
-        """,
-        [bodies],
-    )
+    """Keep receipts of predictions, and what they promise apart from them."""
+    for part in _parts(bodies):
+        con.execute(
+            """
+            INSERT INTO prediction_rows
+            SELECT r->>'prediction_id', make_timestamp((r->>'recorded_at')::BIGINT),
+                   r->>'context', r->>'policy', r
+            FROM (SELECT unnest(string_split(?, chr(10)))::JSON AS r)
+            """,
+            [part],
+        )
+        con.execute(
+            """
+            INSERT INTO answer_rows
+            SELECT prediction_id, a.pattern_id, a.expected, a.low, a.high, a.n_effective
+            FROM (SELECT r.prediction_id AS prediction_id, unnest(r.answers) AS a
+                  FROM (SELECT from_json(unnest(string_split(?, chr(10)))::JSON, ?) AS r))
+            """,
+            [part, _ANSWERS],
+        )
     return set()
+
+
+def _parts(bodies: str) -> Iterator[str]:
+    """The lines in parts: the engine takes ten times their size to read large JSON."""
+    lines, size = list[str](), 0
+    for line in bodies.split("\n"):
+        lines.append(line)
+        size += len(line)
+        if size >= PART_CHARACTERS:
+            yield "\n".join(lines)
+            lines, size = [], 0
+    if lines:
+        yield "\n".join(lines)
 
 
 def _learned(con: duckdb.DuckDBPyConnection, bodies: str) -> set[str]:

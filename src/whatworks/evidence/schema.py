@@ -6,7 +6,7 @@ __all__ = ["EFFECTIVE", "SCHEMA", "VERSION"]
 
 # Raise when a table changes: an evidence file of another version is rebuilt
 # from the journal when the store is opened.
-VERSION = 2
+VERSION = 3
 
 # Tables have no keys and no indexes: the fold keeps them unique, and indexes
 # of this engine have been damaged by crashes (duckdb issues 25928, 23645).
@@ -47,6 +47,11 @@ CREATE TABLE prior_rows (
 );
 CREATE TABLE prediction_rows (
     prediction_id VARCHAR, made_at TIMESTAMP, context VARCHAR, policy VARCHAR, receipt VARCHAR
+);
+-- what receipts promise, apart from all that explains it: receipts are large, and slow to read
+CREATE TABLE answer_rows (
+    prediction_id VARCHAR, pattern_id VARCHAR,
+    expected DOUBLE, low DOUBLE, high DOUBLE, n_effective DOUBLE
 );
 CREATE TABLE learned_rows (learned_at TIMESTAMP, cells BIGINT, model VARCHAR, learned VARCHAR);
 CREATE TABLE embeddings (collection VARCHAR, id VARCHAR, change BIGINT, model VARCHAR, vector BLOB);

@@ -187,6 +187,35 @@ def test_the_same_aggregate_twice_counts_once(evidence: Evidence) -> None:
     assert (found.prior_count, found.prior_rate, found.usage_count) == (10, 0.5, 0)
 
 
+def receipt(name: str, answers: int, *, padding: int = 0) -> tuple[str, dict[str, Any]]:
+    promised = {"expected": 0.5, "low": 0.25, "high": 0.75, "n_effective": 3.0, "verdict": "x"}
+    return "prediction.made", {
+        "prediction_id": name,
+        "recorded_at": checks.micros(NOW),
+        "context": "here",
+        "policy": "p/1",
+        "answers": [{"pattern_id": f"p{n}"} | promised for n in range(answers)],
+        "cells": [["x" * 100, "p", 0.5, 3, 0.5]] * (padding // 120),
+    }
+
+
+def test_what_a_receipt_promises_is_kept_apart_from_it(evidence: Evidence) -> None:
+    apply(evidence, [receipt("a", 2), receipt("b", 0), receipt("c", 1)])
+    rows = evidence.rows("SELECT * FROM answer_rows ORDER BY ALL")
+    assert rows == [
+        (name, pattern_id, 0.5, 0.25, 0.75, 3.0)
+        for name, pattern_id in [("a", "p0"), ("a", "p1"), ("c", "p0")]
+    ]
+    assert questions.counts(evidence)["predictions"] == 3
+
+
+def test_thousands_of_large_receipts_fit_into_one_batch(evidence: Evidence) -> None:
+    """As many as come in one batch of a rebuild: read all at once, they need more than is allowed."""
+    apply(evidence, [receipt(f"r{n}", 10, padding=8_000) for n in range(1_800)])
+    assert questions.counts(evidence)["predictions"] == 1_800
+    assert evidence.one("SELECT count(*) FROM answer_rows") == (18_000,)
+
+
 def test_a_batch_that_fails_leaves_nothing_behind(evidence: Evidence) -> None:
     def step(con: Any) -> None:
         fold.apply(con, {"pattern.added": [orjson.dumps(pattern("p")[1])]})
