@@ -17,6 +17,12 @@ if TYPE_CHECKING:
     from whatworks.errors import StoreError as StoreError
     from whatworks.errors import StoreFullError as StoreFullError
     from whatworks.errors import WhatWorksError as WhatWorksError
+    from whatworks.ledgers import Calibration as Calibration
+    from whatworks.ledgers import CalibrationScore as CalibrationScore
+    from whatworks.ledgers import Figure as Figure
+    from whatworks.ledgers import IntervalCheck as IntervalCheck
+    from whatworks.ledgers import Recalibration as Recalibration
+    from whatworks.ledgers import ReliabilityBin as ReliabilityBin
     from whatworks.memory import Memory as Memory
     from whatworks.records import Answer as Answer
     from whatworks.records import Contribution as Contribution
@@ -43,6 +49,7 @@ _MODULES = {
         "InvalidInputError MissingExtraError ModelMismatchError NotFoundError SchemaVersionError "
         "StoreBusyError StoreClosedError StoreError StoreFullError WhatWorksError"
     ),
+    "ledgers": ("Calibration CalibrationScore Figure IntervalCheck Recalibration ReliabilityBin"),
     "memory": "Memory",
     "records": (
         "Answer Contribution Evidence Explanation Match NewEvent NewPattern Pattern Prediction "

@@ -34,6 +34,7 @@ STATES = ("pending", "resolved", "not_used", "unknown")
 
 T = TypeVar("T", NewPattern, NewEvent, Prior, Where, Pattern, UsageEvent)
 Item = TypeVar("Item")
+Choice = TypeVar("Choice", bound=str)
 
 
 def shown(value: object) -> str:
@@ -126,6 +127,16 @@ def count(value: object, name: str, *, least: int, most: int) -> int:
             f"{name} is {shown(value)}; expected a whole number from {least} to {most:,}"
         )
     return value
+
+
+def choice(value: object, name: str, known: Sequence[Choice]) -> Choice | None:
+    """One of ``known``; ``None`` stays ``None``."""
+    for one in known:
+        if isinstance(value, str) and value == one:
+            return one
+    if value is None:
+        return None
+    raise InvalidInputError(f"{name} is {shown(value)}; expected {' or '.join(map(repr, known))}")
 
 
 def limit(value: object) -> int:

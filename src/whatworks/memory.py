@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from whatworks.embedders import Embedder, EmbedFunction
     from whatworks.journal import Durability
     from whatworks.keeper import Keeper
+    from whatworks.ledgers import Calibration
     from whatworks.predictions import Predictions
     from whatworks.writer import Writer
 
@@ -421,6 +422,47 @@ class Memory:
             No such prediction.
         """
         return self._predictions.why(checks.identifier(prediction_id, "prediction_id"))
+
+    def calibration(
+        self,
+        *,
+        since: datetime | None = None,
+        as_of: datetime | None = None,
+        recalibrate: Literal["isotonic", "beta"] | None = None,
+        seed: int = 0,
+    ) -> Calibration:
+        """Whether predictions were right: the store's receipts against its own outcomes.
+
+        An outcome counts if its event names the ``prediction_id`` and is of a
+        pattern that the prediction answered with; of several, their mean.
+
+        Parameters
+        ----------
+        since
+            Leave out predictions made before that time.
+        as_of
+            Leave out what was predicted or became known later.
+        recalibrate
+            Also say what a correction would have done, learned from earlier
+            outcomes and judged on later ones. It changes no prediction.
+        seed
+            Of the intervals; the same seed gives the same ones.
+
+        Returns
+        -------
+        Scores with 95 % intervals, over all and by pattern type, age and
+        source, and what they mean in sentences. ``None`` where outcomes from
+        fewer than 30 situations are too little to say.
+        """
+        from whatworks.calibrations import Calibrations
+
+        return Calibrations(self._keeper).calibration(
+            since=None if since is None else checks.moment(since, "since", self._clock()),
+            as_of=self._moment(as_of),
+            recalibrate=checks.choice(recalibrate, "recalibrate", ("isotonic", "beta")),
+            seed=checks.count(seed, "seed", least=0, most=2**32),
+            now=self._clock(),
+        )
 
     def get_pattern(self, pattern_id: str) -> Pattern:
         """The pattern with this id.

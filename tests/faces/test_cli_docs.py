@@ -13,7 +13,7 @@ import pytest
 from typer.main import get_command
 from typer.testing import Result
 
-from whatworks import doctor, records
+from whatworks import doctor, ledgers, records
 from whatworks.cli import app
 from whatworks.cli.exits import CODES
 
@@ -26,8 +26,8 @@ LEAVES = {name: command for name, command in COMMANDS.items() if name != "import
     f"import {name}": command for name, command in IMPORTS.items()
 }
 EXPECTED = (
-    "init add record resolve similar trend predict why patterns events stats import export rebuild "
-    "reembed doctor bench demo version"
+    "init add record resolve similar trend predict why patterns events stats calibrate import export "
+    "rebuild reembed doctor bench demo version"
 )
 
 
@@ -91,7 +91,7 @@ def test_the_exit_codes_are_those_of_the_program() -> None:
 
 @pytest.mark.parametrize("name", re.findall(r"^- \*\*(\w+)\*\*:", TEXT, re.MULTILINE))
 def test_the_documents_have_the_fields_of_the_records(name: str) -> None:
-    kind = getattr(records, name, None) or getattr(doctor, name)
+    kind = next(getattr(home, name) for home in (records, ledgers, doctor) if hasattr(home, name))
     listed = re.search(rf"^- \*\*{name}\*\*:(.*?)(?=^- \*\*|^$)", TEXT, re.MULTILINE | re.DOTALL)
     assert listed
     assert re.findall(r"`(\w+)`", listed[1]) == [field.name for field in fields(kind)]
@@ -102,6 +102,7 @@ def test_every_document_that_a_command_prints_is_explained() -> None:
     assert explained >= {
         "Pattern", "UsageEvent", "Match", "Trend", "TrendDay", "Prediction", "Answer", "Evidence",
         "Why", "Explanation", "Contribution", "Stats", "Finding",
+        "Calibration", "CalibrationScore", "Figure", "IntervalCheck", "Recalibration", "ReliabilityBin",
     }  # fmt: skip
     listed = set(re.findall(r"`([a-z]+)", "".join(re.findall(r"^\| (`.*?) \|", TEXT, re.MULTILINE))))
     assert listed == set(EXPECTED.split())

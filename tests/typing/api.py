@@ -12,9 +12,13 @@ from numpy.typing import NDArray
 
 from whatworks import (
     Answer,
+    Calibration,
+    CalibrationScore,
     Contribution,
     Evidence,
     Explanation,
+    Figure,
+    IntervalCheck,
     Match,
     Memory,
     NewEvent,
@@ -22,6 +26,8 @@ from whatworks import (
     Pattern,
     Prediction,
     Prior,
+    Recalibration,
+    ReliabilityBin,
     Stats,
     Trend,
     TrendDay,
@@ -79,6 +85,13 @@ def ask(memory: Memory, now: datetime) -> None:
     assert_type(why, Why)
     assert_type(why.explanations, tuple[Explanation, ...])
     assert_type(why.explanations[0].contributions, tuple[Contribution, ...])
+    ledger = memory.calibration(since=now, as_of=now, recalibrate="beta", seed=1)
+    assert_type(ledger, Calibration)
+    assert_type(ledger.by_type, tuple[CalibrationScore, ...])
+    assert_type(ledger.overall.brier, Figure | None)
+    assert_type(ledger.overall.bins, tuple[ReliabilityBin, ...])
+    assert_type(ledger.overall.intervals, IntervalCheck)
+    assert_type(ledger.recalibration, Recalibration | None)
     assert_type(memory.get_pattern("p"), Pattern)
     assert_type(memory.get_event("e"), UsageEvent)
     assert_type(memory.get_patterns(["p"]), dict[str, Pattern])

@@ -20,6 +20,7 @@ from whatworks.evidence.schema import SCHEMA, VERSION
 
 if TYPE_CHECKING:
     import duckdb
+    from numpy.typing import NDArray
 
 __all__ = ["Evidence"]
 
@@ -270,6 +271,15 @@ class Evidence:
 
         try:
             return self._cursor().execute(query, parameters).fetchall()
+        except duckdb.Error as error:
+            raise StoreError(f"the evidence cannot be read: {_first_line(error)}") from error
+
+    def columns(self, query: str, parameters: Sequence[object] = ()) -> dict[str, NDArray[Any]]:
+        """The columns of a long answer without nulls, by name."""
+        import duckdb
+
+        try:
+            return self._cursor().execute(query, parameters).fetchnumpy()
         except duckdb.Error as error:
             raise StoreError(f"the evidence cannot be read: {_first_line(error)}") from error
 

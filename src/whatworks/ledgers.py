@@ -1,0 +1,145 @@
+"""What the calibration ledger says: frozen dataclasses, no behaviour."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+__all__ = [
+    "Calibration",
+    "CalibrationScore",
+    "Figure",
+    "IntervalCheck",
+    "Recalibration",
+    "ReliabilityBin",
+]
+
+Level = Literal["too hopeful", "too modest", "no difference found", "too little data"]
+Spread = Literal["too extreme", "too timid", "no difference found", "too little data"]
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A number with its 95 % interval ``low``..``high``, which holds it."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class ReliabilityBin:
+    """Predictions from ``least`` to ``most``, and what came of them.
+
+    ``low``..``high`` is the 95 % interval of ``mean_outcome``.
+    """
+
+    least: float
+    most: float
+    outcomes: int
+    mean_prediction: float
+    mean_outcome: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class IntervalCheck:
+    """Whether the stored intervals hold the true rates as often as they promise (``level``).
+
+    ``coverage`` is the share that does, ``width`` how many times as wide they
+    should be. Both are learned from the ``repeats``: tries of the same pattern
+    in the same situation (``contexts`` of them) after a further prediction.
+    """
+
+    level: float
+    repeats: int
+    contexts: int
+    coverage: Figure | None
+    width: Figure | None
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class CalibrationScore:
+    """How predictions compare with what came of them; ``None`` where there is too little to say.
+
+    ``brier = reliability - resolution + uncertainty + within``. ``bias`` is
+    the mean prediction minus the mean outcome, ``skill`` the share by which
+    the Brier score is lower than that of always saying the mean outcome.
+    ``ece_by_chance`` is what ``ece`` would be for true predictions with as
+    many outcomes. ``spread_z`` is Spiegelhalter's z, above 0 if numbers are
+    too far from one half. See ``whatworks.calibration`` for the formulas.
+    """
+
+    name: str
+    outcomes: int
+    contexts: int
+    mean_prediction: float | None
+    mean_outcome: Figure | None
+    intervals: IntervalCheck
+    bias: Figure | None = None
+    brier: Figure | None = None
+    reliability: Figure | None = None
+    resolution: Figure | None = None
+    uncertainty: Figure | None = None
+    within: Figure | None = None
+    skill: Figure | None = None
+    log_loss: Figure | None = None
+    ece: Figure | None = None
+    ece_by_chance: float | None = None
+    bias_z: float | None = None
+    spread_z: float | None = None
+    level: Level = "too little data"
+    spread: Spread = "too little data"
+    bins: tuple[ReliabilityBin, ...] = ()
+    sentences: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Recalibration:
+    """What a correction learned from earlier outcomes would have done to later predictions.
+
+    Learned from what was known at ``learned_until``, judged on what was
+    predicted from then on. Changes are after minus before: below 0 is better.
+    ``helps`` is true if the interval of ``brier_change`` is below 0. ``curve``
+    has what 0.1, 0.2 .. 0.9 would become.
+    """
+
+    method: Literal["isotonic", "beta"]
+    learned_until: datetime | None
+    learned_from: int
+    judged_on: int
+    brier_before: Figure | None = None
+    brier_after: Figure | None = None
+    brier_change: Figure | None = None
+    ece_before: Figure | None = None
+    ece_after: Figure | None = None
+    ece_change: Figure | None = None
+    helps: bool | None = None
+    curve: tuple[tuple[float, float], ...] = ()
+    sentence: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """Whether a store's predictions were right: its own receipts against its own outcomes.
+
+    ``shown`` predictions were made, ``resolved`` of them got an outcome,
+    ``coverage`` is their share. The groups of ``by_*`` come with the most
+    outcomes first, those of ``by_age`` with the newest. ``summary`` says it
+    in sentences.
+    """
+
+    since: datetime | None
+    as_of: datetime | None
+    shown: int
+    resolved: int
+    coverage: float | None
+    overall: CalibrationScore
+    by_type: tuple[CalibrationScore, ...]
+    by_age: tuple[CalibrationScore, ...]
+    by_source: tuple[CalibrationScore, ...]
+    recalibration: Recalibration | None
+    summary: tuple[str, ...]
