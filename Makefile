@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 # Scoring harness and logged decisions, which may not be distributed with the project.
 SHARED ?= ../shared
 
-.PHONY: help demo test test-newer-engine test-full lint types check bench-smoke bench-decisions bench clean
+.PHONY: help demo test test-newer-engine test-full lint types check bench-smoke bench-decisions bench-rivals bench clean
 
 help: ## list what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | sort | expand -t 16
@@ -46,15 +46,22 @@ bench-smoke: $(READY) ## run every benchmark at a small size
 	$(BIN)/python -m benchmarks smoke
 	$(BIN)/python -m benchmarks.decisions smoke
 
-bench-decisions: $(READY) ## score predictions on the logged decisions in SHARED; about ten minutes
-	@# Apart from the rest: where pandas is installed, DuckDB loads it, and the tests notice.
-	test -d $(VENV)-decisions || $(PYTHON) -m venv $(VENV)-decisions
+# Apart from the rest: where pandas is installed, DuckDB loads it, and the tests notice.
+DECISIONS := $(VENV)-decisions/.ready
+$(DECISIONS): pyproject.toml
+	$(PYTHON) -m venv $(VENV)-decisions
 	$(VENV)-decisions/bin/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
 	$(VENV)-decisions/bin/python -m pip install --quiet --disable-pip-version-check --editable . --group decisions
+	@touch $@
+
+bench-decisions: $(DECISIONS) ## score predictions on the logged decisions in SHARED; about ten minutes
 	$(VENV)-decisions/bin/python -m benchmarks.decisions full $(SHARED)
+
+bench-rivals: $(DECISIONS) ## score other systems on them, into rivals.json; about half an hour
+	$(VENV)-decisions/bin/python -m benchmarks.decisions rivals $(SHARED)
 
 bench: $(READY) ## run every benchmark in full; about half an hour
 	$(BIN)/python -m benchmarks full
 
 clean: ## remove what make has made
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-decisions build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

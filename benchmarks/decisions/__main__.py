@@ -1,122 +1,108 @@
-"""``python -m benchmarks.decisions smoke`` or ``full SHARED``: are predictions true?
+"""Are predictions true? ``python -m benchmarks.decisions smoke|full|rivals|report``.
 
-``SHARED`` is a folder with the scoring harness in ``benchmark/`` and logged
-decisions in ``data/decisions/``, which may not be distributed with this project.
+``full`` and ``rivals`` take ``SHARED``, a folder with the scoring harness in
+``benchmark/`` and logged decisions in ``data/decisions/``, which may not be
+distributed with this project. ``full`` scores the product and writes the page,
+``rivals`` scores its rivals into ``rivals.json``, ``report`` writes the page again.
 """
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-import tempfile
+import argparse
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import orjson
 
-from benchmarks.decisions import smoke
-from benchmarks.measure import ROOT
+from benchmarks.decisions import changes, harness, page, rivals, simulated, smoke, system, tables
+from benchmarks.decisions.harness import Sizes
+from benchmarks.decisions.tables import Figures
 
+ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "statistics.md"
-START, END = "<!-- figures: make bench-decisions -->", "<!-- end of figures -->"
-TASKS = (("bfcl12", "alpacaD12", "alpacaG12"), ("rbench11", "clinc12"))  # one half a core
+RESULTS = ROOT / "benchmarks" / "results" / "decisions.json"
 
 
-def full(shared: Path) -> None:
-    """Score the development data, and write the tables into ``docs/statistics.md``."""
-    page = PAGE.read_text()
-    before, rest = page.split(START)
-    after = rest.split(END)[1]
-    offline, robust = _score(shared, "full"), _score(shared, "robust")
-    figures = "\n".join([*_offline(offline["offline"]), "", *_robust(robust["robust"])])
-    PAGE.write_text(f"{before}{START}\n{figures}\n{END}{after}")
-    print(f"wrote {PAGE}")
+def measure(shared: Path, sizes: Sizes, seeds: int, processes: int) -> Figures:
+    """Score the product on the logged decisions and on ``seeds`` simulated stores of a kind."""
+    score = partial(harness.score, shared, sizes=sizes, processes=processes)
+    ours = score(f"{system.__name__}:make", harness.SUITES)
+    has_ucb = hasattr(system, "make_ucb")
+    ucb = score(f"{system.__name__}:make_ucb", ["online"])["online"] if has_ucb else []
+    run = partial(harness.in_processes, processes=processes)
+    breaks = [(n, seed) for n in range(len(changes.BREAKS)) for seed in range(2 * seeds)]
+    steady = [(n, seed) for n in range(len(changes.STEADY)) for seed in range(seeds)]
+    return Figures(
+        ours,
+        ucb,
+        list(run(simulated.coverage, simulated.stores(seeds))),
+        list(run(changes.delay, breaks)),
+        list(run(changes.alarms, steady)),
+        {},
+    )
 
 
-def _score(shared: Path, suite: str) -> dict[str, list[Any]]:
-    """All rows of a suite of the harness, run as one process a half of the tasks."""
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "1"}
-    found: dict[str, list[Any]] = {"offline": [], "robust": []}
-    with tempfile.TemporaryDirectory() as folder:
-        files = [Path(folder) / f"{n}.json" for n in range(len(TASKS))]
-        runs = [
-            subprocess.Popen(
-                [
-                    sys.executable,
-                    str(shared / "benchmark" / "predict_eval.py"),
-                    "--system=benchmarks.decisions.system:make",
-                    f"--data={shared / 'data' / 'decisions'}",
-                    f"--suite={suite}",
-                    f"--tasks={','.join(tasks)}",
-                    f"--out={file}",
-                ],
-                env=environment,
-            )
-            for tasks, file in zip(TASKS, files, strict=True)
-        ]
-        for run, file in zip(runs, files, strict=True):
-            if run.wait() != 0:
-                raise SystemExit(f"the harness failed with {run.returncode}")
-            rows = orjson.loads(file.read_bytes())
-            for kind in found:
-                found[kind] += rows[kind]
-    return found
+def save(figures: Figures) -> None:
+    RESULTS.parent.mkdir(exist_ok=True)
+    made = figures._replace(rivals={})._asdict()
+    RESULTS.write_bytes(orjson.dumps(made, option=orjson.OPT_SERIALIZE_NUMPY))
 
 
-def _mean(rows: list[Any], *path: str) -> float:
-    """The mean over tasks of the means over seeds; NaN without any."""
-    by_task: dict[str, list[float]] = {}
-    for row in rows:
-        value: Any = row
-        for name in path:
-            value = value.get(name) if isinstance(value, dict) else None
-        if value is not None:
-            by_task.setdefault(row["task"], []).append(float(value))
-    means = [sum(values) / len(values) for values in by_task.values()]
-    return sum(means) / len(means) if means else float("nan")
+def report(document: Path) -> None:
+    """Write tables and pictures of what was last measured."""
+    if not RESULTS.exists():
+        raise SystemExit(f"there is no {RESULTS}: make bench-decisions")
+    from benchmarks.decisions import pictures
+
+    figures = Figures(**orjson.loads(RESULTS.read_bytes()))._replace(rivals=rivals.load())
+    page.write(document, tables.parts(figures))
+    pictures.write(document.parent / "pictures", figures)
+    print(f"wrote {document}")
 
 
-def _offline(rows: list[Any]) -> list[str]:
-    columns = ("skill", "gain", "ece", "cover80", "cover95", "predict_ms")
-    lines = [
-        "| log | tries | skill | gain | ECE | 80 % interval holds | 95 % holds | ms |",
-        "|---|--:|--:|--:|--:|--:|--:|--:|",
-    ]
-    for policy in ("uniform", "biased"):
-        for n in sorted({row["n"] for row in rows}):
-            chosen = [row for row in rows if row["policy"] == policy and row["n"] == n]
-            values = [_mean(chosen, column) for column in columns]
-            digits = ("{:.3f}", "{:.2f}", "{:.3f}", "{:.0%}", "{:.0%}", "{:.1f}")
-            cells = [
-                "" if value != value else form.format(value)
-                for form, value in zip(digits, values, strict=True)
-            ]
-            lines.append(f"| {policy} | {n:,} | {' | '.join(cells)} |")
-    return lines
+def main(words: Sequence[str] | None = None) -> None:
+    given = _parser().parse_args(words)
+    match given.command:
+        case "smoke":
+            for found in smoke.run():
+                print(found)
+        case "report":
+            report(given.page)
+        case "full":
+            save(measure(given.shared, _sizes(given), given.simulated, given.processes))
+            report(given.page)
+        case "rivals":
+            only = given.only.split(",") if given.only else ()
+            run = rivals.run(given.shared, _sizes(given), processes=given.processes, only=only)
+            for name in run:
+                print(name, flush=True)
 
 
-def _robust(rows: list[Any]) -> list[str]:
-    figures = {
-        "a pattern breaks half-way: error of its estimate": ("drift", "err_broken"),
-        "a pattern is mended half-way: error of its estimate": ("drift", "err_fixed"),
-        "Brier score of the clean log": ("clean", "brier"),
-        "Brier score when kinds of work come in blocks": ("blocks", "brier"),
-        "100 fake successes in one context: its estimate moves by": ("spam", "shift_spammed"),
-        "... and how often it is then chosen": ("spam", "picked_spammed"),
-        "AUC of the clean log": ("clean", "auc"),
-        "AUC with events repeated 30 times": ("dup", "auc"),
-    }
-    lines = ["| robustness, 1,000 tries | |", "|---|--:|"]
-    return lines + [f"| {name} | {_mean(rows, *path):.3f} |" for name, path in figures.items()]
+def _sizes(given: argparse.Namespace) -> Sizes:
+    tasks = tuple(given.tasks.split(",")) if given.tasks else Sizes().tasks
+    ns = tuple(int(n) for n in given.ns.split(",")) if given.ns else Sizes().ns
+    return Sizes(tasks, ns, given.seeds, given.steps)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("benchmarks.decisions", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("smoke", help="seconds, with bounds that fail when quality falls")
+    full, others, again = (commands.add_parser(name) for name in ("full", "rivals", "report"))
+    for command in (full, others):
+        command.add_argument("shared", type=lambda folder: Path(folder).resolve())
+        command.add_argument("--tasks", help="separated by commas; all")
+        command.add_argument("--ns", help="numbers of tries, separated by commas; 10 to 3,000")
+        command.add_argument("--seeds", type=int, default=Sizes().seeds)
+        command.add_argument("--steps", type=int, default=Sizes().steps, help="of a replay online")
+        command.add_argument("--processes", type=int, default=2)
+    full.add_argument("--simulated", type=int, default=10, help="simulated stores of each kind")
+    others.add_argument("--only", help="names of rivals, separated by commas; the others stay")
+    for command in (full, again):
+        command.add_argument("--page", type=Path, default=PAGE)
+    return parser
 
 
 if __name__ == "__main__":
-    match sys.argv[1:]:
-        case ["smoke"]:
-            for found in smoke.run():
-                print(found)
-        case ["full", folder]:
-            full(Path(folder).resolve())
-        case _:
-            raise SystemExit(__doc__)
+    main()
