@@ -57,7 +57,7 @@ $(DECISIONS): pyproject.toml
 bench-decisions: $(DECISIONS) ## score predictions on the logged decisions in SHARED; about ten minutes
 	$(VENV)-decisions/bin/python -m benchmarks.decisions full $(SHARED)
 
-bench-rivals: $(DECISIONS) ## score other systems on them, into rivals.json; about half an hour
+bench-rivals: $(DECISIONS) ## score other systems on them, into rivals.json; about five minutes
 	$(VENV)-decisions/bin/python -m benchmarks.decisions rivals $(SHARED)
 
 bench: $(READY) ## run every benchmark in full; about half an hour

@@ -26,7 +26,8 @@ __all__ = ["POLICIES", "SUITES", "Row", "Scores", "Sizes", "in_processes", "reli
 Row = dict[str, Any]
 Scores = dict[str, list[Row]]  # suite: rows
 Float64 = NDArray[np.float64]
-J, R = TypeVar("J"), TypeVar("R")
+J = TypeVar("J")
+R = TypeVar("R")
 
 POLICIES = ("uniform", "biased")
 SUITES = ("offline", "robust", "online")
@@ -59,6 +60,8 @@ def score(
     shared: Path, system: str, suites: Iterable[str], sizes: Sizes, *, processes: int = 2
 ) -> Scores:
     """The rows of each suite for ``module:factory``, in the order of tasks and seeds."""
+    if not (shared / "benchmark" / "predict_eval.py").exists():
+        raise SystemExit(f"there is no benchmark/predict_eval.py in {shared}; set SHARED to its folder")
     chosen = list(suites)
     jobs = [
         _Job(shared, system, suite, task, seed, sizes)
@@ -73,7 +76,7 @@ def score(
 
 
 def in_processes(run: Callable[[J], R], jobs: list[J], processes: int) -> Iterator[R]:
-    """``run`` of each job, in order, in fresh processes of one thread each."""
+    """``run`` of each job, in order, in processes of one thread each."""
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(processes, mp_context=context) as pool:
@@ -109,7 +112,8 @@ class _Recorded:
     """A system that remembers what it said; in all else the one it wraps."""
 
     def __init__(self, system: Any) -> None:
-        self._system, self.said = system, []
+        self._system = system
+        self.said: list[list[float]] = []
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._system, name)
@@ -154,4 +158,5 @@ def reliability(said: Float64, came: Float64) -> list[list[float]]:
     p, y = said[known], came[known]
     where = np.minimum((p * BINS).astype(int), BINS - 1)
     sums = (np.bincount(where, weights, BINS) for weights in (np.ones_like(p), p, y))
-    return np.round(np.array(list(sums)).T, 4).tolist()
+    bins: list[list[float]] = np.round(np.array(list(sums)).T, 4).tolist()
+    return bins

@@ -6,11 +6,13 @@ in the dependency group ``decisions`` and is imported only when pictures are dra
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from benchmarks.decisions import goals, resampling
 from benchmarks.decisions.harness import POLICIES, Row
@@ -18,6 +20,8 @@ from benchmarks.decisions.resampling import mean_of
 from benchmarks.decisions.tables import Figures, known_chances, replays, select, shared_logs
 
 __all__ = ["spread", "write"]
+
+Float64 = NDArray[np.float64]
 
 # Colours told apart by the colour-blind: Okabe & Ito (2008), Color Universal Design.
 OURS, BLUE, ORANGE, GREEN, PINK, SKY = "#d55e00", "#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9"
@@ -58,7 +62,7 @@ DRAWN = (
     ("MAB", "MABWiser KNearest", GREY),
     ("SeedSQL", "original query", INK),
 )
-SKILLS = (-0.22, 0.115)  # what is below is named under the picture
+SKILLS = (-0.22, 0.135)  # what is below is named under the picture
 BELIEVED = (
     ("LogRegShared", "one logistic model", BLUE),
     ("KernelBeta", "kernel Beta", GREEN),
@@ -159,7 +163,7 @@ def _skill(figures: Figures) -> Any:
             panel.text(0, -0.22, _wrapped(words), transform=panel.transAxes, va="top", fontsize=8)
     ends = [(min(height, SKILLS[1]), name, colour) for height, name, colour in ends]
     ends += [(float(value[-1]), "whatworks", OURS), (list(targets.values())[-1], "◆ reference", INK)]
-    _label(panels[1], ends, 0.0185)
+    _label(panels[1], ends, 0.0195)
     panels[0].set_ylabel("skill")
     return picture
 
@@ -188,9 +192,7 @@ def _minus(value: float, digits: int) -> str:
 
 
 def _wrapped(words: str) -> str:
-    import textwrap
-
-    return "\n".join(textwrap.wrap(words, 54))
+    return "\n".join(textwrap.wrap(words, 44))
 
 
 # ------------------------------------------------------------------ are numbers to be believed
@@ -216,11 +218,15 @@ def _believed(panel: Any, rows: list[Row], colour: str) -> float:
     """Draw the bins that hold at least 1 in 500 answers, larger where more; the height of the last."""
     count, said, came = np.sum([row["reliability"] for row in rows], axis=0).T
     kept = count > max(count.sum() / 500, 1)
-    x, y = said[kept] / count[kept], came[kept] / count[kept]
+    x, y, share = said[kept] / count[kept], came[kept] / count[kept], count[kept] / count.sum()
     panel.plot(x, y, color=colour, linewidth=2 if colour == OURS else 1.2)
-    panel.scatter(
-        x, y, s=6 + 90 * count[kept] / count.sum(), color=colour, zorder=3, linewidth=0, clip_on=False
-    )
+    for least, most, size in (
+        (0, 0.05, 2.5),
+        (0.05, 0.2, 4.5),
+        (0.2, 1.1, 8),
+    ):  # few sizes, a small file
+        some = (share >= least) & (share < most)
+        panel.plot(x[some], y[some], "o", color=colour, markersize=size, clip_on=False)
     return float(y[-1])
 
 
@@ -253,13 +259,13 @@ def _online(figures: Figures) -> Any:
     return picture
 
 
-def _regret(rows: list[Row]) -> np.ndarray[Any, np.dtype[np.float64]]:
+def _regret(rows: list[Row]) -> Float64:
     """Regret at the 21 places of the harness's curves, the mean over seeds."""
     curves = []
     for row in rows:
         steps = np.linspace(0, row["steps"] - 1, len(row["curve"])).astype(int) + 1
         curves.append(row["best_single"] * steps - np.array(row["curve"]))
-    mean: np.ndarray[Any, np.dtype[np.float64]] = np.mean(curves, axis=0)
+    mean: Float64 = np.mean(curves, axis=0)
     return mean
 
 

@@ -2,7 +2,8 @@
 
 Contexts, not answers: answers for one context go right or wrong together. A
 context that several seeds ask about is drawn for all of them at once, and so it
-is for the two systems of a paired difference.
+is for the two systems of a paired difference. The logs stay as they are: what
+another log would have changed is not in the intervals.
 
 References: Efron & Tibshirani (1993), An Introduction to the Bootstrap, ch. 8
 (units that are drawn whole) and 13.3 (the percentile interval).
@@ -93,7 +94,7 @@ def _by_task(
     """For each system the statistic as measured, then as drawn: arrays of length ``draws + 1``."""
     random = np.random.default_rng(seed)
     tasks = sorted({row["task"] for row in rows})
-    found = [[] for _ in systems]  # type: list[list[Float64]]
+    found: list[list[Float64]] = [[] for _ in systems]
     for task in tasks:
         contexts = sorted({c for row in rows if row["task"] == task for c in row["context"]})
         times = random.multinomial(len(contexts), np.full(len(contexts), 1 / len(contexts)), draws)

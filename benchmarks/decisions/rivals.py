@@ -46,7 +46,8 @@ RIVALS = (
     Rival("EpsGlobal", "epsilon-greedy on pattern means", ("online",)),
 )
 # Rivals whose scores are kept for each context, for paired differences, and at which sizes.
-PAIRED, PAIRED_AT = ("LogRegShared", "KernelBeta"), (300, 1_000, 3_000)
+PAIRED = {"LogRegShared": "one logistic model", "KernelBeta": "kernel Beta"}
+PAIRED_AT = (300, 1_000, 3_000)
 FIGURES = ("task", "n", "policy", "seed", "skill", "gain", "ece", "brier", "cover", "predict_ms")
 
 
@@ -64,7 +65,7 @@ def run(shared: Path, sizes: Sizes, *, processes: int, only: Iterable[str] = ())
             shared, f"baselines:{rival.name}", rival.suites, sizes, processes=processes
         )
         scores[rival.name] = slim(rival.name, made)
-        FILE.write_bytes(_bytes(scores))
+        FILE.write_bytes(_bytes(scores, sizes))
         yield rival.name
 
 
@@ -76,9 +77,10 @@ def load() -> dict[str, Scores]:
     return scores
 
 
-def _bytes(scores: dict[str, Scores]) -> bytes:
-    """One line a row, so that a change shows which."""
-    lines = [f'{{"command": "{COMMAND}",', '"scores": {']
+def _bytes(scores: dict[str, Scores], sizes: Sizes) -> bytes:
+    """One line a row, so that a change shows which; ``sizes`` are those of the last run."""
+    ran = orjson.dumps(sizes._asdict()).decode()
+    lines = [f'{{"command": "{COMMAND}", "sizes": {ran},', '"scores": {']
     ends = ["," if n < len(scores) else "" for n in range(1, len(scores) + 1)]
     for (name, suites), end in zip(scores.items(), ends, strict=True):
         lines.append(f'"{name}": {{')

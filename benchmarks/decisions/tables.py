@@ -33,7 +33,7 @@ ROBUST = {
     ("clean", "auc"): "AUC of the clean log",
     ("dup", "auc"): "... with 20 events repeated 30 times",
 }
-BESIDE = ("SeedSQL", "KernelBeta", "LogRegShared")  # rivals in the table of robustness
+BESIDE = {"SeedSQL": "original query"} | rivals.PAIRED  # rivals in the table of robustness
 WITHIN = 50  # tries of a changed pattern after which the table asks whether it is known
 Lines = list[str]
 
@@ -65,7 +65,7 @@ def parts(figures: Figures) -> dict[str, Lines]:
         "sizes": [_sizes(figures)],
         "goals": [*reference(figures), "", *goals_met(figures)],
         "systems": systems(figures),
-        "ours": ours(figures),
+        "ours": [*ours(figures), "", *paired(figures)],
         "coverage": coverage(figures),
         "robustness": [*robustness(figures), "", *delays(figures), "", *alarms(figures)],
         "online": online(figures),
@@ -175,25 +175,46 @@ def _held(value: float, level: int) -> str:
 
 # ------------------------------------------------------------------ systems
 def ours(figures: Figures) -> Lines:
-    """Our scores by size with intervals, and how much skill lies between us and two rivals."""
-    titles = {rival.name: rival.title for rival in rivals.RIVALS}
-    columns = ["log", "tries", "skill", "gain", "ECE", "ms"]
+    """Our scores by size, with intervals."""
     lines = []
-    for policy in POLICIES:
-        for n in sorted({row["n"] for row in select(figures.ours["offline"], policy=policy)}):
-            rows = select(figures.ours["offline"], policy=policy, n=n)
-            skill = _range(resampling.interval(rows, resampling.skill), 3)
-            gain = _range(resampling.interval(rows, resampling.gain), 2)
-            rest = [_number(mean_of(rows, "ece"), 3), _number(mean_of(rows, "predict_ms"), 1)]
-            more = [_more(rows, figures.rivals.get(name, {})) for name in rivals.PAIRED]
-            lines.append([policy, f"{n:,}", skill, gain, *rest, *more])
-    paired = [f"skill more than {titles[name]}" for name in rivals.PAIRED]
-    return _table([*columns, *paired], lines)
+    for policy, n, rows in _by_log(figures):
+        skill = _range(resampling.interval(rows, resampling.skill), 3)
+        gain = _range(resampling.interval(rows, resampling.gain), 2)
+        rest = [_number(mean_of(rows, "ece"), 3), _number(mean_of(rows, "predict_ms"), 1)]
+        lines.append([policy, f"{n:,}", skill, gain, *rest])
+    return _table(["log", "tries", "skill", "gain", "ECE", "ms"], lines)
 
 
-def _more(rows: list[Row], scores: Scores) -> str:
-    mine, theirs = rivals.comparable(rows, scores.get("offline", []))
-    return _range(resampling.difference(mine, theirs, resampling.skill), 3, "+") if mine else ""
+def paired(figures: Figures) -> Lines:
+    """How much more than two rivals we get from the same logs, context by context."""
+    lines = []
+    for policy, n, rows in _by_log(figures):
+        cells = [
+            cell
+            for name in rivals.PAIRED
+            for cell in _more(rows, figures.rivals.get(name, {}).get("offline", []))
+        ]
+        if any(cells):
+            lines.append([policy, f"{n:,}", *cells])
+    scores = [f"{score} above {name}" for name in rivals.PAIRED.values() for score in ("skill", "gain")]
+    return _table(["log", "tries", *scores], lines)
+
+
+def _by_log(figures: Figures) -> Iterator[tuple[str, int, list[Row]]]:
+    """Our rows for each kind of log and number of tries."""
+    rows = figures.ours["offline"]
+    for policy, n in product(POLICIES, sorted({row["n"] for row in rows})):
+        if chosen := select(rows, policy=policy, n=n):
+            yield policy, n, chosen
+
+
+def _more(rows: list[Row], rival: list[Row]) -> tuple[str, str]:
+    mine, theirs = rivals.comparable(rows, rival)
+    if not mine:
+        return "", ""
+    skill = resampling.difference(mine, theirs, resampling.skill)
+    gain = resampling.difference(mine, theirs, resampling.gain)
+    return _range(skill, 3, "+"), _range(gain, 2, "+")
 
 
 def systems(figures: Figures) -> Lines:
@@ -237,8 +258,7 @@ def _system(title: str, rows: list[Row]) -> list[str]:
 
 def robustness(figures: Figures) -> Lines:
     """What attacks and changes do, to us and to some rivals."""
-    titles = {rival.name: rival.title for rival in rivals.RIVALS}
-    columns = ["1,000 tries", "whatworks", "reference *", *(titles[name] for name in BESIDE)]
+    columns = ["1,000 tries", "whatworks", "reference *", *BESIDE.values()]
     lines = [
         [
             title,

@@ -275,3 +275,13 @@ def test_kinds_of_work_in_blocks_are_the_same_tries_in_another_order() -> None:
     assert [event.ts for event in blocks] == [event.ts for event in log]
     assert sorted(event.text for event in blocks) == sorted(event.text for event in log)
     assert [event.cluster for event in blocks] == sorted(event.cluster for event in log)
+
+
+def test_scores_of_rivals_are_written_and_read_alike(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rivals, "FILE", tmp_path / "rivals.json")
+    assert rivals.load() == {}
+    made = {"A": {"offline": [{"skill": 0.5}], "online": []}, "B": {"robust": [{"auc": None}]}}
+    rivals.FILE.write_bytes(rivals._bytes(made, harness.Sizes()))
+    assert rivals.load() == made
