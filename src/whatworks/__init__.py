@@ -26,8 +26,11 @@ if TYPE_CHECKING:
     from whatworks.memory import Memory as Memory
     from whatworks.records import Answer as Answer
     from whatworks.records import Contribution as Contribution
+    from whatworks.records import Estimate as Estimate
+    from whatworks.records import Evaluation as Evaluation
     from whatworks.records import Evidence as Evidence
     from whatworks.records import Explanation as Explanation
+    from whatworks.records import Lift as Lift
     from whatworks.records import Match as Match
     from whatworks.records import NewEvent as NewEvent
     from whatworks.records import NewPattern as NewPattern
@@ -52,8 +55,8 @@ _MODULES = {
     "ledgers": ("Calibration CalibrationScore Figure IntervalCheck Recalibration ReliabilityBin"),
     "memory": "Memory",
     "records": (
-        "Answer Contribution Evidence Explanation Match NewEvent NewPattern Pattern Prediction "
-        "Prior Stats Trend TrendDay UsageEvent Where Why"
+        "Answer Contribution Estimate Evaluation Evidence Explanation Lift Match NewEvent NewPattern "
+        "Pattern Prediction Prior Stats Trend TrendDay UsageEvent Where Why"
     ),
     "text": "clean_text",
 }

@@ -11,13 +11,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from numbers import Real
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar, cast
 
 import orjson
 
 from whatworks.errors import InvalidInputError
 from whatworks.ids import content_id, uuid7
-from whatworks.records import NewEvent, NewPattern, Pattern, Prior, UsageEvent, Where
+from whatworks.records import NewEvent, NewPattern, Pattern, Prior, Risk, UsageEvent, Where
 from whatworks.text import HIDDEN, strip_ansi
 
 __all__ = ["MAX_TEXT_BYTES", "event", "limit", "pattern", "prior", "resolution", "where"]
@@ -30,6 +30,8 @@ MAX_ITEMS = 1_000
 MAX_AHEAD = timedelta(days=1)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MAX_LIMIT = 1_000_000
+MAX_CHANCE = 0.5
+MAX_SEED = 2**63 - 1
 STATES = ("pending", "resolved", "not_used", "unknown")
 
 T = TypeVar("T", NewPattern, NewEvent, Prior, Where, Pattern, UsageEvent)
@@ -137,6 +139,33 @@ def choice(value: object, name: str, known: Sequence[Choice]) -> Choice | None:
     if value is None:
         return None
     raise InvalidInputError(f"{name} is {shown(value)}; expected {' or '.join(map(repr, known))}")
+
+
+class Chance(NamedTuple):
+    """What a prediction leaves to chance; ``seed`` is ``None`` where nobody asked for one."""
+
+    explore: float
+    mask: float
+    risk: Risk
+    seed: int | None
+
+
+def chance(explore: object, mask: object, risk: object, seed: object) -> Chance:
+    """How often to explore and to withhold: 0 to 0.5 each, and never where the risk is high."""
+    shares = _chance(explore, "explore"), _chance(mask, "mask")
+    if not isinstance(risk, str) or risk not in ("low", "normal", "high"):
+        raise InvalidInputError(f"risk is {shown(risk)}; expected 'low', 'normal' or 'high'")
+    given = None if seed is None else count(seed, "seed", least=0, most=MAX_SEED)
+    return Chance(*((0.0, 0.0) if risk == "high" else shares), cast("Risk", risk), given)
+
+
+def _chance(value: object, name: str) -> float:
+    number = _float(value) if isinstance(value, Real) and not isinstance(value, bool) else math.nan
+    if not 0 <= number <= MAX_CHANCE:
+        raise InvalidInputError(
+            f"{name} is {shown(value)}; expected a number from 0 (never) to {MAX_CHANCE}"
+        )
+    return number + 0.0
 
 
 def limit(value: object) -> int:

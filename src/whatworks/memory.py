@@ -12,12 +12,15 @@ from typing import TYPE_CHECKING, Any, Literal
 from whatworks import checks, config
 from whatworks.errors import InvalidInputError, NotFoundError, StoreClosedError
 from whatworks.records import (
+    Evaluation,
+    Lift,
     Match,
     NewEvent,
     NewPattern,
     Pattern,
     Prediction,
     Prior,
+    Risk,
     State,
     Stats,
     Trend,
@@ -29,6 +32,7 @@ from whatworks.records import (
 if TYPE_CHECKING:
     from whatworks.answers import Answers
     from whatworks.embedders import Embedder, EmbedFunction
+    from whatworks.evaluation import Policy
     from whatworks.journal import Durability
     from whatworks.keeper import Keeper
     from whatworks.ledgers import Calibration
@@ -379,6 +383,10 @@ class Memory:
         limit: int = 10,
         candidates: Iterable[str] | None = None,
         as_of: datetime | None = None,
+        explore: float = 0.0,
+        risk: Risk = "normal",
+        mask: float = 0.0,
+        seed: int | None = None,
     ) -> Prediction:
         """What will work best in ``context``: patterns with estimates, best first.
 
@@ -391,6 +399,17 @@ class Memory:
             Answer from what had happened by then: tries and outcomes up to
             that time, patterns that existed or were tried. An outcome that
             was corrected counts from its last correction on.
+        explore
+            Up to 0.5: how often the first place goes by chance to one of the
+            patterns that may be as good as the best one, so that the store
+            learns of them and ``evaluate`` can judge other ways to choose.
+        risk
+            ``high``: a failure costs too much to explore or withhold anything.
+        mask
+            Up to 0.5: how often one of the answers worth showing is withheld,
+            so that ``lift`` can tell what showing it is worth.
+        seed
+            Of the draws, to repeat them. Default: unforeseeable.
 
         Returns
         -------
@@ -411,6 +430,7 @@ class Memory:
             candidates=ids,
             as_of=self._moment(as_of),
             now=self._clock(),
+            chance=checks.chance(explore, mask, risk, seed),
         )
 
     def why(self, prediction_id: str) -> Why:
@@ -463,6 +483,77 @@ class Memory:
             seed=checks.count(seed, "seed", least=0, most=2**32),
             now=self._clock(),
         )
+
+    def evaluate(
+        self, policy: str | Policy, *, as_placed: bool = False, exploring: bool = False
+    ) -> Evaluation:
+        """What another way of choosing the first answer would have earned, from what was logged.
+
+        The decisions are the predictions that a try names. The pattern tried
+        first counts with the probability with which it was placed first.
+
+        Parameters
+        ----------
+        policy
+            ``greedy`` (highest expected outcome), ``best-record`` (best record
+            of its own, whatever the context), ``cautious`` (highest lower
+            bound), ``uniform`` (all that the receipt names alike),
+            ``fixed:PATTERN_ID``; or a function that takes a receipt as it was
+            before anything was drawn, a mapping whose ``answers`` stand best
+            first, and gives probabilities by ``pattern_id``.
+        as_placed
+            Judge what placing a pattern first earned, whatever was tried then.
+            Default: decisions in which another pattern was tried first are left
+            out, and more than a tenth of them refused.
+        exploring
+            Only predictions that left the first place to chance.
+
+        Returns
+        -------
+        Estimates with intervals, or a refusal with its reason.
+
+        Raises
+        ------
+        NotFoundError
+            The fixed pattern is not in the store.
+        """
+        from whatworks import evaluation
+        from whatworks.hindsight import Hindsight
+
+        if callable(policy):
+            name, made = getattr(policy, "__name__", type(policy).__name__), policy
+        else:
+            name = checks.identifier(policy, "policy")
+            made = evaluation.policy_of(name)
+            if name.startswith(evaluation.FIXED):
+                self.get_pattern(name.removeprefix(evaluation.FIXED))
+        return Hindsight(self._keeper).evaluate(
+            name, made, as_placed=bool(as_placed), exploring=bool(exploring)
+        )
+
+    def lift(self, pattern_id: str | None = None, *, by_context: bool = False) -> list[Lift]:
+        """What showing a pattern changes, from predictions with ``mask``; the largest lift first.
+
+        The outcome of a prediction is the mean of the known outcomes of the
+        tries that name it.
+
+        Parameters
+        ----------
+        pattern_id
+            This one only. Default: all that could have been withheld.
+        by_context
+            Apart for each context asked about.
+
+        Raises
+        ------
+        NotFoundError
+            No such pattern.
+        """
+        from whatworks.hindsight import Hindsight
+
+        if pattern_id is not None:
+            self.get_pattern(pattern_id)
+        return Hindsight(self._keeper).lifts(pattern_id, by_context=bool(by_context))
 
     def get_pattern(self, pattern_id: str) -> Pattern:
         """The pattern with this id.

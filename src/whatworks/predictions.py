@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from whatworks import learning, rank, receipts
+from whatworks import choosing, learning, rank, receipts
 from whatworks.answers import Answers
-from whatworks.checks import micros
+from whatworks.checks import Chance, micros
 from whatworks.errors import NotFoundError
 from whatworks.evidence import questions
 from whatworks.evidence.questions import CellRow, PopulationRow, RecordRow
@@ -45,6 +45,7 @@ class Predictions:
         candidates: Sequence[str] | None,
         as_of: datetime | None,
         now: datetime,
+        chance: Chance,
     ) -> Prediction:
         """What works in ``context``, best first; the receipt is written down."""
         evidence = self._keeper.evidence()
@@ -58,13 +59,14 @@ class Predictions:
         )
         # A pattern without any evidence is worth showing if its description fits; of those that are
         # found, some are left out as of an earlier time.
-        reach = limit if as_of is None else 4 * limit
+        wide = choosing.reach(limit, chance)
+        reach = wide if as_of is None else 4 * wide
         alike = patterns.search(query, reach if candidates is None else 0)
         rows = questions.records(
             evidence,
             numbers=sorted({cell.pattern_no for cell in near}),
             ids=alike.ids if candidates is None else candidates,
-            leaders=limit if candidates is None else 0,
+            leaders=wide if candidates is None else 0,
             prior=(rank.PRIOR_WEIGHT, rank.PRIOR_CAP),
             whole=(whole.mu, whole.kappa),
             as_of=as_of,
@@ -81,7 +83,8 @@ class Predictions:
                 distance.get(rows[n].pattern_id, 2.0),
                 rows[n].pattern_id,
             ),
-        )[:limit]
+        )[:wide]
+        told = receipts.answers(order, rows, records, near, similarity, made, whole, learned)
         receipt = {
             "prediction_id": uuid7(),
             "recorded_at": micros(now),
@@ -89,7 +92,8 @@ class Predictions:
             "context": context,
             "policy": POLICY,
             "coverage": sums.coverage,
-            **receipts.answers(order, rows, records, near, similarity, made, whole, learned),
+            **told,
+            **choosing.placed(told["answers"], limit, chance),
         }
         self._keeper.note_down("prediction.made", receipt)
         shown = receipts.shown_contexts(receipt)

@@ -141,6 +141,9 @@ def prediction(
         policy=receipt["policy"],
         default=receipt["mu"],
         coverage=receipt["coverage"],
+        explore=receipt.get("explore", 0.0),
+        risk=receipt.get("risk", "normal"),
+        explored=receipt.get("explored", False),
         answers=tuple(
             Answer(
                 pattern=patterns[answer["pattern_id"]],
@@ -149,11 +152,13 @@ def prediction(
                 high=answer["high"],
                 n_effective=answer["n_effective"],
                 verdict=answer["verdict"],
+                # Receipts without the key are older: the best stood first, always.
+                propensity=answer.get("propensity", float(place == 0)),
                 evidence=tuple(
                     _evidence(receipt["cells"][j], share, texts) for j, share in answer["evidence"]
                 ),
             )
-            for answer in receipt["answers"]
+            for place, answer in enumerate(receipt["answers"])
             if answer["pattern_id"] in patterns  # else its record in the journal was damaged since
         ),
     )

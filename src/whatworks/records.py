@@ -14,8 +14,11 @@ from typing import Any, Literal
 __all__ = [
     "Answer",
     "Contribution",
+    "Estimate",
+    "Evaluation",
     "Evidence",
     "Explanation",
+    "Lift",
     "Match",
     "NewEvent",
     "NewPattern",
@@ -32,6 +35,8 @@ __all__ = [
 
 State = Literal["pending", "resolved", "not_used", "unknown"]
 Direction = Literal["rising", "falling", "steady", "too little data"]
+Risk = Literal["low", "normal", "high"]
+Effect = Literal["helps", "hurts", "no difference", "too little data"]
 Verdict = Literal["recommended", "worth trying", "not recommended", "no evidence"]
 
 
@@ -249,8 +254,10 @@ class Answer:
     """What to expect of one pattern in the context asked about.
 
     ``low``..``high`` is an 80 % credible interval for the expected outcome,
-    ``n_effective`` the number of independent tries it is worth. ``evidence``
-    holds the most similar contexts first, at most five.
+    ``n_effective`` the number of independent tries it is worth. ``propensity``
+    is the probability with which this pattern was shown first: 1 for the first
+    answer and 0 for the others, unless something was left to chance.
+    ``evidence`` holds the most similar contexts first, at most five.
     """
 
     pattern: Pattern
@@ -259,6 +266,7 @@ class Answer:
     high: float
     n_effective: float
     verdict: Verdict
+    propensity: float
     evidence: tuple[Evidence, ...] = ()
 
     @property
@@ -271,9 +279,11 @@ class Answer:
 class Prediction:
     """An answer to ``predict``, kept as a receipt under ``prediction_id``.
 
-    ``answers`` are ordered by expected outcome, best first. ``default`` is
-    the level that a ``recommended`` pattern must beat: the mean outcome of
-    all patterns. ``coverage`` is the share of tries whose outcome is known.
+    ``answers`` are ordered by expected outcome, best first, but for the first
+    one if it was ``explored``: drawn to learn of it. ``default`` is the level
+    that a ``recommended`` pattern must beat: the mean outcome of all patterns.
+    ``coverage`` is the share of tries whose outcome is known. ``explore`` is
+    how often the first place was left to chance, 0 whenever ``risk`` is "high".
     """
 
     prediction_id: str
@@ -283,6 +293,9 @@ class Prediction:
     policy: str
     default: float
     coverage: float | None
+    explore: float
+    risk: Risk
+    explored: bool
     answers: tuple[Answer, ...]
 
 
@@ -328,6 +341,79 @@ class Why:
 
     prediction: Prediction
     explanations: tuple[Explanation, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A number that was estimated, with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What another way of choosing the first answer would have earned.
+
+    ``predictions`` counts the store's receipts, ``decisions`` those that were
+    used; ``overridden`` were left out because the caller first tried another
+    pattern than the first one shown, ``unresolved`` because what was tried
+    first has no outcome. ``contexts`` counts the distinct situations.
+
+    ``support`` is the share of the policy's choices that had a chance of being
+    made, ``effective_size`` the number of decisions that the weights are worth,
+    ``mean_weight`` is 1 but for chance, ``largest_weight`` the most that one
+    decision counts. ``None`` without decisions.
+
+    ``logged`` is the mean outcome of what was done; ``ips`` (inverse propensity
+    scores), ``snips`` (self-normalised) and ``dr`` (doubly robust) are estimates
+    of the policy's; ``difference`` is ``dr`` minus ``logged``. All are ``None``
+    where ``status`` is ``refused``, for the ``reason`` given.
+    """
+
+    policy: str
+    status: Literal["estimated", "refused"]
+    reason: str | None
+    predictions: int
+    decisions: int
+    contexts: int
+    overridden: int
+    unresolved: int
+    support: float | None
+    effective_size: float | None
+    mean_weight: float | None
+    largest_weight: float | None
+    logged: Estimate | None
+    ips: Estimate | None
+    snips: Estimate | None
+    dr: Estimate | None
+    difference: Estimate | None
+
+
+@dataclass(frozen=True, slots=True)
+class Lift:
+    """What showing one pattern changes, from predictions that withheld it at random.
+
+    ``lift`` is the mean outcome where it was shown minus that where it was
+    withheld, weighted by one over the probability of either; ``None`` where
+    one of the two is missing. ``shown`` and ``withheld`` count the predictions
+    with an outcome, ``unresolved`` those without. ``context`` is ``None`` for
+    all situations together. ``needed`` says about how many more predictions
+    that withhold it, with outcomes, a verdict takes; 0 unless there is ``too
+    little data``.
+    """
+
+    pattern_id: str
+    context: str | None
+    verdict: Effect
+    lift: Estimate | None
+    shown: int
+    shown_mean: float | None
+    withheld: int
+    withheld_mean: float | None
+    unresolved: int
+    needed: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import typer
 
-from whatworks.cli import ask, calibrate, exchange, upkeep, write
+from whatworks.cli import ask, calibrate, exchange, judge, upkeep, write
 from whatworks.cli.exits import CODES, Group
 
 __all__ = ["app", "main"]
@@ -16,7 +16,7 @@ __all__ = ["app", "main"]
 _PANELS: dict[str, tuple[Callable[..., None], ...]] = {
     "Write": (write.init, write.add, write.record, write.resolve),
     "Ask": (ask.similar, ask.trend, ask.predict, ask.why, ask.patterns, ask.events, ask.stats),
-    "Check": (calibrate.calibrate,),
+    "Judge": (calibrate.calibrate, judge.evaluate, judge.lift),
     "Exchange": (exchange.export,),
     "Look after": (upkeep.rebuild, upkeep.reembed, upkeep.doctor),
     "Try out": (upkeep.demo, upkeep.bench, upkeep.version),

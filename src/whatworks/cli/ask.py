@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -25,6 +25,9 @@ from whatworks.cli.common import (
     print_json,
     text,
 )
+
+if TYPE_CHECKING:
+    from whatworks.records import Risk
 
 __all__ = ["events", "patterns", "predict", "similar", "stats", "trend", "why"]
 
@@ -96,6 +99,19 @@ def predict(
         typer.Option(metavar="ID", help="Consider only this pattern; repeat."),
     ] = None,
     as_of: AsOf = None,
+    explore: Annotated[
+        float,
+        typer.Option(metavar="SHARE", help="How often to try another than the best; up to 0.5."),
+    ] = 0.0,
+    risk: Annotated[
+        str, typer.Option(metavar="WORD", help="low, normal or high; high leaves nothing to chance.")
+    ] = "normal",
+    mask: Annotated[
+        float, typer.Option(metavar="SHARE", help="How often to withhold an answer; up to 0.5.")
+    ] = 0.0,
+    seed: Annotated[
+        int | None, typer.Option(metavar="N", help="Repeat the draws of a receipt.")
+    ] = None,
     store: Store = None,
     as_json: Json = False,
 ) -> None:
@@ -108,7 +124,16 @@ def predict(
     given, at = text(context), moment(as_of, "--as-of")
     with opened(store, embedder="needed") as memory:
         embed_waiting(memory)
-        found = memory.predict(given, limit=limit, candidates=candidate or None, as_of=at)
+        found = memory.predict(
+            given,
+            limit=limit,
+            candidates=candidate or None,
+            as_of=at,
+            explore=explore,
+            risk=cast("Risk", risk),
+            mask=mask,
+            seed=seed,
+        )
     if as_json:
         print_json(found)
     else:

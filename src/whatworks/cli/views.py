@@ -217,6 +217,8 @@ def prediction(found: Prediction, *, next_step: str) -> None:
     show(table((">expected (80 %)", ">n_eff", "verdict", "*pattern"), rows))
     say("")
     say(f"recommended means above {found.default:.2f}, the mean of all patterns")
+    if found.explored:
+        say(f"the first was drawn to learn of it; explore {found.explore:g}")
     say(f"prediction {found.prediction_id}")
     say(f"next: {next_step}")
 
