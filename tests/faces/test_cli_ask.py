@@ -166,6 +166,8 @@ def test_stats_count_what_there_is(run: Run, filled: Any) -> None:
         ["trend", "p"],
         ["predict", "x"],
         ["why", "p"],
+        ["evaluate", "--policy", "greedy"],
+        ["lift"],
         ["patterns"],
         ["events"],
         ["stats"],

@@ -26,8 +26,8 @@ LEAVES = {name: command for name, command in COMMANDS.items() if name != "import
     f"import {name}": command for name, command in IMPORTS.items()
 }
 EXPECTED = (
-    "init add record resolve similar trend predict why patterns events stats calibrate import export "
-    "rebuild reembed doctor bench demo version"
+    "init add record resolve similar trend predict why calibrate evaluate lift patterns events stats "
+    "import export rebuild reembed doctor bench demo version"
 )
 
 
@@ -101,7 +101,7 @@ def test_every_document_that_a_command_prints_is_explained() -> None:
     explained = set(re.findall(r"^- \*\*(\w+)\*\*:", TEXT, re.MULTILINE))
     assert explained >= {
         "Pattern", "UsageEvent", "Match", "Trend", "TrendDay", "Prediction", "Answer", "Evidence",
-        "Why", "Explanation", "Contribution", "Stats", "Finding",
+        "Why", "Explanation", "Contribution", "Stats", "Finding", "Evaluation", "Lift", "Estimate",
         "Calibration", "CalibrationScore", "Figure", "IntervalCheck", "Recalibration", "ReliabilityBin",
     }  # fmt: skip
     listed = set(re.findall(r"`([a-z]+)", "".join(re.findall(r"^\| (`.*?) \|", TEXT, re.MULTILINE))))

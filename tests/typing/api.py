@@ -15,10 +15,13 @@ from whatworks import (
     Calibration,
     CalibrationScore,
     Contribution,
+    Estimate,
+    Evaluation,
     Evidence,
     Explanation,
     Figure,
     IntervalCheck,
+    Lift,
     Match,
     Memory,
     NewEvent,
@@ -81,6 +84,13 @@ def ask(memory: Memory, now: datetime) -> None:
     assert_type(prediction, Prediction)
     assert_type(prediction.answers, tuple[Answer, ...])
     assert_type(prediction.answers[0].evidence, tuple[Evidence, ...])
+    memory.predict("x", explore=0.1, risk="low", mask=0.05, seed=1)
+    assert_type(prediction.answers[0].propensity, float)
+    judged = memory.evaluate("greedy", as_placed=True, exploring=True)
+    assert_type(judged, Evaluation)
+    assert_type(judged.dr, Estimate | None)
+    memory.evaluate(lambda receipt: {"p": 1.0})
+    assert_type(memory.lift("p", by_context=True), list[Lift])
     why = memory.why(prediction.prediction_id)
     assert_type(why, Why)
     assert_type(why.explanations, tuple[Explanation, ...])

@@ -63,7 +63,7 @@ def lifts(found: Sequence[Lift], patterns: Mapping[str, Pattern]) -> None:
             _interval(item.lift, signed=True),
             _side(item.shown_mean, item.shown),
             _side(item.withheld_mean, item.withheld),
-            cell((item.verdict, _VERDICTS[item.verdict])),
+            cell((item.verdict, _VERDICTS[item.verdict]), *_needed(item)),
             cell(*_names(item, patterns)),
         )
         for item in found
@@ -82,6 +82,8 @@ def _names(item: Lift, patterns: Mapping[str, Pattern]) -> list[str | tuple[str,
         lines.insert(0, known.description)
     if item.context is not None:
         lines.append((f"in: {item.context}", "dim"))
-    if item.needed:
-        lines.append((f"needs about {count(item.needed)} more withheld", "dim"))
     return lines
+
+
+def _needed(item: Lift) -> list[tuple[str, str]]:
+    return [(f"{count(item.needed)} more needed", "dim")] if item.needed else []
