@@ -260,3 +260,14 @@ def test_lift_is_measured_from_what_was_withheld(taught: Memory) -> None:
     apart = taught.lift("good", by_context=True)
     assert len(apart) == found["good"].shown + found["good"].withheld
     assert {each.verdict for each in apart} == {"too little data"}
+
+
+def test_thousands_of_receipts_at_once_are_taken_in(taught: Memory) -> None:
+    receipt = receipt_of(taught, taught.predict("now"))
+    # As large as those of ten answers with their evidence: 24 MB at once.
+    receipt["cells"] = receipt["cells"] * -(-12_000 // len(orjson.dumps(receipt["cells"])))
+    for n in range(2_000):
+        taught._keeper.note_down("prediction.made", receipt | {"prediction_id": f"copy {n}"})
+    taught.record("good", outcome=1.0, prediction_id="copy 1999")
+    found = taught.evaluate("greedy")
+    assert (found.predictions, found.decisions) == (2_001, 1)
