@@ -34,18 +34,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from whatworks.beta import beta_cdf, credible_interval
+from whatworks.beta import credible_interval
 from whatworks.ledgers import Figure, ReliabilityBin
 from whatworks.rank import effective_tries
 
 __all__ = [
+    "EDGE",
     "FEWEST",
+    "PLAIN",
     "bins",
     "chance_error",
-    "interval_coverage",
     "is_binary",
     "rate",
-    "repeats",
     "resampled",
     "score_sums",
     "scores",
@@ -258,23 +258,25 @@ def z_scores(
     """Two tests of "every prediction is true", each standard normal if that is so.
 
     The first weighs all rows alike: above 0, predictions are too high on
-    average. The second is the statistic of Spiegelhalter (1986), Statistics in
-    Medicine 5:421-433: rows weigh by 1 - 2 p, and above 0, predictions are too
-    far from one half. The variance is the larger one of that of the contexts'
-    sums, which allows for what their rows share and for graded outcomes, and,
-    where all outcomes are 0 or 1, Spiegelhalter's own, which is right where
-    the outcomes happen to be all the same.
+    average. The second weighs them by 1 - 2 p, as the statistic of
+    Spiegelhalter (1986), Statistics in Medicine 5:421-433, but less the mean
+    of these weights, so that a mean difference alone does not move it: above
+    0, the slope of outcomes on predictions is below 1. The variance is
+    the larger one of that of the contexts' sums, which allows for what their
+    rows share and for graded outcomes, and, where all outcomes are 0 or 1,
+    Spiegelhalter's own, which is right where the outcomes happen to be all
+    the same.
 
     Returns
     -------
     ``None`` where the variance is 0.
     """
     _, number = np.unique(context, return_inverse=True)
-    binary = is_binary(outcome)
+    chance = expected * (1 - expected)
     found: list[float | None] = []
-    for weight in (-np.ones_like(expected), 1 - 2 * expected):
+    for weight in (-np.ones_like(expected), 2 * (expected.mean() - expected)):
         sums = np.bincount(number, weight * (outcome - expected))
-        true = float((weight**2 * expected * (1 - expected)).sum()) if binary else 0.0
+        true = float((weight**2 * chance).sum()) if is_binary(outcome) else 0.0
         variance = max(float((sums**2).sum()), true)
         found.append(float(sums.sum() / np.sqrt(variance)) if variance > 1e-12 else None)
     return found[0], found[1]
@@ -333,99 +335,3 @@ def _figure(value: float, replicates: Float64, range_: tuple[float, float]) -> F
     return Figure(
         value, float(min(max(low, range_[0]), value)), float(max(min(high, range_[1]), value))
     )
-
-
-# -- intervals ------------------------------------------------------------------------------------
-
-
-def repeats(context: NDArray[Any], pattern: NDArray[Any]) -> tuple[Int64, Int64]:
-    """Rows after which the same pattern was tried again in the same context, and those next rows.
-
-    Rows are in the order of time.
-    """
-    order = np.lexsort((pattern, context))  # stable: time stays the last key
-    first, then = order[:-1], order[1:]
-    same = (context[first] == context[then]) & (pattern[first] == pattern[then])
-    return first[same], then[same]
-
-
-def interval_coverage(
-    expected: Float64,
-    low: Float64,
-    high: Float64,
-    n_effective: Float64,
-    outcome: Float64,
-    context: NDArray[Any],
-    pairs: tuple[Int64, Int64],
-    *,
-    seed: int,
-) -> tuple[Figure | None, Figure | None]:
-    """How often the intervals hold the true rate, and how many times as wide they should be.
-
-    An interval speaks of the rate q of a pattern in a situation; what is seen
-    is one outcome, 0 or 1, which is inside hardly any interval. Nor can it be
-    asked whether the *mean* outcome of many rows is inside their mean
-    interval: deviations of many situations cancel each other, and much too
-    narrow intervals would pass. One outcome in each situation says nothing of
-    the width at all: if q is Beta(p, n), the outcome is 1 with chance p
-    whatever n is.
-
-    Two outcomes in the same situation do. If q varies around p as promised,
-    with variance v = p (1 - p) / (n + 1), a first outcome y that deviates from
-    p tells of the next one, y', by Beta-binomial updating
-
-        E[y' - p | y] = (y - p) / (n + 1)
-
-    and the ratio of both sides, summed with weights y - p over all repeats,
-
-        D = d sum (y - p) (y' - p) / sum ((y - p)^2 / (n + 1))
-
-    is the true over the promised variance of q. Because it looks at the second
-    outcome given the first, it is right even if only failures are tried
-    again. d = sum (y - p)^2 / sum p (1 - p) over all rows allows, roughly, for
-    graded outcomes, which vary less than 0 and 1 do. Coverage is the mean chance of
-    the stored intervals under Beta distributions with D times the variance:
-    0.8 for D = 1. Width is sqrt(D).
-
-    Parameters
-    ----------
-    expected, low, high, n_effective, outcome, context
-        Shape ``(n,)``, one row each prediction, in the order of time.
-    pairs
-        Of ``repeats``.
-
-    Returns
-    -------
-    Coverage and width with 95 % intervals, ``None`` where nothing repeats.
-    """
-    first, then = pairs
-    p = np.clip(expected, EDGE, 1 - EDGE)
-    size = np.maximum(n_effective, EDGE)
-    columns = np.zeros((4, len(p)))
-    columns[0], columns[1] = (outcome - p) ** 2, p * (1 - p)
-    deviation = outcome[first] - p[first]
-    columns[2, first] = deviation * (outcome[then] - p[first])
-    columns[3, first] = deviation**2 / (size[first] + 1)
-    found = resampled(columns, context, _ratio, seed=seed)["ratio"]
-    if found is None:
-        return None, None
-
-    bounds = [max(ratio, 0.0) for ratio in (found.value, found.low, found.high)]
-    held = [_held(p[first], low[first], high[first], size[first], ratio) for ratio in bounds]
-    width = [float(np.sqrt(ratio)) for ratio in bounds]
-    return Figure(held[0], min(held), max(held)), Figure(*width)
-
-
-def _ratio(sums: Float64) -> dict[str, Float64]:
-    squares, promised, product, told = np.moveaxis(sums, -1, 0)
-    scale = promised * told
-    defined = scale > 1e-12
-    return {"ratio": np.where(defined, product * squares / np.where(defined, scale, 1), np.nan)}
-
-
-def _held(p: Float64, low: Float64, high: Float64, size: Float64, ratio: float) -> float:
-    """Mean chance of the intervals if the variance is ``ratio`` times that of ``size``."""
-    if ratio <= 0:
-        return 1.0  # the rates are what was expected, and every interval holds that
-    true = np.clip((size + 1) / ratio - 1, 0.01, 1e5)  # what ``beta_cdf`` is exact for
-    return float((beta_cdf(high, p, true) - beta_cdf(low, p, true)).mean())

@@ -14,6 +14,7 @@ from whatworks import calibration, wording
 from whatworks.checks import micros, moment_of
 from whatworks.evidence import ledger
 from whatworks.evidence.ledger import Entries
+from whatworks.interval_check import interval_coverage, repeats
 from whatworks.keeper import Keeper
 from whatworks.ledgers import (
     Calibration,
@@ -160,15 +161,15 @@ def _level(z: float) -> Level:
 def _spread(z: float) -> Spread:
     if abs(z) < FLAG_Z:
         return "no difference found"
-    return "too extreme" if z > 0 else "too timid"
+    return "too far apart" if z > 0 else "too close together"
 
 
 def _intervals(rows: Entries, seed: int) -> IntervalCheck:
-    pairs = calibration.repeats(rows.context, rows.pattern)
+    pairs = repeats(rows.context, rows.pattern)
     contexts = len(np.unique(rows.context[pairs[0]]))
     coverage, width = None, None
     if contexts >= calibration.FEWEST:
-        coverage, width = calibration.interval_coverage(
+        coverage, width = interval_coverage(
             rows.expected,
             rows.low,
             rows.high,

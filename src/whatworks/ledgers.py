@@ -16,7 +16,7 @@ __all__ = [
 ]
 
 Level = Literal["too hopeful", "too modest", "no difference found", "too little data"]
-Spread = Literal["too extreme", "too timid", "no difference found", "too little data"]
+Spread = Literal["too far apart", "too close together", "no difference found", "too little data"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +69,11 @@ class CalibrationScore:
     the mean prediction minus the mean outcome, ``skill`` the share by which
     the Brier score is lower than that of always saying the mean outcome.
     ``ece_by_chance`` is what ``ece`` would be for true predictions with as
-    many outcomes. ``spread_z`` is Spiegelhalter's z, above 0 if numbers are
-    too far from one half. See ``whatworks.calibration`` for the formulas.
+    many outcomes. ``bias_z`` and ``spread_z`` are standard normal if all
+    predictions are true; above 0, they are too high, and they differ more than
+    outcomes do. ``level`` and ``spread`` say so beyond 2.24, where both
+    together are wrong for one in twenty. ``whatworks.calibration`` has the
+    formulas.
     """
 
     name: str
@@ -127,9 +130,10 @@ class Calibration:
     """Whether a store's predictions were right: its own receipts against its own outcomes.
 
     ``shown`` predictions were made, ``resolved`` of them got an outcome,
-    ``coverage`` is their share. The groups of ``by_*`` come with the most
-    outcomes first, those of ``by_age`` with the newest. ``summary`` says it
-    in sentences.
+    ``coverage`` is their share. Groups are those of the pattern's type as it
+    is now, of the days since the newest outcome became known, and of the
+    source of that outcome; at most 50 of a kind, the most outcomes first, by
+    age the newest first. ``summary`` says it in sentences.
     """
 
     since: datetime | None

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from whatworks.calibration import PLAIN, bins, resampled, score_sums, scores_of
+from whatworks.calibration import EDGE, PLAIN, bins, resampled, score_sums, scores_of
 from whatworks.ledgers import Figure
 from whatworks.rank import BOUNDS
 
@@ -17,8 +17,6 @@ __all__ = ["METHODS", "BetaCorrection", "Correction", "Isotonic", "judged"]
 
 Float64 = NDArray[np.float64]
 
-# Logarithms need numbers inside (0, 1).
-EDGE = 1e-6
 # The correction that changes nothing, and how much it weighs: as much as the outcomes tell
 # of a coefficient when they tell it to within one.
 UNCHANGED, PULL = np.array([1.0, 1.0, 0.0]), 1.0

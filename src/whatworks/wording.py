@@ -11,6 +11,8 @@ __all__ = ["coverage", "intervals", "recalibration", "score"]
 
 # Below this the predictions without an outcome are the majority, and may be of another kind.
 LOW_COVERAGE = 0.5
+# A change of a Brier score that is shown as 0.000.
+NOTHING = 0.0005
 
 
 def coverage(shown: int, resolved: int) -> Iterator[str]:
@@ -60,11 +62,12 @@ def _bias(found: CalibrationScore, binary: bool) -> Iterator[str]:
 
 
 def _spread(found: CalibrationScore) -> Iterator[str]:
-    why = f"(z = {found.spread_z or 0:.1f}, where true predictions stay within 2.2)."
-    if found.spread == "too extreme":
-        yield f"Numbers far from 50 % are too far from it {why}"
-    if found.spread == "too timid":
-        yield f"Numbers are too close to 50 % {why}"
+    how = {"too far apart": "less", "too close together": "more"}.get(found.spread)
+    if how is not None:
+        yield (
+            f"Predictions are {found.spread}: outcomes differ {how} between low and high ones "
+            f"(z = {found.spread_z or 0:.1f}, where true predictions stay within 2.2)."
+        )
 
 
 def _error(found: CalibrationScore) -> Iterator[str]:
@@ -105,7 +108,13 @@ def intervals(found: IntervalCheck) -> str:
     if found.coverage.low <= found.level <= found.coverage.high:
         return f"{held} {about}: no difference found."
     kind = "narrow" if found.coverage.value < found.level else "wide"
-    return f"{held} {about}: too {kind}, {found.width.value:.1f} times the width would be right."
+    return f"{held} {about}: too {kind}, {_times(found.width.value)} the width would be right."
+
+
+def _times(width: float) -> str:
+    if width < 0.1:
+        return "less than a tenth of"
+    return f"{width:.1f} times" if width <= 10 else "more than ten times"
 
 
 def _at_least(contexts: int) -> str:
@@ -128,6 +137,8 @@ def recalibration(found: Recalibration, early: int, late: int) -> str:
         f"{found.brier_before.value:.3f} to {found.brier_after.value:.3f} "
         f"({_change(found.brier_change)}): "
     )
+    if abs(found.brier_change.value) < NOTHING:
+        return done + "that changes nothing."
     if found.helps:
         return done + "it helps."
     if found.brier_change.low > 0:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 from scipy.stats import beta
 
-from whatworks.beta import credible_interval
+from whatworks.beta import beta_cdf, credible_interval
 
 
 @pytest.mark.parametrize("level", [0.5, 0.8, 0.95, 0.999])
@@ -40,3 +40,11 @@ def test_the_interval_of_nothing_is_empty() -> None:
 def test_the_interval_narrows_with_the_sample() -> None:
     low, high = credible_interval(np.full(50, 0.3), np.geomspace(1, 1e6, 50), 0.8)
     assert (np.diff(high - low) < 0).all()
+
+
+@pytest.mark.parametrize("size", [0.01, 1, 7.5, 1e3, 1e5])
+def test_the_chance_below_a_bound_is_that_of_a_beta_distribution(size: float) -> None:
+    x = np.linspace(0, 1, 101)
+    for mean in (0.01, 0.3, 0.95):
+        found = beta_cdf(x, np.full(101, mean), np.full(101, float(size)))
+        assert_allclose(found, beta.cdf(x, mean * size, (1 - mean) * size), atol=1e-9)

@@ -18,7 +18,8 @@ CORE = [
     "evidence.texts", "ids", "journal", "keeper", "lock", "memory", "rank", "records", "stores",
     "stores.base", "stores.exact", "stores.lance", "stores.registry", "testing", "text", "trends",
     "vectors", "writer",
-    "calibration", "calibrations", "evidence.ledger", "ledgers", "recalibration", "wording",
+    "calibration", "calibrations", "evidence.ledger", "interval_check", "ledgers",
+    "recalibration", "wording",
 ]  # fmt: skip
 
 
