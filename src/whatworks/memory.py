@@ -397,8 +397,9 @@ class Memory:
             contexts, those with the best record, those whose description fits.
         as_of
             Answer from what had happened by then: tries and outcomes up to
-            that time, patterns that existed or were tried. An outcome that
-            was corrected counts from its last correction on.
+            that time, as they stood before any later correction; patterns
+            that existed or were tried. What is recorded later with an earlier
+            ``timestamp`` counts from that time on.
         explore
             Up to 0.5: how often the first place goes by chance to one of the
             patterns that may be as good as the best one, so that the store

@@ -227,12 +227,24 @@ def _events(con: duckdb.DuckDBPyConnection, bodies: str) -> set[str]:
         SELECT e.event_id, md5_number_lower(e.event_id), p.pattern_no, c.context_no,
                make_timestamp(e.timestamp), e.state, e.outcome,
                make_timestamp(coalesce(e.resolved_at, if(e.state = 'resolved', e.timestamp, NULL))),
-               make_timestamp(e.recorded_at),
+               make_timestamp(coalesce(e.resolved_at, e.timestamp)), make_timestamp(e.recorded_at),
                e.session_id, e.source, e.channel, e.files, e.tools, e.duration_ms, e.cost,
                e.prediction_id, e.metadata
         FROM new_events e JOIN pattern_rows p USING (pattern_id)
         LEFT JOIN context_rows c USING (context_id)
         ORDER BY e.timestamp, e.nth
+        """
+    )
+    # An event that came with a late outcome was pending before.
+    con.execute(
+        """
+        INSERT INTO earlier_states
+        SELECT md5_number_lower(e.event_id), p.pattern_no, c.context_no,
+               make_timestamp(e.timestamp), 'pending', NULL,
+               make_timestamp(e.timestamp), make_timestamp(e.resolved_at)
+        FROM new_events e JOIN pattern_rows p USING (pattern_id)
+        LEFT JOIN context_rows c USING (context_id)
+        WHERE e.resolved_at > e.timestamp
         """
     )
     con.execute(
@@ -259,17 +271,20 @@ def _resolutions(con: duckdb.DuckDBPyConnection, bodies: str) -> set[str]:
     con.execute(
         """
         CREATE OR REPLACE TEMP TABLE resolved AS
-        SELECT e.rowid AS row, e.pattern_no, e.context_no, e.timestamp, e.state AS old_state,
-               e.outcome AS old_outcome, n.state, n.outcome, n.timestamp AS resolved_at
+        SELECT e.rowid AS row, e.event_id, e.event_key, e.pattern_no, e.context_no, e.timestamp,
+               e.state AS old_state, e.outcome AS old_outcome, e.changed_at AS old_since,
+               n.state, n.outcome, n.timestamp AS resolved_at
         FROM (SELECT * FROM new_outcomes
               QUALIFY row_number() OVER (PARTITION BY event_id ORDER BY nth DESC) = 1) n
         JOIN event_rows e ON e.event_key = md5_number_lower(n.event_id) AND e.event_id = n.event_id
         """
     )
+    _keep_earlier(con)
     con.execute(
         """
         UPDATE event_rows e SET state = r.state, outcome = r.outcome,
-            resolved_at = if(r.state = 'resolved', make_timestamp(r.resolved_at), NULL)
+            resolved_at = if(r.state = 'resolved', make_timestamp(r.resolved_at), NULL),
+            changed_at = make_timestamp(r.resolved_at)
         FROM resolved r WHERE e.rowid = r.row
         """
     )
@@ -296,6 +311,38 @@ def _resolutions(con: duckdb.DuckDBPyConnection, bodies: str) -> set[str]:
         """
     )
     return touched
+
+
+def _keep_earlier(con: duckdb.DuckDBPyConnection) -> None:
+    """Keep what the events in ``resolved`` were until now, for questions as of earlier times.
+
+    What is said later holds from its own time on, also if that lies before
+    the time of what was said earlier.
+    """
+    con.execute(
+        """
+        UPDATE earlier_states s SET until = n.since
+        FROM (SELECT r.event_key, make_timestamp(min(n.timestamp)) AS since
+              FROM new_outcomes n JOIN resolved r USING (event_id) GROUP BY ALL) n
+        WHERE s.event_key = n.event_key AND s.until > n.since
+        """
+    )
+    con.execute(
+        """
+        INSERT INTO earlier_states
+        SELECT event_key, pattern_no, context_no, timestamp, state, outcome, since,
+               min(since) OVER (PARTITION BY row ORDER BY nth
+                                ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING) AS until
+        FROM (SELECT row, event_key, pattern_no, context_no, timestamp, 0 AS nth,
+                     old_state AS state, old_outcome AS outcome, old_since AS since
+              FROM resolved
+              UNION ALL
+              SELECT r.row, r.event_key, r.pattern_no, r.context_no, r.timestamp, n.nth,
+                     n.state, n.outcome, make_timestamp(n.timestamp)
+              FROM new_outcomes n JOIN resolved r USING (event_id))
+        QUALIFY since < until
+        """
+    )
 
 
 def _count(con: duckdb.DuckDBPyConnection) -> set[str]:

@@ -38,6 +38,7 @@ __all__ = [
     "receipt",
     "records",
     "sample",
+    "there",
     "word_hits",
 ]
 
@@ -54,6 +55,17 @@ _PATTERN = """
 _EVENT = """
     event_id, pattern_id, timestamp, state, outcome, context, context_id, session_id, source,
     channel, files, tools, duration_ms, cost, prediction_id, metadata, resolved_at
+"""
+
+# The events as they were known at a time, which is the one parameter.
+STATES = """
+    moment AS (SELECT ?::TIMESTAMP AS instant),
+    states AS (
+        SELECT event_key, pattern_no, context_no, timestamp, state, outcome
+        FROM event_rows, moment WHERE timestamp <= instant AND changed_at <= instant
+        UNION ALL
+        SELECT event_key, pattern_no, context_no, timestamp, state, outcome
+        FROM earlier_states, moment WHERE timestamp <= instant AND since <= instant AND instant < until)
 """
 
 
@@ -269,14 +281,13 @@ def days(evidence: Evidence, pattern_id: str, as_of: datetime | None) -> list[Da
         """
         return [DayRow(*row) for row in evidence.rows(query, [pattern_id])]
     query = f"""
+        WITH {STATES}
         SELECT timestamp::DATE AS day, count(*) FILTER (state <> 'not_used') AS used,
-               count(outcome) FILTER (resolved_at <= ?) AS resolved,
-               coalesce(sum(outcome) FILTER (resolved_at <= ?), 0)
-        FROM event_rows WHERE pattern_no = {number} AND timestamp <= ?
+               count(outcome) AS resolved, coalesce(sum(outcome), 0)
+        FROM states WHERE pattern_no = {number}
         GROUP BY day HAVING used > 0 ORDER BY day
     """
-    at = naive(as_of)
-    return [DayRow(*row) for row in evidence.rows(query, [at, at, pattern_id, at])]
+    return [DayRow(*row) for row in evidence.rows(query, [naive(as_of), pattern_id])]
 
 
 # -- evidence for a prediction ----------------------------------------------------------------------
@@ -312,10 +323,8 @@ _NOW = """
 """
 _EFFECTIVE = EFFECTIVE.format(n="tries")
 _AS_OF = f"""
-    WITH moment AS (SELECT ?::TIMESTAMP AS until),
-    known AS (
-        SELECT pattern_no, context_no, outcome FROM event_rows, moment
-        WHERE state = 'resolved' AND timestamp <= until AND resolved_at <= until),
+    WITH {STATES},
+    known AS (SELECT pattern_no, context_no, outcome FROM states WHERE state = 'resolved'),
     known_cells AS (
         SELECT context_no, pattern_no, count(*) AS tries, sum(outcome) AS outcome_sum
         FROM known WHERE context_no IS NOT NULL GROUP BY ALL),
@@ -329,14 +338,14 @@ _AS_OF = f"""
     earlier AS (
         SELECT pattern_no, sum(usage_count) AS prior_count,
                sum(usage_count * success_rate) AS prior_total
-        FROM prior_rows, moment WHERE timestamp <= until GROUP BY pattern_no),
+        FROM prior_rows, moment WHERE timestamp <= instant GROUP BY pattern_no),
     records AS (
         SELECT pattern_no, pattern_id, created_at, coalesce(tries, 0) AS tries,
                coalesce(total, 0) AS total, coalesce(earlier.prior_count, 0) AS prior_count,
                coalesce(prior_total, 0) AS prior_total
         FROM pattern_rows LEFT JOIN sums USING (pattern_no) LEFT JOIN earlier USING (pattern_no),
              moment
-        WHERE created_at <= until OR tries > 0 OR earlier.prior_count > 0)
+        WHERE created_at <= instant OR tries > 0 OR earlier.prior_count > 0)
 """
 
 
@@ -386,12 +395,8 @@ def _coverage(evidence: Evidence, as_of: datetime | None) -> float | None:
     if as_of is None:
         row = evidence.one("SELECT sum(resolved), sum(used) FROM pattern_rows")
     else:
-        at = naive(as_of)
-        row = evidence.one(
-            "SELECT count(outcome) FILTER (resolved_at <= ?), count(*) FROM event_rows "
-            "WHERE timestamp <= ? AND state <> 'not_used'",
-            [at, at],
-        )
+        query = f"WITH {STATES} SELECT count(outcome), count(*) FROM states WHERE state <> 'not_used'"
+        row = evidence.one(query, [naive(as_of)])
     return float(row[0] / row[1]) if row[1] else None
 
 
@@ -418,9 +423,12 @@ def sample(evidence: Evidence, limit: int, as_of: datetime | None) -> list[CellR
     return [CellRow(*row) for row in evidence.rows(query, [*values, limit])]
 
 
-def learned(evidence: Evidence, model: str, as_of: datetime | None) -> Mapping[str, Any] | None:
-    """What was learned last, by the embeddings of ``model``."""
-    parts, values = ["model = ?"], list[object]([model])
+def learned(evidence: Evidence, model: str | None, as_of: datetime | None) -> Mapping[str, Any] | None:
+    """What was learned last, by the embeddings of ``model`` or of any."""
+    parts, values = ["true"], list[object]()
+    if model is not None:
+        parts.append("model = ?")
+        values.append(model)
     if as_of is not None:
         parts.append("learned_at <= ?")
         values.append(naive(as_of))
@@ -462,6 +470,13 @@ def records(
     mu, kappa = whole
     values += [*prior, kappa * mu, kappa, leaders, _json(numbers), _json(ids)]
     return [RecordRow(*row) for row in evidence.rows(query, values)]
+
+
+def there(evidence: Evidence, ids: Sequence[str], as_of: datetime) -> set[str]:
+    """Which of these patterns there were at a time, or had been tried."""
+    with_, values = _then(as_of)
+    query = f"{with_} SELECT pattern_id FROM records WHERE pattern_id IN {_IDS}"
+    return {row[0] for row in evidence.rows(query, [*values, _json(ids)])}
 
 
 def context_texts(evidence: Evidence, ids: Sequence[str]) -> dict[str, str]:

@@ -32,9 +32,15 @@ CREATE TABLE context_rows (
 CREATE TABLE event_rows (
     event_id VARCHAR, event_key UBIGINT, pattern_no INTEGER, context_no INTEGER,
     timestamp TIMESTAMP, state VARCHAR, outcome DOUBLE, resolved_at TIMESTAMP,
+    changed_at TIMESTAMP, -- since when the state is this
     recorded_at TIMESTAMP, session_id VARCHAR, source VARCHAR, channel VARCHAR,
     files VARCHAR[], tools VARCHAR[], duration_ms DOUBLE, cost DOUBLE,
     prediction_id VARCHAR, metadata VARCHAR
+);
+-- what was said of an event before it was resolved or corrected: true from since, until until
+CREATE TABLE earlier_states (
+    event_key UBIGINT, pattern_no INTEGER, context_no INTEGER, timestamp TIMESTAMP,
+    state VARCHAR, outcome DOUBLE, since TIMESTAMP, until TIMESTAMP
 );
 CREATE TABLE cells (context_no INTEGER, pattern_no INTEGER, tries INTEGER, outcome_sum DOUBLE);
 CREATE TABLE days (
