@@ -25,11 +25,15 @@ if TYPE_CHECKING:
     from whatworks.ledgers import ReliabilityBin as ReliabilityBin
     from whatworks.memory import Memory as Memory
     from whatworks.records import Answer as Answer
+    from whatworks.records import Cause as Cause
+    from whatworks.records import Change as Change
     from whatworks.records import Contribution as Contribution
+    from whatworks.records import Diff as Diff
     from whatworks.records import Estimate as Estimate
     from whatworks.records import Evaluation as Evaluation
     from whatworks.records import Evidence as Evidence
     from whatworks.records import Explanation as Explanation
+    from whatworks.records import Flip as Flip
     from whatworks.records import Lift as Lift
     from whatworks.records import Match as Match
     from whatworks.records import NewEvent as NewEvent
@@ -55,7 +59,8 @@ _MODULES = {
     "ledgers": ("Calibration CalibrationScore Figure IntervalCheck Recalibration ReliabilityBin"),
     "memory": "Memory",
     "records": (
-        "Answer Contribution Estimate Evaluation Evidence Explanation Lift Match NewEvent NewPattern "
+        "Answer Cause Change Contribution Diff Estimate Evaluation Evidence Explanation Flip Lift Match "
+        "NewEvent NewPattern "
         "Pattern Prediction Prior Stats Trend TrendDay UsageEvent Where Why"
     ),
     "text": "clean_text",

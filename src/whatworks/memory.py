@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from whatworks import checks, config
 from whatworks.errors import InvalidInputError, NotFoundError, StoreClosedError
 from whatworks.records import (
+    Diff,
     Evaluation,
     Lift,
     Match,
@@ -31,6 +32,7 @@ from whatworks.records import (
 
 if TYPE_CHECKING:
     from whatworks.answers import Answers
+    from whatworks.differences import Differences
     from whatworks.embedders import Embedder, EmbedFunction
     from whatworks.evaluation import Policy
     from whatworks.journal import Durability
@@ -59,11 +61,13 @@ class Memory:
 
     def __init__(self, keeper: Keeper, *, source: str, channel: str, clock: Clock) -> None:
         from whatworks.answers import Answers
+        from whatworks.differences import Differences
         from whatworks.predictions import Predictions
         from whatworks.writer import Writer
 
         answers = Answers(keeper)
         self._parts = keeper, answers, Writer(keeper), Predictions(keeper, answers)
+        self._diffs = Differences(keeper, answers, self._parts[3])
         self._origin = {"source": source, "channel": channel}
         self._clock = clock
         # Closes at the latest when the object or the interpreter goes.
@@ -167,6 +171,11 @@ class Memory:
     def _predictions(self) -> Predictions:
         self._check()
         return self._parts[3]
+
+    @property
+    def _differences(self) -> Differences:
+        self._check()
+        return self._diffs
 
     @property
     def clock(self) -> Clock:
@@ -555,6 +564,33 @@ class Memory:
         if pattern_id is not None:
             self.get_pattern(pattern_id)
         return Hindsight(self._keeper).lifts(pattern_id, by_context=bool(by_context))
+
+    def diff(self, earlier: datetime, later: datetime, *, context: str, limit: int = 10) -> Diff:
+        """How the advice for ``context`` changed from one time to another, and through which events.
+
+        Both times are answered as ``predict(as_of=...)`` answers them;
+        nothing is written down.
+
+        Parameters
+        ----------
+        earlier, later
+            Timezone-aware. What happened in (earlier, later] are the causes.
+        limit
+            How many answers of each time are compared.
+
+        Raises
+        ------
+        InvalidInputError
+            ``earlier`` is after ``later``.
+        """
+        now = self._clock()
+        start, end = checks.moment(earlier, "earlier", now), checks.moment(later, "later", now)
+        if start > end:
+            raise InvalidInputError(
+                f"earlier is {start.isoformat()} and later is {end.isoformat()}; expected the "
+                "earlier time first"
+            )
+        return self._differences.diff(_text(context), start, end, checks.limit(limit), now)
 
     def get_pattern(self, pattern_id: str) -> Pattern:
         """The pattern with this id.

@@ -3,31 +3,56 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from whatworks import choosing, learning, rank, receipts
+from whatworks import choosing, learning, missing, rank, receipts
 from whatworks.answers import Answers
-from whatworks.checks import Chance, micros
+from whatworks.checks import Chance, micros, moment_of
 from whatworks.errors import NotFoundError
-from whatworks.evidence import questions
+from whatworks.evidence import outcomes, questions
 from whatworks.evidence.questions import CellRow, PopulationRow, RecordRow
 from whatworks.ids import uuid7
 from whatworks.keeper import Keeper
 from whatworks.records import Prediction, Why
 from whatworks.vectors import Vectors
 
-__all__ = ["Predictions"]
+__all__ = ["Gathered", "Predictions", "records_of"]
 
 # Names the way estimates are made; raise when the same evidence gives other numbers.
 POLICY = "kriging/1"
 NOW = "now"
+NO_CHANCE = Chance(0.0, 0.0, "normal", None)
 
 Vector = NDArray[np.float32]
+Receipt = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """All that the estimates for a context are made from, as of a time.
+
+    ``near`` and ``cells`` are the same cells, the nearest first, ``vectors``
+    those of their contexts; ``distance`` is that of the patterns whose
+    descriptions fit; ``tries`` the effective ones of all patterns.
+    """
+
+    as_of: datetime | None
+    rows: list[RecordRow]
+    records: rank.Records
+    near: list[CellRow]
+    similarity: dict[str, float]
+    vectors: list[Vector]
+    cells: rank.Cells
+    whole: rank.Population
+    learned: rank.Learned
+    distance: dict[str, float]
+    tries: float
+    coverage: float | None
 
 
 class Predictions:
@@ -48,6 +73,64 @@ class Predictions:
         chance: Chance,
     ) -> Prediction:
         """What works in ``context``, best first; the receipt is written down."""
+        wide = choosing.reach(limit, chance)
+        asked = self.gather(context, limit=wide, candidates=candidates, as_of=as_of, now=now)
+        receipt = self.receipt(
+            context, asked, limit=limit, candidates=candidates, now=now, chance=chance
+        )
+        self._keeper.note_down("prediction.made", receipt)
+        shown = receipts.shown_contexts(receipt)
+        evidence = self._keeper.evidence()
+        return self._prediction(receipt, questions.context_texts(evidence, shown) if shown else {})
+
+    def receipt(
+        self,
+        context: str,
+        asked: Gathered,
+        *,
+        limit: int,
+        candidates: Sequence[str] | None,
+        now: datetime,
+        chance: Chance = NO_CHANCE,
+    ) -> Receipt:
+        """What ``predict`` says, not yet written down."""
+        rows, records, whole, learned = asked.rows, asked.records, asked.whole, asked.learned
+        made = rank.estimate(records, asked.cells, whole, learned)
+        wanted = None if candidates is None else set(candidates)
+        order = sorted(
+            (n for n, row in enumerate(rows) if wanted is None or row.pattern_id in wanted),
+            key=lambda n: (
+                -round(float(made.expected[n]), 9),
+                asked.distance.get(rows[n].pattern_id, 2.0),
+                rows[n].pattern_id,
+            ),
+        )[: choosing.reach(limit, chance)]
+        told = receipts.answers(
+            order, rows, records, asked.near, asked.similarity, made, whole, learned
+        )
+        for answer, known in zip(told["answers"], self._known(order, asked, made), strict=True):
+            answer.update(known)
+        return {
+            "prediction_id": uuid7(),
+            "recorded_at": micros(now),
+            "as_of": None if asked.as_of is None else micros(asked.as_of),
+            "context": context,
+            "policy": POLICY,
+            "coverage": asked.coverage,
+            **told,
+            **choosing.placed(told["answers"], limit, chance),
+        }
+
+    def gather(
+        self,
+        context: str,
+        *,
+        limit: int,
+        candidates: Sequence[str] | None,
+        as_of: datetime | None,
+        now: datetime,
+    ) -> Gathered:
+        """All that estimates for ``context`` are made from."""
         evidence = self._keeper.evidence()
         contexts, patterns = self._keeper.vectors("contexts"), self._keeper.vectors("patterns")
         query = self._keeper.embed_query(context)
@@ -57,47 +140,74 @@ class Predictions:
         near, similarity = self._near(
             contexts, query, min(rank.neighbourhood(sums.cells), sums.cells), as_of
         )
-        # A pattern without any evidence is worth showing if its description fits; of those that are
-        # found, some are left out as of an earlier time.
-        wide = choosing.reach(limit, chance)
-        reach = wide if as_of is None else 4 * wide
-        alike = patterns.search(query, reach if candidates is None else 0)
+        # A pattern without any evidence is worth showing if its description fits.
+        alike = self._alike(patterns, query, limit, as_of) if candidates is None else {}
         rows = questions.records(
             evidence,
             numbers=sorted({cell.pattern_no for cell in near}),
-            ids=alike.ids if candidates is None else candidates,
-            leaders=wide if candidates is None else 0,
+            ids=list(alike) if candidates is None else candidates,
+            leaders=limit if candidates is None else 0,
             prior=(rank.PRIOR_WEIGHT, rank.PRIOR_CAP),
             whole=(whole.mu, whole.kappa),
             as_of=as_of,
         )
-        records = _records(rows)
-        cells = _cells(near, rows, similarity, _vectors(contexts, near))
-        made = rank.estimate(records, cells, whole, learned)
-        distance = dict(zip(alike.ids, alike.distances.tolist(), strict=True))
-        asked = None if candidates is None else set(candidates)
-        order = sorted(
-            (n for n, row in enumerate(rows) if asked is None or row.pattern_id in asked),
-            key=lambda n: (
-                -round(float(made.expected[n]), 9),
-                distance.get(rows[n].pattern_id, 2.0),
-                rows[n].pattern_id,
-            ),
-        )[:wide]
-        told = receipts.answers(order, rows, records, near, similarity, made, whole, learned)
-        receipt = {
-            "prediction_id": uuid7(),
-            "recorded_at": micros(now),
-            "as_of": None if as_of is None else micros(as_of),
-            "context": context,
-            "policy": POLICY,
-            "coverage": sums.coverage,
-            **told,
-            **choosing.placed(told["answers"], limit, chance),
-        }
-        self._keeper.note_down("prediction.made", receipt)
-        shown = receipts.shown_contexts(receipt)
-        return self._prediction(receipt, questions.context_texts(evidence, shown) if shown else {})
+        vectors = _vectors(contexts, near)
+        cells = _cells(near, rows, similarity, vectors)
+        return Gathered(
+            as_of=as_of,
+            rows=rows,
+            records=records_of(rows),
+            near=near,
+            similarity=similarity,
+            vectors=vectors,
+            cells=cells,
+            whole=whole,
+            learned=learned,
+            distance=alike,
+            tries=sums.tries,
+            coverage=sums.coverage,
+        )
+
+    def _alike(
+        self, patterns: Vectors, query: Vector, limit: int, as_of: datetime | None
+    ) -> dict[str, float]:
+        """The patterns whose descriptions are nearest, as many as ``limit``, with their distances."""
+        reach = limit
+        while True:
+            hits = patterns.search(query, reach)
+            found = dict(zip(hits.ids, hits.distances.tolist(), strict=True))
+            if as_of is None:
+                return found
+            there = questions.there(self._keeper.evidence(), hits.ids, as_of)
+            found = dict([item for item in found.items() if item[0] in there][:limit])
+            if len(found) == limit or len(hits.ids) < reach:
+                return found
+            reach *= 4
+
+    def _known(
+        self, order: Sequence[int], asked: Gathered, made: rank.Estimates
+    ) -> list[dict[str, Any]]:
+        """How many outcomes of each pattern are known, and what the others could change."""
+        evidence = self._keeper.evidence()
+        numbers = [asked.rows[n].pattern_no for n in order]
+        counts = outcomes.known(evidence, numbers, asked.as_of)
+        told = [missing.coverage(*counts.get(number, (0, 0))) for number in numbers]
+        low = [place for place, item in enumerate(told) if missing.worth_bounds(item)]
+        if low:
+            chosen = np.array([order[place] for place in low])
+            added = outcomes.added(evidence, [numbers[place] for place in low], asked.as_of)
+            ends = missing.bounds(
+                _of(asked.records, chosen),
+                np.array([added[numbers[place]] for place in low]),
+                asked.tries,
+                asked.whole,
+                asked.learned,
+                made.raw[chosen],
+                made.expected[chosen],
+            )
+            for place, *pair in zip(low, *(end.tolist() for end in ends), strict=True):
+                told[place]["bounds"] = pair
+        return told
 
     def why(self, prediction_id: str) -> Why:
         """The summands of each estimate of a prediction, from its receipt alone."""
@@ -160,7 +270,7 @@ class Predictions:
         """
         model, kept = contexts.model, self._keeper.learned
         if as_of is not None:
-            learned_from, learned = self._learned_last(model, as_of)
+            learned_from, learned = self._learned_then(contexts, as_of)
         else:
             found = kept.many([model], lambda _: {model: self._learned_last(model, None)})
             learned_from, learned = found[model]
@@ -178,6 +288,15 @@ class Predictions:
         """What was learned last by the embeddings of ``model``, and from how many cells."""
         body = questions.learned(self._keeper.evidence(receipts=True), model, as_of)
         return (0, rank.UNLEARNED) if body is None else (body["cells"], receipts.learned_of(body))
+
+    def _learned_then(self, contexts: Vectors, as_of: datetime) -> tuple[int, rank.Learned]:
+        """What had been learned by ``as_of``; what another model learned is learned by this one."""
+        body = questions.learned(self._keeper.evidence(receipts=True), None, as_of)
+        if body is None or body["model"] == contexts.model:
+            return (0, rank.UNLEARNED) if body is None else (body["cells"], receipts.learned_of(body))
+        then = moment_of(body["recorded_at"])
+        sums = self._population(then)
+        return sums.cells, self._learn(contexts, sums.cells, rank.population(*sums[:5]), then)
 
     def _learn(
         self, contexts: Vectors, cells: int, whole: rank.Population, as_of: datetime | None
@@ -220,7 +339,7 @@ class Predictions:
             numbers = {cell.pattern_no, *(other.pattern_no for other in around)}
             involved = [rows[number] for number in sorted(numbers)]
             yield rank.Trial(
-                _without(_records(involved), involved, by_context[cell.context_id]),
+                _without(records_of(involved), involved, by_context[cell.context_id]),
                 _cells(around, involved, similarity, [known[o.context_id] for o in around]),
                 [row.pattern_no for row in involved].index(cell.pattern_no),
                 cell.mean_outcome,
@@ -251,11 +370,22 @@ def _vectors(contexts: Vectors, near: Sequence[CellRow]) -> list[Vector]:
     return [found[cell.context_id] for cell in near]
 
 
-def _records(rows: Sequence[RecordRow]) -> rank.Records:
+def records_of(rows: Sequence[RecordRow]) -> rank.Records:
+    """The patterns' records as ``rank`` takes them."""
     numbers = np.array([row[2:] for row in rows], float).reshape(-1, 4)
     prior_tries = rank.prior_tries(numbers[:, 2])
     rate = numbers[:, 3] / np.maximum(numbers[:, 2], 1)
     return rank.Records(numbers[:, 0], numbers[:, 1], prior_tries, prior_tries * rate)
+
+
+def _of(records: rank.Records, chosen: NDArray[np.int64]) -> rank.Records:
+    """The records of these patterns alone."""
+    return rank.Records(
+        records.tries[chosen],
+        records.total[chosen],
+        records.prior_tries[chosen],
+        records.prior_total[chosen],
+    )
 
 
 def _without(

@@ -8,11 +8,19 @@ from typing import Any, Literal
 
 import numpy as np
 
-from whatworks import rank
+from whatworks import rank, reasons
 from whatworks.beta import credible_interval
 from whatworks.checks import moment_of
 from whatworks.evidence.questions import CellRow, RecordRow
-from whatworks.records import Answer, Contribution, Evidence, Explanation, Pattern, Prediction
+from whatworks.records import (
+    Answer,
+    Contribution,
+    Evidence,
+    Explanation,
+    Flip,
+    Pattern,
+    Prediction,
+)
 
 __all__ = ["answers", "explanation", "learned_of", "named_contexts", "prediction", "shown_contexts"]
 
@@ -157,6 +165,10 @@ def prediction(
                 evidence=tuple(
                     _evidence(receipt["cells"][j], share, texts) for j, share in answer["evidence"]
                 ),
+                resolved=answer.get("resolved", 0),  # receipts of older versions do not say
+                missing=answer.get("missing", 0),
+                coverage=answer.get("coverage"),
+                bounds=tuple(answer["bounds"]) if answer.get("bounds") else None,
             )
             for place, answer in enumerate(receipt["answers"])
             if answer["pattern_id"] in patterns  # else its record in the journal was damaged since
@@ -179,20 +191,41 @@ def explanation(answer: Mapping[str, Any], receipt: Receipt, texts: Mapping[str,
             "prior", prior, answer["prior_tries"], _rate(answer["prior_total"], answer["prior_tries"])
         ),
     ]
-    for j, value in answer["effects"]:
-        name, pattern_id, similarity, tries, mean = receipt["cells"][j]
-        kind: Literal["tries", "situation"] = (
-            "tries" if pattern_id == answer["pattern_id"] else "situation"
-        )
-        parts.append(Contribution(kind, value, tries, mean, similarity, name, texts.get(name)))
+    parts += [_contribution(answer, j, value, receipt, texts) for j, value in answer["effects"]]
     if answer["rest_tries"]:
         parts.append(Contribution("rest", answer["rest"], answer["rest_tries"]))
+    ordered = tuple(sorted(parts, key=lambda part: -abs(part.value)))
+    flip, remains = _flip(answer, receipt, texts)
     return Explanation(
         pattern_id=answer["pattern_id"],
         expected=answer["expected"],
         clipped=answer["raw"] != answer["expected"],
-        contributions=tuple(sorted(parts, key=lambda part: -abs(part.value))),
+        contributions=ordered,
+        against=reasons.against(ordered, answer["expected"], receipt["mu"]),
+        flip=flip,
+        remains=remains,
     )
+
+
+def _contribution(
+    answer: Mapping[str, Any], j: int, value: float, receipt: Receipt, texts: Mapping[str, str]
+) -> Contribution:
+    """What cell ``j`` of the receipt adds to an answer."""
+    name, pattern_id, similarity, tries, mean = receipt["cells"][j]
+    kind: Literal["tries", "situation"] = "tries" if pattern_id == answer["pattern_id"] else "situation"
+    return Contribution(kind, value, tries, mean, similarity, name, texts.get(name))
+
+
+def _flip(
+    answer: Mapping[str, Any], receipt: Receipt, texts: Mapping[str, str]
+) -> tuple[Flip | None, float | None]:
+    turn = reasons.turn(receipt["answers"], answer["pattern_id"])
+    if turn is None:
+        return None, None
+    if turn.left >= 0:
+        return None, turn.left
+    taken = tuple(_contribution(answer, j, value, receipt, texts) for j, value in turn.cells)
+    return Flip(turn.other_id, turn.margin, taken, turn.left), None
 
 
 def _rate(total: float, tries: float) -> float | None:

@@ -13,11 +13,15 @@ from typing import Any, Literal
 
 __all__ = [
     "Answer",
+    "Cause",
+    "Change",
     "Contribution",
+    "Diff",
     "Estimate",
     "Evaluation",
     "Evidence",
     "Explanation",
+    "Flip",
     "Lift",
     "Match",
     "NewEvent",
@@ -258,6 +262,13 @@ class Answer:
     is the probability with which this pattern was shown first: 1 for the first
     answer and 0 for the others, unless something was left to chance.
     ``evidence`` holds the most similar contexts first, at most five.
+
+    ``resolved`` and ``missing`` count the pattern's tries whose outcome is
+    known and those pending or unknown; ``coverage`` is the share of the
+    former, ``None`` without tries. Where it is below 0.8, ``bounds`` are the
+    estimates if all the missing tries had failed, and if all had worked:
+    they enter the pattern's own record and the mean of all patterns, while
+    what the tries nearby add is held fixed.
     """
 
     pattern: Pattern
@@ -268,6 +279,10 @@ class Answer:
     verdict: Verdict
     propensity: float
     evidence: tuple[Evidence, ...] = ()
+    resolved: int = 0
+    missing: int = 0
+    coverage: float | None = None
+    bounds: tuple[float, float] | None = None
 
     @property
     def pattern_id(self) -> str:
@@ -320,19 +335,46 @@ class Contribution:
 
 
 @dataclass(frozen=True, slots=True)
+class Flip:
+    """What would turn the order of a pattern and its neighbour: the tries to take away.
+
+    ``margin`` is how far the better of the two is ahead, ``left`` what is
+    left of it without ``take_away``: below 0, so that they change places.
+    The ``value`` of these contributions is what each adds to the margin: to
+    the better one's estimate less the other's. They are summands taken out
+    of the sums; nothing is estimated anew.
+    """
+
+    other_id: str
+    margin: float
+    take_away: tuple[Contribution, ...]
+    left: float
+
+
+@dataclass(frozen=True, slots=True)
 class Explanation:
-    """Why one pattern was given its number.
+    """Why one pattern was given its number, and what speaks against it.
 
     The ``value`` of the contributions add up to ``expected`` (to 1e-9);
     the largest ones come first. ``expected`` is in the estimator's range
     [0.01, 0.99]; where a bound was reached, ``clipped`` is true and the sum
     lies outside.
+
+    ``against`` are those tries nearby that pull the estimate back to the
+    level of all patterns, the strongest first. ``flip`` is what would turn
+    its order with the next pattern, for all but the first that above it.
+    Where the tries that were kept do not suffice, it is ``None`` and
+    ``remains`` is the margin that is left without all of them; that too is
+    ``None`` for a pattern that is alone.
     """
 
     pattern_id: str
     expected: float
     clipped: bool
     contributions: tuple[Contribution, ...]
+    against: tuple[Contribution, ...] = ()
+    flip: Flip | None = None
+    remains: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -414,6 +456,80 @@ class Lift:
     withheld_mean: float | None
     unresolved: int
     needed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """What moved an estimate between two times, and by how much.
+
+    ``kind`` is ``nearby`` (tries of a pattern in one similar context, with
+    what they do to the pattern's record), ``elsewhere`` (the pattern's own
+    tries in other contexts, together), ``prior`` (aggregates imported
+    meanwhile), ``learned`` (the store knows better how local its world is),
+    ``population`` (the mean of all patterns) or ``rest`` (all else, such as
+    small shares and neighbours that came or went). ``events`` are the ids of
+    those ``event_count`` events that were recorded, resolved or corrected,
+    the oldest first, at most ten. The counts and means are those of the
+    outcomes known at the two times.
+    """
+
+    kind: Literal["nearby", "elsewhere", "prior", "learned", "population", "rest"]
+    share: float
+    pattern_id: str | None = None
+    context_id: str | None = None
+    context: str | None = None
+    similarity: float | None = None
+    events: tuple[str, ...] = ()
+    event_count: int = 0
+    tries_before: int = 0
+    tries_after: int = 0
+    mean_before: float | None = None
+    mean_after: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """How the advice on one pattern changed.
+
+    ``before`` and ``after`` are its estimates, ``None`` where the pattern did
+    not exist; then ``change`` is counted from what an untried pattern would
+    have been given. Ranks count from 1; they and the verdicts are ``None``
+    where the pattern was not among the answers. The ``share`` of the causes
+    add up to ``change`` (to 1e-9).
+    """
+
+    pattern: Pattern
+    before: float | None
+    after: float | None
+    change: float
+    rank_before: int | None
+    rank_after: int | None
+    verdict_before: Verdict | None
+    verdict_after: Verdict | None
+    causes: tuple[Cause, ...]
+
+    @property
+    def pattern_id(self) -> str:
+        """Id of the pattern."""
+        return self.pattern.pattern_id
+
+
+@dataclass(frozen=True, slots=True)
+class Diff:
+    """What changed in the advice for a context between two times, and why.
+
+    ``changes`` holds the answers of both times that changed in estimate,
+    rank or verdict, in the later order; ``unchanged`` counts the others. The
+    defaults are the mean outcomes of all patterns.
+    """
+
+    context: str
+    earlier: datetime
+    later: datetime
+    default_before: float
+    default_after: float
+    changes: tuple[Change, ...]
+    unchanged: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,8 @@ def test_why_adds_up_to_what_was_expected(run: Run, filled: Any) -> None:
         first = line.split()[:1]
         if first and first[0][0] in "+-" and first[0][1:2].isdigit():
             added += float(first[0])
+        elif first == ["adds"]:  # a new table; those of what speaks against it are no sums
+            added = 0.0
         elif first == ["="]:
             totals.append(float(line.split()[1]))
             sums.append(added)
@@ -88,6 +91,22 @@ def test_why_as_json_has_every_answer(run: Run, filled: Any) -> None:
 def test_why_explains_as_many_answers_as_asked_for(run: Run, filled: Any) -> None:
     printed = text(run("why", filled.prediction, "--limit", "1", "--store", filled.path))
     assert "1 more with --limit 2" in printed
+
+
+def test_why_shows_what_is_missing_what_speaks_against_it_and_what_would_turn_it(
+    run: Run, filled: Any
+) -> None:
+    printed = text(run("why", filled.prediction, "--store", filled.path))
+    said = f"{filled.search}: 1 of 2 outcomes known; 0."
+    assert said in printed
+    assert printed.split(said)[1].split("\n")[0].endswith("if the rest all failed / all worked")
+    assert re.search(r"^against 0\.\d\d, the average being 0\.\d\d:$", printed, re.MULTILINE)
+    assert re.search(r"^order: .*(without|left)", printed, re.MULTILINE)
+    why = shown(run("why", filled.prediction, "--store", filled.path, "--json"))
+    for explanation in why["explanations"]:
+        assert (explanation["flip"] is None) != (explanation["remains"] is None)
+    missing = {a["pattern"]["pattern_id"]: a["missing"] for a in why["prediction"]["answers"]}
+    assert missing == {filled.imports: 0, filled.search: 1}
 
 
 # -- lists ----------------------------------------------------------------------------------------
@@ -168,6 +187,7 @@ def test_stats_count_what_there_is(run: Run, filled: Any) -> None:
         ["why", "p"],
         ["evaluate", "--policy", "greedy"],
         ["lift"],
+        ["diff", "x", "--from", "2026-01-01"],
         ["patterns"],
         ["events"],
         ["stats"],
@@ -180,7 +200,10 @@ def test_asking_makes_no_store(run: Run, tmp_path: Path, words: list[str]) -> No
     assert not (tmp_path / "none").exists()
 
 
-@pytest.mark.parametrize("words", [["similar", "x"], ["predict", "x"]])
+@pytest.mark.parametrize(
+    "words",
+    [["similar", "x"], ["predict", "x"], ["diff", "x", "--from", "2026-01-01"]],
+)
 def test_questions_about_vectors_of_another_embedder_say_what_to_do(
     run: Run, filled: Any, words: list[str]
 ) -> None:

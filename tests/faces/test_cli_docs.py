@@ -26,7 +26,7 @@ LEAVES = {name: command for name, command in COMMANDS.items() if name != "import
     f"import {name}": command for name, command in IMPORTS.items()
 }
 EXPECTED = (
-    "init add record resolve similar trend predict why calibrate evaluate lift patterns events stats "
+    "init add record resolve similar trend predict why diff patterns events stats calibrate evaluate lift "
     "import export rebuild reembed doctor bench demo version"
 )
 
@@ -103,6 +103,7 @@ def test_every_document_that_a_command_prints_is_explained() -> None:
         "Pattern", "UsageEvent", "Match", "Trend", "TrendDay", "Prediction", "Answer", "Evidence",
         "Why", "Explanation", "Contribution", "Stats", "Finding", "Evaluation", "Lift", "Estimate",
         "Calibration", "CalibrationScore", "Figure", "IntervalCheck", "Recalibration", "ReliabilityBin",
+        "Flip", "Diff", "Change", "Cause",
     }  # fmt: skip
     listed = set(re.findall(r"`([a-z]+)", "".join(re.findall(r"^\| (`.*?) \|", TEXT, re.MULTILINE))))
     assert listed == set(EXPECTED.split())

@@ -107,3 +107,15 @@ def test_an_import_embeds_what_it_brings(store: Path, tmp_path: Path) -> None:
     vectors = as_json(tmp_path / "copy", "stats")["vectors"]
     assert vectors["patterns"]["waiting"] == vectors["contexts"]["waiting"] == 0
     assert vectors["patterns"]["vectors"] == 2
+
+
+def test_diff_names_what_changed_the_advice(store: Path) -> None:
+    printed = whatworks(store, "diff", "--from", "2026-01-01", "unresolved import in the parser")
+    assert printed.startswith("from 2026-01-01 00:00 to ")
+    assert "expected - -> 0." in printed and "place - -> 1" in printed
+    assert re.search(r"^[+-]0\.\d{3}  0 -> 1  - -> 1\.00", printed, re.MULTILINE)
+    words = ["diff", "unresolved import in the parser", "--from", "2026-01-01"]
+    found = as_json(store, *words)
+    for change in found["changes"]:
+        assert sum(cause["share"] for cause in change["causes"]) == pytest.approx(change["change"])
+    assert "nothing changed" in whatworks(store, *words, "--to", "2026-01-02")

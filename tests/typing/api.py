@@ -14,12 +14,16 @@ from whatworks import (
     Answer,
     Calibration,
     CalibrationScore,
+    Cause,
+    Change,
     Contribution,
+    Diff,
     Estimate,
     Evaluation,
     Evidence,
     Explanation,
     Figure,
+    Flip,
     IntervalCheck,
     Lift,
     Match,
@@ -102,6 +106,13 @@ def ask(memory: Memory, now: datetime) -> None:
     assert_type(ledger.overall.bins, tuple[ReliabilityBin, ...])
     assert_type(ledger.overall.intervals, IntervalCheck)
     assert_type(ledger.recalibration, Recalibration | None)
+    assert_type(why.explanations[0].against, tuple[Contribution, ...])
+    assert_type(why.explanations[0].flip, Flip | None)
+    assert_type(prediction.answers[0].bounds, tuple[float, float] | None)
+    diff = memory.diff(now, now, context="x", limit=3)
+    assert_type(diff, Diff)
+    assert_type(diff.changes, tuple[Change, ...])
+    assert_type(diff.changes[0].causes, tuple[Cause, ...])
     assert_type(memory.get_pattern("p"), Pattern)
     assert_type(memory.get_event("e"), UsageEvent)
     assert_type(memory.get_patterns(["p"]), dict[str, Pattern])

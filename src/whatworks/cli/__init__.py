@@ -15,7 +15,16 @@ __all__ = ["app", "main"]
 
 _PANELS: dict[str, tuple[Callable[..., None], ...]] = {
     "Write": (write.init, write.add, write.record, write.resolve),
-    "Ask": (ask.similar, ask.trend, ask.predict, ask.why, ask.patterns, ask.events, ask.stats),
+    "Ask": (
+        ask.similar,
+        ask.trend,
+        ask.predict,
+        ask.why,
+        ask.diff,
+        ask.patterns,
+        ask.events,
+        ask.stats,
+    ),
     "Judge": (calibrate.calibrate, judge.evaluate, judge.lift),
     "Exchange": (exchange.export,),
     "Look after": (upkeep.rebuild, upkeep.reembed, upkeep.doctor),

@@ -29,7 +29,7 @@ from whatworks.cli.common import (
 if TYPE_CHECKING:
     from whatworks.records import Risk
 
-__all__ = ["events", "patterns", "predict", "similar", "stats", "trend", "why"]
+__all__ = ["diff", "events", "patterns", "predict", "similar", "stats", "trend", "why"]
 
 AsOf = Annotated[
     str | None, typer.Option(metavar="TIME", help="Answer from what was known at that day or time.")
@@ -157,6 +157,30 @@ def why(
     with opened(store) as memory:
         found = memory.why(prediction)
     print_json(found) if as_json else views.why(found, limit=limit)
+
+
+def diff(
+    context: Annotated[str, typer.Argument(help="The situation, in words; - reads standard input.")],
+    from_: Annotated[str, typer.Option("--from", metavar="TIME", help="The earlier day or time.")],
+    to: Annotated[
+        str | None, typer.Option(metavar="TIME", help="The later day or time; else now.")
+    ] = None,
+    limit: Limit = 10,
+    store: Store = None,
+    as_json: Json = False,
+) -> None:
+    """Show how the advice changed between two times, and because of what.
+
+    Example: whatworks diff --from 2026-05-01 "cargo build fails"
+    """
+    from whatworks.cli import views
+
+    given, earlier, later = text(context), moment(from_, "--from"), moment(to, "--to")
+    with opened(store, embedder="needed") as memory:
+        embed_waiting(memory)
+        earlier, later = earlier or memory.clock(), later or memory.clock()
+        found = memory.diff(earlier, later, context=given, limit=limit)
+    print_json(found) if as_json else views.differences(found)
 
 
 def patterns(

@@ -29,7 +29,10 @@ if TYPE_CHECKING:
     from whatworks.importers import Report
     from whatworks.records import (
         Answer,
+        Cause,
+        Change,
         Contribution,
+        Diff,
         Explanation,
         Match,
         Pattern,
@@ -41,6 +44,7 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "differences",
     "events",
     "findings",
     "made",
@@ -56,6 +60,7 @@ __all__ = [
 SPARK_DAYS = 8
 RECENT_DAYS = 7
 SHOWN_PARTS = 8
+SHOWN_REASONS = 3
 _VERDICTS = {
     "recommended": "green",
     "worth trying": "yellow",
@@ -210,17 +215,37 @@ def prediction(found: Prediction, *, next_step: str) -> None:
             interval(answer.expected, answer.low, answer.high),
             number(answer.n_effective, 1),
             Text(answer.verdict, style=_VERDICTS[answer.verdict]),
-            _pattern(answer.pattern, more=_nearest(answer)),
+            _answered(answer),
         )
         for answer in found.answers
     ]
     show(table((">expected (80 %)", ">n_eff", "verdict", "*pattern"), rows))
     say("")
+    for answer in found.answers:
+        _missing(answer)
     say(f"recommended means above {found.default:.2f}, the mean of all patterns")
     if found.explored:
         say(f"the first was drawn to learn of it; explore {found.explore:g}")
     say(f"prediction {found.prediction_id}")
     say(f"next: {next_step}")
+
+
+def _answered(answer: Answer) -> RenderableType:
+    """The pattern of an answer, the nearest evidence, and what is missing."""
+    lines = [_nearest(answer), *([_known(answer)] if answer.missing else [])]
+    return cell(*_named(answer.pattern), *((line, "dim") for line in lines))
+
+
+def _known(answer: Answer) -> str:
+    return f"{count(answer.resolved)} of {count(answer.resolved + answer.missing)} outcomes known"
+
+
+def _missing(answer: Answer) -> None:
+    """What the outcomes that are missing could change, where that may be much."""
+    if answer.bounds is not None:
+        low, high = answer.bounds
+        ends = f"{low:.2f} to {high:.2f} if the rest all failed / all worked"
+        say(f"{answer.pattern_id}: {_known(answer)}; {ends}")
 
 
 def _nearest(answer: Answer) -> str:
@@ -236,14 +261,23 @@ def _tries(n: float) -> str:
 
 
 def why(found: Why, *, limit: int) -> None:
-    """The summands of the first ``limit`` answers."""
+    """The summands of the first ``limit`` answers, what speaks against them, what would turn them."""
     say(f"context: {found.prediction.context}")
+    first = max(found.prediction.answers, key=lambda a: round(a.expected, 9), default=None)
     for answer, explanation in list(zip(found.prediction.answers, found.explanations, strict=True))[
         :limit
     ]:
         say("")
         show(cell(*_named(answer.pattern)))
         show(_sum(explanation))
+        _missing(answer)
+        if explanation.against:
+            say(f"against {number(answer.expected)}, the average being {found.prediction.default:.2f}:")
+            show(_parts(explanation.against))
+        if turned := _turned(explanation, first=answer is first):
+            say(turned)
+        if explanation.flip:
+            show(_parts(explanation.flip.take_away))
     left = len(found.explanations) - limit
     if left > 0:
         say("")
@@ -268,6 +302,30 @@ def _sum(explanation: Explanation) -> RenderableType:
     return table((">adds", ">tries", ">mean", ">similar", "*from"), rows)
 
 
+def _parts(parts: Sequence[Contribution]) -> RenderableType:
+    """The strongest of some summands."""
+    return table(
+        (">adds", ">tries", ">mean", ">similar", "*from"),
+        [_summand(part) for part in parts[:SHOWN_REASONS]],
+    )
+
+
+def _turned(explanation: Explanation, *, first: bool) -> str:
+    """What would turn the order of a pattern and its neighbour, in words."""
+    flip = explanation.flip
+    if flip is None:
+        if explanation.remains is None:
+            return ""
+        return f"order: no tries nearby turn it; {explanation.remains:.3f} is left without all of them"
+    verb = "falls behind" if first else "overtakes"
+    taken = "these tries" if len(flip.take_away) > 1 else "this"
+    more = len(flip.take_away) - SHOWN_REASONS
+    return (
+        f"order: {verb} {flip.other_id} ({flip.margin:.3f} apart) without "
+        f"{taken}{f' and {more} more' if more > 0 else ''}:"
+    )
+
+
 def _summand(part: Contribution) -> Sequence[RenderableType]:
     source = _KINDS[part.kind]
     if part.context is not None:
@@ -278,6 +336,63 @@ def _summand(part: Contribution) -> Sequence[RenderableType]:
         number(part.mean_outcome),
         number(part.similarity),
         source,
+    )
+
+
+# -- differences ------------------------------------------------------------------------------------
+
+_CAUSES = {
+    "nearby": "tries in",
+    "elsewhere": "its tries in other contexts",
+    "prior": "imported aggregates",
+    "learned": "how local the store's world is",
+    "population": "the mean of all patterns",
+    "rest": "all else",
+}
+
+
+def differences(found: Diff) -> None:
+    """What changed in the advice, each change with its causes."""
+    say(f"from {when(found.earlier)} to {when(found.later)}: {found.context}")
+    if not found.changes:
+        say("nothing changed in the advice")
+    for change in found.changes:
+        say("")
+        show(cell(*_named(change.pattern)))
+        say(_became(change))
+        rows = [_cause(cause, change) for cause in change.causes]
+        if rows:
+            show(table((">share", "tries", "mean", ">similar", "*because of"), rows))
+    if found.changes and found.unchanged:
+        say("")
+        say(f"{found.unchanged} unchanged")
+
+
+def _became(change: Change) -> str:
+    """Estimate, place and verdict before and after, in words."""
+    parts = [
+        f"expected {number(change.before)} -> {number(change.after)}",
+        f"place {change.rank_before or NONE} -> {change.rank_after or NONE}",
+        f"{change.verdict_before or NONE} -> {change.verdict_after or NONE}",
+    ]
+    return ", ".join(parts)
+
+
+def _cause(cause: Cause, change: Change) -> Sequence[RenderableType]:
+    source = _CAUSES[cause.kind]
+    if cause.kind == "nearby":
+        whose = "its" if cause.pattern_id == change.pattern_id else f"{cause.pattern_id}'s"
+        source = f"{whose} {source}: {one_line(cause.context or '')}"
+    named = ", ".join(cause.events[:SHOWN_REASONS])
+    more = cause.event_count - SHOWN_REASONS
+    events = f"events {named}{f' and {more} more' if more > 0 else ''}"
+    tried = cause.event_count > 0
+    return (
+        f"{cause.share:+.3f}",
+        f"{cause.tries_before} -> {cause.tries_after}" if tried else "",
+        f"{number(cause.mean_before)} -> {number(cause.mean_after)}" if tried else "",
+        number(cause.similarity),
+        cell(source, *([(events, "cyan")] if tried else [])),
     )
 
 

@@ -15,6 +15,7 @@ from whatworks.records import Pattern, Prior, UsageEvent, Where
 from whatworks.text import word_key, words
 
 __all__ = [
+    "STATES",
     "CellRow",
     "DayRow",
     "PopulationRow",
@@ -38,6 +39,7 @@ __all__ = [
     "receipt",
     "records",
     "sample",
+    "states_at",
     "there",
     "word_hits",
 ]
@@ -57,16 +59,22 @@ _EVENT = """
     channel, files, tools, duration_ms, cost, prediction_id, metadata, resolved_at
 """
 
-# The events as they were known at a time, which is the one parameter.
-STATES = """
-    moment AS (SELECT ?::TIMESTAMP AS instant),
-    states AS (
-        SELECT event_key, pattern_no, context_no, timestamp, state, outcome
-        FROM event_rows, moment WHERE timestamp <= instant AND changed_at <= instant
+
+def states_at(name: str, moment: str) -> str:
+    """Tables ``name``, the events as they were at a time, and ``moment``, which is that parameter."""
+    return f"""
+    {moment} AS (SELECT ?::TIMESTAMP AS instant),
+    {name} AS (
+        SELECT event_key, pattern_no, context_no, timestamp, state, outcome, changed_at AS since
+        FROM event_rows, {moment} WHERE timestamp <= instant AND changed_at <= instant
         UNION ALL
-        SELECT event_key, pattern_no, context_no, timestamp, state, outcome
-        FROM earlier_states, moment WHERE timestamp <= instant AND since <= instant AND instant < until)
+        SELECT event_key, pattern_no, context_no, timestamp, state, outcome, since
+        FROM earlier_states, {moment}
+        WHERE timestamp <= instant AND since <= instant AND instant < until)
 """
+
+
+STATES = states_at("states", "moment")
 
 
 def _json(values: Sequence[object]) -> str:
