@@ -59,9 +59,8 @@ _MODULES = {
     "ledgers": ("Calibration CalibrationScore Figure IntervalCheck Recalibration ReliabilityBin"),
     "memory": "Memory",
     "records": (
-        "Answer Cause Change Contribution Diff Estimate Evaluation Evidence Explanation Flip Lift Match "
-        "NewEvent NewPattern "
-        "Pattern Prediction Prior Stats Trend TrendDay UsageEvent Where Why"
+        "Answer Cause Change Contribution Diff Estimate Evaluation Evidence Explanation Flip Lift "
+        "Match NewEvent NewPattern Pattern Prediction Prior Stats Trend TrendDay UsageEvent Where Why"
     ),
     "text": "clean_text",
 }

@@ -26,8 +26,8 @@ LEAVES = {name: command for name, command in COMMANDS.items() if name != "import
     f"import {name}": command for name, command in IMPORTS.items()
 }
 EXPECTED = (
-    "init add record resolve similar trend predict why diff patterns events stats calibrate evaluate lift "
-    "import export rebuild reembed doctor bench demo version"
+    "init add record resolve similar trend predict why diff patterns events stats "
+    "calibrate evaluate lift import export rebuild reembed doctor bench demo version"
 )
 
 
