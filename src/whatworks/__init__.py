@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from whatworks.records import Answer as Answer
     from whatworks.records import Cause as Cause
     from whatworks.records import Change as Change
+    from whatworks.records import ChangePoint as ChangePoint
+    from whatworks.records import Coincidence as Coincidence
     from whatworks.records import Contribution as Contribution
     from whatworks.records import Diff as Diff
     from whatworks.records import Estimate as Estimate
@@ -59,8 +61,9 @@ _MODULES = {
     "ledgers": ("Calibration CalibrationScore Figure IntervalCheck Recalibration ReliabilityBin"),
     "memory": "Memory",
     "records": (
-        "Answer Cause Change Contribution Diff Estimate Evaluation Evidence Explanation Flip Lift "
-        "Match NewEvent NewPattern Pattern Prediction Prior Stats Trend TrendDay UsageEvent Where Why"
+        "Answer Cause Change ChangePoint Coincidence Contribution Diff Estimate Evaluation Evidence "
+        "Explanation Flip Lift Match NewEvent NewPattern Pattern Prediction Prior Stats Trend "
+        "TrendDay UsageEvent Where Why"
     ),
     "text": "clean_text",
 }

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from whatworks import rank, trends
+from whatworks.changes import Changes
 from whatworks.evidence import questions
 from whatworks.keeper import Keeper
 from whatworks.records import (
@@ -24,14 +25,9 @@ from whatworks.records import (
 
 __all__ = ["Answers"]
 
-# Names the way estimates are made; raise when the same evidence gives other numbers.
-POLICY = "kernel-beta/1"
-LEVEL = 0.80
 # Candidates of each kind of search before fusion: enough that a pattern which is
 # eleventh by meaning and first by words is not missed.
 CANDIDATES = 50
-SHOWN_EVIDENCE = 5
-NOW = "now"
 # Up to this many patterns that fulfil a condition are compared one by one.
 FEW = 2_000
 
@@ -41,6 +37,7 @@ class Answers:
 
     def __init__(self, keeper: Keeper) -> None:
         self._keeper = keeper
+        self._changes = Changes(keeper)
 
     # -- patterns and events ----------------------------------------------------------------------
 
@@ -147,9 +144,10 @@ class Answers:
     # -- trend ------------------------------------------------------------------------------------
 
     def trend(self, pattern_id: str, window_days: int, as_of: datetime | None) -> Trend:
-        """How the outcomes of a pattern develop."""
+        """How the outcomes of a pattern develop, and when they last changed for good."""
         rows = questions.days(self._keeper.evidence(), pattern_id, as_of)
-        return trends.trend(pattern_id, [trends.DaySum(*row) for row in rows], window_days)
+        found = trends.trend(pattern_id, [trends.DaySum(*row) for row in rows], window_days)
+        return replace(found, change_point=self._changes.last(pattern_id, as_of))
 
 
 def _own(pattern: Pattern) -> Pattern:

@@ -131,6 +131,14 @@ def count(value: object, name: str, *, least: int, most: int) -> int:
     return value
 
 
+def question(value: object) -> str:
+    """A question: as a context, but never absent."""
+    checked = context(value)
+    if checked is None:
+        raise InvalidInputError("the text is None; expected at least one visible character")
+    return checked
+
+
 def choice(value: object, name: str, known: Sequence[Choice]) -> Choice | None:
     """One of ``known``; ``None`` stays ``None``."""
     for one in known:
@@ -142,28 +150,36 @@ def choice(value: object, name: str, known: Sequence[Choice]) -> Choice | None:
 
 
 class Chance(NamedTuple):
-    """What a prediction leaves to chance; ``seed`` is ``None`` where nobody asked for one."""
+    """How the first place is given; ``seed`` is ``None`` where nobody asked for one.
+
+    ``optimistic`` leaves nothing to chance: the best with hope stands first.
+    """
 
     explore: float
     mask: float
     risk: Risk
     seed: int | None
+    optimistic: bool = False
 
 
 def chance(explore: object, mask: object, risk: object, seed: object) -> Chance:
     """How often to explore and to withhold: 0 to 0.5 each, and never where the risk is high."""
-    shares = _chance(explore, "explore"), _chance(mask, "mask")
+    optimistic = isinstance(explore, str) and explore == "optimistic"
+    shares = 0.0 if optimistic else _chance(explore, "explore"), _chance(mask, "mask")
     if not isinstance(risk, str) or risk not in ("low", "normal", "high"):
         raise InvalidInputError(f"risk is {shown(risk)}; expected 'low', 'normal' or 'high'")
     given = None if seed is None else count(seed, "seed", least=0, most=MAX_SEED)
-    return Chance(*((0.0, 0.0) if risk == "high" else shares), cast("Risk", risk), given)
+    if risk == "high":
+        return Chance(0.0, 0.0, "high", given)
+    return Chance(*shares, cast("Risk", risk), given, optimistic)
 
 
 def _chance(value: object, name: str) -> float:
     number = _float(value) if isinstance(value, Real) and not isinstance(value, bool) else math.nan
     if not 0 <= number <= MAX_CHANCE:
+        word = " or 'optimistic'" if name == "explore" else ""
         raise InvalidInputError(
-            f"{name} is {shown(value)}; expected a number from 0 (never) to {MAX_CHANCE}"
+            f"{name} is {shown(value)}; expected a number from 0 (never) to {MAX_CHANCE}{word}"
         )
     return number + 0.0
 

@@ -1,10 +1,9 @@
 """How ``diff`` is answered: two predictions as of their times, and the way from one to the other.
 
 The evidence of the earlier time is brought to that of the later one in steps,
-in the order in which things happened as far as they are told apart, and the
-estimates are made anew after each: a step's share is what it moved. Shares
-add up by construction. In another order they would be other ones, as in
-history itself.
+and the estimates are made anew after each: a step's share is what it moved.
+First come the cells nearby that changed, one by one in the order of time,
+then all else. Shares add up by construction; another order would give others.
 """
 
 from __future__ import annotations
@@ -19,17 +18,20 @@ from numpy.typing import NDArray
 
 from whatworks import rank
 from whatworks.answers import Answers
+from whatworks.evidence import cells as cell_rows
 from whatworks.evidence import moves, questions
+from whatworks.evidence.cells import RecordRow
 from whatworks.evidence.moves import Move
-from whatworks.evidence.questions import RecordRow
+from whatworks.gathering import Gathered
 from whatworks.keeper import Keeper
-from whatworks.predictions import Gathered, Predictions, records_of
+from whatworks.neighbourhood import records_of
+from whatworks.predictions import Predictions
 from whatworks.records import Cause, Change, Diff, Pattern
 
 __all__ = ["Differences"]
 
 Float64 = NDArray[np.float64]
-Kind = Literal["nearby", "elsewhere", "prior", "learned", "population", "rest"]
+Kind = Literal["nearby", "elsewhere", "prior", "change", "learned", "population", "rest"]
 
 # Changed cells nearby whose shares are worked out one by one: an estimate each, 0.5 to 6 ms.
 STEPS = 32
@@ -42,7 +44,7 @@ SAME = 1e-9
 
 @dataclass(frozen=True, slots=True)
 class _State:
-    """What estimates are made from: records ``(n, 4)``, tries and means of cells ``(k, 2)``."""
+    """What estimates are made from: records ``(n, 5)``, worths and means of cells ``(k, 2)``."""
 
     records: Float64
     cells: Float64
@@ -60,15 +62,21 @@ class _Step:
 
 
 class _World:
-    """The patterns and cells of both times in common arrays, so that states can be compared."""
+    """The patterns and cells of both times in common arrays, so that states can be compared.
+
+    What a pattern was before it changed is a row of its own, behind all patterns.
+    """
 
     def __init__(self, sides: Sequence[Gathered], rows: Sequence[Sequence[RecordRow]]) -> None:
         found = {row.pattern_no: row.pattern_id for some in rows for row in some}
         self.numbers = sorted(found)
         self.ids = [found[number] for number in self.numbers]
         self.place = {number: n for n, number in enumerate(self.numbers)}
+        self.points = [side.points for side in sides]
+        changed = sorted({number for side in sides for number in side.points})
+        self.early = {number: len(self.numbers) + n for n, number in enumerate(changed)}
         self.similarity = sides[0].similarity | sides[1].similarity
-        keys = {(cell.context_id, cell.pattern_no) for side in sides for cell in side.near}
+        keys = {cell[:3] for side in sides for cell in side.near}
         self.keys = sorted(keys, key=lambda key: (-self.similarity[key[0]], key))
         self.cell = {key: n for n, key in enumerate(self.keys)}
         vectors = {
@@ -76,47 +84,58 @@ class _World:
             for side in sides
             for name, row in zip((c.context_id for c in side.near), side.vectors, strict=True)
         }
-        rows_ = [vectors[name] for name, _ in self.keys]
-        matrix = np.array(rows_, float) if rows_ else np.empty((0, 1))
-        self.between = matrix @ matrix.T
+        # The context asked about is the last.
+        self.vectors = np.array([*(vectors[name] for name, *_ in self.keys), sides[0].query], float)
         self.start, self.end = (self._state(*pair) for pair in zip(sides, rows, strict=True))
 
     def _state(self, side: Gathered, rows: Sequence[RecordRow]) -> _State:
-        records, cells = np.zeros((len(self.numbers), 4)), np.zeros((len(self.keys), 2))
-        own = records_of(rows)
-        records[[self.place[row.pattern_no] for row in rows]] = np.column_stack(
-            [own.tries, own.total, own.prior_tries, own.prior_total]
+        records = np.zeros((len(self.numbers) + len(self.early), 5))
+        cells = np.zeros((len(self.keys), 2))
+        own = records_of(rows, side.points)
+        places = [self.place[row.pattern_no] for row in rows]
+        places += [self.early[row.pattern_no] for row in rows if row.pattern_no in side.points]
+        records[places] = np.column_stack(
+            [own.tries, own.total, own.prior_tries, own.prior_total, own.changed]
         )
         for cell in side.near:
-            cells[self.cell[cell.context_id, cell.pattern_no]] = cell.tries, cell.mean_outcome
+            cells[self.cell[cell[:3]]] = cell.worth, cell.mean_outcome
         return _State(records, cells, side.whole, side.learned)
 
     def expected(self, state: _State) -> Float64:
         """The estimates of all patterns in a state."""
         chosen = np.flatnonzero(state.cells[:, 0] > 0)
         keys = [self.keys[n] for n in chosen]
+        seen = rank.centred(self.vectors[[*chosen, -1]], state.learned.center)
         cells = rank.Cells(
-            np.array([self.place[number] for _, number in keys], np.int64),
-            np.array([self.similarity[name] for name, _ in keys], float),
-            self.between[np.ix_(chosen, chosen)],
+            np.array([self._row(number, early) for _, number, early in keys], np.int64),
+            seen[:-1] @ seen[-1],
+            seen[:-1] @ seen[:-1].T,
             *state.cells[chosen].T,
         )
-        return rank.estimate(rank.Records(*state.records.T), cells, state.whole, state.learned).expected
+        made = rank.estimate(rank.Records(*state.records.T), cells, state.whole, state.learned)
+        return made.expected[: len(self.numbers)]
+
+    def _row(self, number: int, early: bool) -> int:
+        return self.early[number] if early else self.place[number]
 
     def moved(self, state: _State, move: Move) -> _State:
         """The state after a cell moved: the cell itself, and the record of its pattern."""
         records, cells = state.records.copy(), state.cells.copy()
-        was, is_ = (
-            rank.effective_tries(np.array(float(n))) for n in (move.tries_before, move.tries_after)
-        )
         own = records[self.place[move.pattern_no]]
-        own[0] = max(own[0] + is_ - was, 0.0)
-        gained = is_ * (move.mean_after or 0) - was * (move.mean_before or 0)
-        own[1] = min(max(own[1] + gained, 0.0), own[0])
-        cells[self.cell[move.context_id or "", move.pattern_no]] = (
-            move.tries_after,
-            move.mean_after or 0,
-        )
+        own[0] = max(own[0] + move.worth_after - move.worth_before, 0.0)
+        own[1] = min(max(own[1] + move.weighed_after - move.weighed_before, 0.0), own[0])
+        mean = move.weighed_after / move.worth_after if move.worth_after else 0.0
+        cells[self.cell[move.context_id or "", move.pattern_no, False]] = move.worth_after, mean
+        return replace(state, records=records, cells=cells)
+
+    def split(self, state: _State) -> _State:
+        """The state after the change points that the later time knows were found."""
+        numbers = [n for n in self.early if self.points[0].get(n) != self.points[1].get(n)]
+        records, cells = state.records.copy(), state.cells.copy()
+        rows = [self._row(number, early) for number in numbers for early in (False, True)]
+        records[rows] = self.end.records[rows]
+        mine = [n for n, key in enumerate(self.keys) if key[1] in numbers]
+        cells[mine] = self.end.cells[mine]
         return replace(state, records=records, cells=cells)
 
     def way(self, moved: Sequence[Move]) -> list[_Step]:
@@ -133,8 +152,9 @@ class _World:
         for move in moved:
             go("nearby", self.moved(state, move), move)
         prior = state.records.copy()
-        prior[:, 2:] = self.end.records[:, 2:]
+        prior[:, 2:4] = self.end.records[:, 2:4]
         go("prior", replace(state, records=prior))
+        go("change", self.split(state))
         go("elsewhere", replace(state, records=self.end.records))
         go("learned", replace(state, learned=self.end.learned))
         go("population", replace(state, whole=self.end.whole))
@@ -153,7 +173,8 @@ class Differences:
     def diff(self, context: str, earlier: datetime, later: datetime, limit: int, now: datetime) -> Diff:
         """How the advice for ``context`` changed, and through which events."""
         ask, times = self._predictions, (earlier, later)
-        sides = [ask.gather(context, limit=limit, candidates=None, as_of=at, now=now) for at in times]
+        gather = ask.gathering.gather
+        sides = [gather(context, limit=limit, candidates=None, as_of=at, now=now) for at in times]
         told = [ask.receipt(context, side, limit=limit, candidates=None, now=now) for side in sides]
         ids = list(dict.fromkeys(a["pattern_id"] for r in reversed(told) for a in r["answers"]))
         rows = [self._rows(side, ids) for side in sides]
@@ -162,11 +183,11 @@ class Differences:
             self._keeper.evidence(),
             *times,
             numbers=[n for n, name in zip(world.numbers, world.ids, strict=True) if name in ids],
-            contexts=sorted({name for name, _ in world.keys}),
+            contexts=sorted({name for name, *_ in world.keys}),
         )
-        near = [move for move in moved if (move.context_id, move.pattern_no) in world.cell]
-        near = sorted(near, key=lambda m: world.cell[m.context_id or "", m.pattern_no])[:STEPS]
-        near = sorted(near, key=lambda m: (m.moved_at, world.cell[m.context_id or "", m.pattern_no]))
+        near = [move for move in moved if _key(move) in world.cell]
+        near = sorted(near, key=lambda m: world.cell[_key(m)])[:STEPS]
+        near = sorted(near, key=lambda m: (m.moved_at, world.cell[_key(m)]))
         far = [move for move in moved if move not in near]
         teller = _Teller(world, world.way(near), far, self._texts(near))
         patterns = self._answers.patterns(ids)
@@ -179,7 +200,7 @@ class Differences:
     def _rows(self, side: Gathered, ids: Sequence[str]) -> list[RecordRow]:
         """The records of a time, those of the other time's answers among them."""
         there = {row.pattern_id for row in side.rows}
-        more = questions.records(
+        more = cell_rows.records(
             self._keeper.evidence(),
             numbers=[],
             ids=[name for name in ids if name not in there],
@@ -225,7 +246,7 @@ class _Teller:
             own = [move for move in self._far if move.pattern_no == world.numbers[n]]
             return _elsewhere(own, share, world.ids[n]) if own else None
         if step.kind == "prior":
-            same = (world.start.records[n, 2:] == world.end.records[n, 2:]).all()
+            same = (world.start.records[n, 2:4] == world.end.records[n, 2:4]).all()
             return None if same else Cause("prior", share, world.ids[n])
         return None if step.kind == "rest" else Cause(step.kind, share)
 
@@ -245,6 +266,11 @@ class _Teller:
             move.mean_before,
             move.mean_after,
         )
+
+
+def _key(move: Move) -> tuple[str, int, bool]:
+    """The cell that a move changes, as the world names it."""
+    return move.context_id or "", move.pattern_no, False
 
 
 def _elsewhere(own: Sequence[Move], share: float, pattern_id: str) -> Cause:

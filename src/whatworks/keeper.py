@@ -28,11 +28,11 @@ from whatworks.errors import (
     StoreError,
     disk_error,
 )
-from whatworks.evidence import Evidence, texts
-from whatworks.evidence.questions import PopulationRow
+from whatworks.evidence import Evidence, questions, texts
+from whatworks.evidence.cells import PopulationRow
 from whatworks.lock import KeeperLock
 from whatworks.rank import Learned
-from whatworks.records import Pattern
+from whatworks.records import ChangePoint, Pattern
 from whatworks.stores import engine_class
 from whatworks.vectors import Vectors
 
@@ -117,6 +117,7 @@ class Keeper:
         self.patterns: HotCache[Pattern] = HotCache(PATTERNS_CACHED)
         self.sums: HotCache[PopulationRow] = HotCache(1)
         self.learned: HotCache[tuple[int, Learned]] = HotCache(1)  # by embedding model
+        self.changes: HotCache[ChangePoint | None] = HotCache(PATTERNS_CACHED)  # by pattern number
         self.queries: HotCache[NDArray[np.float32]] = HotCache(QUERIES_CACHED)
         self.recent = Recent()
         if create:
@@ -283,11 +284,13 @@ class Keeper:
             touched = self._evidence.fold(segments, self.journal.settle())
         except BaseException:  # some batches may be in
             self.patterns.clear()
+            self.changes.clear()
             self.sums.clear()
             self._all_embedded = False
             raise
         if touched:
             self.patterns.invalidate(touched)
+            self.changes.invalidate(questions.numbers(self._evidence, touched))
             self.sums.clear()
             self._all_embedded = False
         if self._evidence.build != build:  # it was lost, and begun anew
@@ -357,6 +360,11 @@ class Keeper:
             # Another thread may have folded new texts since.
             waiting = any(texts.count_waiting(evidence, n, self.config.embedder) for n in COLLECTIONS)
             self._all_embedded = self._folded == self._written and not waiting
+
+    @property
+    def all_embedded(self) -> bool:
+        """Whether every text acknowledged so far has its embedding."""
+        return self._all_embedded and self._folded == self._written
 
     def _embed_some(
         self, evidence: Evidence, name: str, progress: Callable[[int], object] | None
@@ -453,6 +461,7 @@ class Keeper:
                 _remove(path)
             _remove(self.folder / "vectors")
             self.patterns.clear()
+            self.changes.clear()
             self.sums.clear()
             self.evidence()
         self.flush(progress)
@@ -484,6 +493,7 @@ class Keeper:
             except BaseException:
                 self.embedder, self.config = old, before
                 raise
+            self.changes.clear()
             texts.drop_other_models(evidence, embedder.model_id)
             _remove(self.folder / "vectors" / str(before.generation))
         self.flush()

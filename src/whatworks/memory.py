@@ -3,54 +3,39 @@
 from __future__ import annotations
 
 import os
-import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
 from whatworks import checks, config
-from whatworks.errors import InvalidInputError, NotFoundError, StoreClosedError
+from whatworks.advice import Advice
+from whatworks.errors import InvalidInputError, NotFoundError
+from whatworks.handle import Clock
 from whatworks.records import (
-    Diff,
-    Evaluation,
-    Lift,
     Match,
     NewEvent,
     NewPattern,
     Pattern,
-    Prediction,
     Prior,
-    Risk,
     State,
     Stats,
     Trend,
     UsageEvent,
     Where,
-    Why,
 )
 
 if TYPE_CHECKING:
-    from whatworks.answers import Answers
-    from whatworks.differences import Differences
     from whatworks.embedders import Embedder, EmbedFunction
-    from whatworks.evaluation import Policy
     from whatworks.journal import Durability
-    from whatworks.keeper import Keeper
-    from whatworks.ledgers import Calibration
-    from whatworks.predictions import Predictions
-    from whatworks.writer import Writer
 
 __all__ = ["Memory"]
-
-Clock = Callable[[], datetime]
 
 
 def _now() -> datetime:
     return datetime.now(UTC)
 
 
-class Memory:
+class Memory(Advice):
     """A memory of what works: patterns, the contexts they were tried in, and the outcomes.
 
     Made by ``Memory.open``. All methods may be called from any thread. A
@@ -58,20 +43,6 @@ class Memory:
     takes it into account. Errors are those of ``whatworks.errors``; what
     raises one has changed nothing.
     """
-
-    def __init__(self, keeper: Keeper, *, source: str, channel: str, clock: Clock) -> None:
-        from whatworks.answers import Answers
-        from whatworks.differences import Differences
-        from whatworks.predictions import Predictions
-        from whatworks.writer import Writer
-
-        answers = Answers(keeper)
-        self._parts = keeper, answers, Writer(keeper), Predictions(keeper, answers)
-        self._diffs = Differences(keeper, answers, self._parts[3])
-        self._origin = {"source": source, "channel": channel}
-        self._clock = clock
-        # Closes at the latest when the object or the interpreter goes.
-        self._finalize = weakref.finalize(self, keeper.release)
 
     @classmethod
     def open(
@@ -136,57 +107,6 @@ class Memory:
             create=create,
         )
         return cls(keeper, source=checked[0], channel=checked[1], clock=clock)
-
-    def __enter__(self) -> Memory:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Let go of the store; a second call does nothing."""
-        self._finalize()
-
-    @property
-    def _keeper(self) -> Keeper:
-        self._check()
-        return self._parts[0]
-
-    @property
-    def _answers(self) -> Answers:
-        self._check()
-        return self._parts[1]
-
-    @property
-    def _writer(self) -> Writer:
-        self._check()
-        return self._parts[2]
-
-    @property
-    def _predictions(self) -> Predictions:
-        self._check()
-        return self._parts[3]
-
-    @property
-    def _differences(self) -> Differences:
-        self._check()
-        return self._diffs
-
-    @property
-    def clock(self) -> Clock:
-        """What this memory takes the time from."""
-        return self._clock
-
-    def _check(self) -> None:
-        """Raise if this handle was closed, or the process forked; others may use the keeper on."""
-        self._parts[0].check()
-        if not self._finalize.alive:
-            raise StoreClosedError("this memory is closed; open it again")
 
     # -- writing ----------------------------------------------------------------------------------
 
@@ -363,7 +283,7 @@ class Memory:
             Conditions that every match fulfils.
         """
         conditions = checks.where(where, self._clock())
-        return self._answers.find_similar(_text(text), conditions, checks.limit(limit))
+        return self._answers.find_similar(checks.question(text), conditions, checks.limit(limit))
 
     def trend(self, pattern_id: str, *, window_days: int = 7, as_of: datetime | None = None) -> Trend:
         """How a pattern's outcomes develop, day by day in UTC, newest day first.
@@ -384,227 +304,6 @@ class Memory:
         window = checks.count(window_days, "window_days", least=1, most=365)
         self.get_pattern(checked)
         return self._answers.trend(checked, window, self._moment(as_of))
-
-    def predict(
-        self,
-        context: str,
-        *,
-        limit: int = 10,
-        candidates: Iterable[str] | None = None,
-        as_of: datetime | None = None,
-        explore: float = 0.0,
-        risk: Risk = "normal",
-        mask: float = 0.0,
-        seed: int | None = None,
-    ) -> Prediction:
-        """What will work best in ``context``: patterns with estimates, best first.
-
-        Parameters
-        ----------
-        candidates
-            Consider these patterns only. Default: those tried in similar
-            contexts, those with the best record, those whose description fits.
-        as_of
-            Answer from what had happened by then: tries and outcomes up to
-            that time, as they stood before any later correction; patterns
-            that existed or were tried. What is recorded later with an earlier
-            ``timestamp`` counts from that time on.
-        explore
-            Up to 0.5: how often the first place goes by chance to one of the
-            patterns that may be as good as the best one, so that the store
-            learns of them and ``evaluate`` can judge other ways to choose.
-        risk
-            ``high``: a failure costs too much to explore or withhold anything.
-        mask
-            Up to 0.5: how often one of the answers worth showing is withheld,
-            so that ``lift`` can tell what showing it is worth.
-        seed
-            Of the draws, to repeat them. Default: unforeseeable.
-
-        Returns
-        -------
-        A receipt with estimates, intervals and verdicts. Without any
-        evidence the estimates are those of the population, and say so.
-
-        Raises
-        ------
-        NotFoundError
-            A candidate is not in the store.
-        """
-        ids = checks.unique(candidates, "candidates")
-        if ids is not None:
-            self._writer.require(ids)
-        return self._predictions.predict(
-            _text(context),
-            limit=checks.limit(limit),
-            candidates=ids,
-            as_of=self._moment(as_of),
-            now=self._clock(),
-            chance=checks.chance(explore, mask, risk, seed),
-        )
-
-    def why(self, prediction_id: str) -> Why:
-        """The evidence that adds up to each number of a prediction.
-
-        Raises
-        ------
-        NotFoundError
-            No such prediction.
-        """
-        return self._predictions.why(checks.identifier(prediction_id, "prediction_id"))
-
-    def calibration(
-        self,
-        *,
-        since: datetime | None = None,
-        as_of: datetime | None = None,
-        recalibrate: Literal["isotonic", "beta"] | None = None,
-        seed: int = 0,
-    ) -> Calibration:
-        """Whether predictions were right: the store's receipts against its own outcomes.
-
-        An outcome counts if its event names the ``prediction_id`` and is of a
-        pattern that the prediction answered with; of several, their mean.
-
-        Parameters
-        ----------
-        since
-            Leave out predictions made before that time.
-        as_of
-            Leave out what was predicted or became known later.
-        recalibrate
-            Also say what a correction would have done, learned from earlier
-            outcomes and judged on later ones. It changes no prediction.
-        seed
-            Of the intervals; the same seed gives the same ones.
-
-        Returns
-        -------
-        Scores with 95 % intervals, over all and by pattern type, age and
-        source, and what they mean in sentences. ``None`` where outcomes from
-        fewer than 30 situations are too little to say.
-        """
-        from whatworks.calibrations import Calibrations
-
-        return Calibrations(self._keeper).calibration(
-            since=None if since is None else checks.moment(since, "since", self._clock()),
-            as_of=self._moment(as_of),
-            recalibrate=checks.choice(recalibrate, "recalibrate", ("isotonic", "beta")),
-            seed=checks.count(seed, "seed", least=0, most=2**32),
-            now=self._clock(),
-        )
-
-    def evaluate(
-        self, policy: str | Policy, *, as_placed: bool = False, exploring: bool = False
-    ) -> Evaluation:
-        """What another way of choosing the first answer would have earned, from what was logged.
-
-        The decisions are the predictions that a try names. The pattern tried
-        first counts with the probability with which it was placed first.
-
-        Parameters
-        ----------
-        policy
-            ``greedy`` (highest expected outcome), ``best-record`` (best record
-            of its own, whatever the context), ``cautious`` (highest lower
-            bound), ``uniform`` (all that the receipt names alike),
-            ``fixed:PATTERN_ID``; or a function that takes a receipt as it was
-            before anything was drawn, a mapping whose ``answers`` stand best
-            first, and gives probabilities by ``pattern_id``.
-        as_placed
-            Judge what placing a pattern first earned, whatever was tried then.
-            Default: decisions in which another pattern was tried first are left
-            out, and more than a tenth of them refused.
-        exploring
-            Only predictions that left the first place to chance.
-
-        Returns
-        -------
-        Estimates with intervals, or a refusal with its reason.
-
-        Raises
-        ------
-        NotFoundError
-            The fixed pattern is not in the store.
-        """
-        from whatworks import evaluation
-        from whatworks.hindsight import Hindsight
-
-        if callable(policy):
-            name, made = getattr(policy, "__name__", type(policy).__name__), policy
-        else:
-            name = checks.identifier(policy, "policy")
-            made = evaluation.policy_of(name)
-            if name.startswith(evaluation.FIXED):
-                self.get_pattern(name.removeprefix(evaluation.FIXED))
-        return Hindsight(self._keeper).evaluate(
-            name, made, as_placed=bool(as_placed), exploring=bool(exploring)
-        )
-
-    def lift(self, pattern_id: str | None = None, *, by_context: bool = False) -> list[Lift]:
-        """What showing a pattern changes, from predictions with ``mask``; the largest lift first.
-
-        The outcome of a prediction is the mean of the known outcomes of the
-        tries that name it.
-
-        Parameters
-        ----------
-        pattern_id
-            This one only. Default: all that could have been withheld.
-        by_context
-            Apart for each context asked about.
-
-        Raises
-        ------
-        NotFoundError
-            No such pattern.
-        """
-        from whatworks.hindsight import Hindsight
-
-        if pattern_id is not None:
-            self.get_pattern(pattern_id)
-        return Hindsight(self._keeper).lifts(pattern_id, by_context=bool(by_context))
-
-    def diff(self, earlier: datetime, later: datetime, *, context: str, limit: int = 10) -> Diff:
-        """How the advice for ``context`` changed from one time to another, and through which events.
-
-        Both times are answered as ``predict(as_of=...)`` answers them;
-        nothing is written down.
-
-        Parameters
-        ----------
-        earlier, later
-            Timezone-aware. What happened in (earlier, later] are the causes.
-        limit
-            How many answers of each time are compared.
-
-        Raises
-        ------
-        InvalidInputError
-            ``earlier`` is after ``later``.
-        """
-        now = self._clock()
-        start, end = checks.moment(earlier, "earlier", now), checks.moment(later, "later", now)
-        if start > end:
-            raise InvalidInputError(
-                f"earlier is {start.isoformat()} and later is {end.isoformat()}; expected the "
-                "earlier time first"
-            )
-        return self._differences.diff(_text(context), start, end, checks.limit(limit), now)
-
-    def get_pattern(self, pattern_id: str) -> Pattern:
-        """The pattern with this id.
-
-        Raises
-        ------
-        NotFoundError
-            No such pattern.
-        """
-        checked = checks.identifier(pattern_id, "pattern_id")
-        found = self._answers.patterns([checked]).get(checked)
-        if found is None:
-            raise NotFoundError(f"there is no pattern {checks.shown(checked)} in this store")
-        return found
 
     def get_event(self, event_id: str) -> UsageEvent:
         """The event with this id.
@@ -693,17 +392,6 @@ class Memory:
         if chosen is None:
             raise InvalidInputError("embedder is 'none'; expected a function from texts to vectors")
         self._keeper.reembed(chosen, progress)
-
-    def _moment(self, as_of: datetime | None) -> datetime | None:
-        return None if as_of is None else checks.moment(as_of, "as_of", self._clock())
-
-
-def _text(value: object) -> str:
-    """A question: as a context, but never absent."""
-    checked = checks.context(value)
-    if checked is None:
-        raise InvalidInputError("the text is None; expected at least one visible character")
-    return checked
 
 
 def _embedder(given: Embedder | EmbedFunction | str | None) -> Embedder | None:

@@ -3,29 +3,31 @@
 Everything here works on NumPy arrays and returns new ones. ``docs/statistics.md``
 tells why each step is there and what it is worth; the formulas are these.
 
-A *cell* j is a (context, pattern) pair with ``n_j`` resolved tries of mean
-outcome ``y_j``; ``c`` is the cosine similarity of two contexts. Five *profiles*
-h = (reach, shared, own) say how local the world may be, from "not at all" to
-"each pattern has its own places". Under each of them, for a pattern a:
+A *cell* j is a (context, pattern) pair with resolved tries of mean outcome
+``y_j``, worth ``e_j`` independent ones; ``c`` is the cosine of two contexts, seen
+from the store's mean context (``centred``). Five *profiles* h = (reach, shared,
+own) say how local the world may be, from "not at all" to "each pattern has its
+own places". Under each of them, for a pattern a:
 
-    e_j  = n_j / (1 + (n_j - 1) / 2)                        effective tries of a cell
+    e_j  = sum over days of n / (1 + (n - 1) / 2)           effective tries of a cell
     N_a  = E_a / (1 + own closeness (E_a - 1))              of a pattern, E_a = sum e_j
     m_a  = (N_a rate_a + P_a prior_a + kappa mu) / (N_a + P_a + kappa)   its own record
     s_a  = sqrt(m_a (1 - m_a))                              its scale, at least 0.1
     r_j  = (y_j - m_aj) / s_aj                              how a cell deviates
-    C_ij = (shared + own [a_i = a_j]) exp((c_ij - 1) / reach) + [i = j] (1 - shared - own) / e_j
-    k_j  = (shared + own [a_j = a]) exp((c_j - 1) / reach)  with the context asked about
+    g(c) = (exp(c / reach) - 1) / (exp(1 / reach) - 1)      how far it reaches: 1 at c = 1, 0 at 0
+    C_ij = (shared + own [a_i = a_j]) g(c_ij) + [i = j] (1 - shared - own) / e_j
+    k_j  = (shared + own [a_j = a]) g(c_j)                  with the context asked about
     w    = C^-1 k                                           simple kriging
     p_a  = m_a + s_a sum_j w_j r_j
 
 and the estimate is the mean of the profiles' ``p_a``, weighted by how well
 each predicts the store's own tries from the others (``learn``). ``mu`` and
-``kappa`` are of ``population``.
+``kappa`` are of ``population``; for a pattern that has changed ``kappa`` is at most 4.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -42,12 +44,16 @@ __all__ = [
     "Profile",
     "Records",
     "Trial",
+    "centred",
     "closeness",
     "effective_tries",
     "estimate",
     "fuse",
+    "kappa_of",
+    "kernel",
     "learn",
     "neighbourhood",
+    "optimism",
     "population",
     "prior_tries",
     "verdict",
@@ -60,7 +66,7 @@ Int64 = NDArray[np.int64]
 class Profile(NamedTuple):
     """How outcomes hang together: how far, and how much of their variance.
 
-    ``reach`` is the drop of cosine over which correlation falls to 1/e.
+    ``reach`` says how fast correlation falls as the cosine does; see ``kernel``.
     ``shared`` is the share of the outcomes' variance that all patterns have
     in common in a context (how hard it is), ``own`` that of one pattern.
     """
@@ -70,33 +76,36 @@ class Profile(NamedTuple):
     own: float
 
 
-# The first three and their weights are of the reference in the figures of
-# docs/statistics.md, the last two one world split in two: chosen on development logs.
+# Shares of the first three and their weights are of the reference in the figures of
+# docs/statistics.md; reaches, and the last one split in two: chosen on development logs.
 PROFILES = (
     Profile(1.0, 0.0, 0.0),
-    Profile(0.4, 0.20, 0.03),
-    Profile(0.4, 0.10, 0.20),
-    Profile(0.6, 0.02, 0.50),
-    Profile(0.6, 0.00, 0.70),
+    Profile(0.6, 0.20, 0.03),
+    Profile(0.6, 0.10, 0.20),
+    Profile(1.0, 0.02, 0.50),
+    Profile(1.0, 0.00, 0.70),
 )
 PROFILE_PRIOR = (0.25, 0.35, 0.20, 0.10, 0.10)
 # The likelihood of tries that are predicted from one another counts half: they are not independent.
 TEMPER = 0.5
 # The cosine of two contexts taken at random, where nothing is known yet.
-USUAL_COSINE = 0.1
+USUAL_COSINE = 0.0
 # Tries in one context repeat each other: design effect with an intraclass
 # correlation of 0.5 (Kish 1965, Survey Sampling, 8.2). A loop is worth two tries.
 REPEAT_CORRELATION = 0.5
 # Prior strength: bounds, and the value with fewer than three patterns.
 KAPPA_BOUNDS = (10.0, 50.0)
 KAPPA_DEFAULT = 15.0
+# A pattern that has changed is one of a kind: what others do binds it less.
+KAPPA_CHANGED = 4.0
 # The least scale of a deviation: a pattern that never failed may yet.
 LEAST_SCALE = 0.1
 # Share of the outcome's variance that stays unknown in a context, however much is known around it.
 UNKNOWN_FLOOR = 0.10
-# How much of the unknown variance the interval takes: with all of it an 80 % interval held
-# the known chances of the development logs 9 times in 10.
-INTERVAL_SHARE = 0.75
+# How much of the unknown variance of coin flips the interval takes: with all of it an 80 % interval
+# held the known chances of the development logs 9 times in 10. Outcomes that are graded are
+# themselves nearly what is expected, and of what is unknown there all is taken.
+INTERVAL_SHARE = 0.55
 # Variance of graded outcomes against that of coin flips of the same mean.
 DISPERSION_BOUNDS = (0.05, 1.5)
 # An imported aggregate is weighed as a fifth of its tries, and as five at most:
@@ -123,12 +132,14 @@ class Learned:
 
     ``weights`` of the profiles, adding up to 1; ``closeness`` of two contexts
     taken at random under each (the mean of ``exp((c - 1) / reach)``);
-    ``dispersion`` is the variance of outcomes against that of coin flips.
+    ``dispersion`` is the variance of outcomes against that of coin flips;
+    ``center`` the mean embedding of the contexts, empty while nothing is known.
     """
 
     weights: tuple[float, ...]
     closeness: tuple[float, ...]
     dispersion: float
+    center: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,28 +148,31 @@ class Records:
 
     ``tries`` and ``total``: sums of effective tries and of their outcomes.
     ``prior_tries`` and ``prior_total``: the same for imported aggregates,
-    already discounted.
+    already discounted. ``changed``: 1 for a pattern whose record begins, or
+    ends, where its outcomes changed, else 0.
     """
 
     tries: Float64
     total: Float64
     prior_tries: Float64
     prior_total: Float64
+    changed: Float64
 
 
 @dataclass(frozen=True, slots=True)
 class Cells:
     """Neighbouring cells, ``k`` of them.
 
-    ``pattern`` is an index into the records, ``similarity`` the cosine to the
-    context asked about, ``between`` those among the cells' contexts, ``(k, k)``;
-    ``tries`` and ``mean`` are the cell's resolved tries and their outcome.
+    ``pattern`` is an index into the records, ``similarity`` the centred cosine
+    to the context asked about, ``between`` those among the cells' contexts,
+    ``(k, k)``; ``effective`` what the cell's resolved tries are worth, ``mean``
+    their outcome.
     """
 
     pattern: Int64
     similarity: Float64
     between: Float64
-    tries: Float64
+    effective: Float64
     mean: Float64
 
 
@@ -197,7 +211,7 @@ class Trial:
 
 
 def effective_tries(tries: Float64) -> Float64:
-    """What ``tries`` in one context are worth, in [0, 2): n / (1 + 0.5 (n - 1)).
+    """What ``tries`` in one context on one day are worth, in [0, 2): n / (1 + 0.5 (n - 1)).
 
     Examples
     --------
@@ -259,6 +273,66 @@ def population(
     return Population(mu, float(np.clip(kappa, *KAPPA_BOUNDS)))
 
 
+def centred(vectors: Float64, center: Sequence[float]) -> Float64:
+    """Directions as seen from ``center``, of length 1; a vector at the center itself becomes zero.
+
+    Embeddings of one model lean to one side, and those of one store even more:
+    cosines of unrelated texts are well above 0. Seen from their mean they are not.
+
+    Parameters
+    ----------
+    vectors
+        Shape ``(n, dim)``; not modified.
+    center
+        The mean of many such vectors; empty leaves the vectors as they are.
+    """
+    if not len(center) or not vectors.size:
+        return vectors
+    moved = vectors - np.asarray(center)
+    length = np.linalg.norm(moved, axis=1, keepdims=True)
+    return np.where(length > 1e-9, moved / np.maximum(length, 1e-9), 0.0)
+
+
+def kernel(cosine: Float64, reach: float) -> Float64:
+    """Correlation by cosine: (exp(c / reach) - 1) / (exp(1 / reach) - 1).
+
+    1 for the same direction, 0 at right angles: what lies far off says nothing,
+    and the records hold what all contexts have in common. Positive definite,
+    as a power series of the cosine with positive terms (Schoenberg 1942); that
+    it is below 0 for opposite directions is the price of it. Cut at 0 it is not,
+    and weights without bounds come of it.
+
+    Examples
+    --------
+    >>> kernel(np.array([1.0, 0.5, 0.0]), 0.6).round(3)
+    array([1.   , 0.303, 0.   ])
+    """
+    ratio: Float64 = np.expm1(cosine / reach) / np.expm1(1 / reach)
+    return ratio
+
+
+def kappa_of(whole: Population, changed: bool) -> float:
+    """How many tries the population is worth to a pattern."""
+    return min(whole.kappa, KAPPA_CHANGED) if changed else whole.kappa
+
+
+def optimism(records: Records, whole: Population) -> Float64:
+    """What to add to each estimate to choose with hope: sqrt(mu (1 - mu) / (N_a + P_a + kappa)).
+
+    The standard deviation of the pattern's own record before anything is known
+    of its rate. What is unknown of a single context is left out: trying there
+    teaches too little of it. With this much hope added, the online replays of
+    docs/statistics.md lose least; twice as much, or that of the whole variance, lose more.
+
+    References
+    ----------
+    Upper confidence bounds: Lai & Robbins (1985), Advances in Applied Mathematics 6:4.
+    """
+    kappa = np.where(records.changed > 0, kappa_of(whole, True), whole.kappa)
+    spread: Float64 = np.sqrt(whole.mu * (1 - whole.mu) / (records.tries + records.prior_tries + kappa))
+    return spread
+
+
 def closeness(cosines: Float64) -> tuple[float, ...]:
     """``Learned.closeness`` from the cosines of pairs of contexts taken at random."""
     return tuple(float(np.exp((cosines - 1) / profile.reach).mean()) for profile in PROFILES)
@@ -296,8 +370,9 @@ def _view(
     # all over: else a pattern used only where it works would look good everywhere.
     crowd = profile.own * near
     worth = 1 / (1 + crowd * np.maximum(records.tries - 1, 0))
-    bound = worth * records.tries + records.prior_tries + whole.kappa
-    share, record = whole.kappa * whole.mu / bound, worth * records.total / bound
+    kappa = np.where(records.changed > 0, kappa_of(whole, True), whole.kappa)
+    bound = worth * records.tries + records.prior_tries + kappa
+    share, record = kappa * whole.mu / bound, worth * records.total / bound
     prior = records.prior_total / bound
     level = share + record + prior
     chosen = np.arange(len(level)) if asked is None else asked
@@ -310,11 +385,11 @@ def _view(
     scale = np.maximum(np.sqrt(np.clip(level * (1 - level), 0, None)), LEAST_SCALE)
     deviation = (cells.mean - level[cells.pattern]) / scale[cells.pattern]
     alike = cells.pattern[:, None] == cells.pattern
-    covariance = (profile.shared + profile.own * alike) * np.exp((cells.between - 1) / profile.reach)
-    noise = (1 - profile.shared - profile.own) / effective_tries(cells.tries)
+    covariance = (profile.shared + profile.own * alike) * kernel(cells.between, profile.reach)
+    noise = (1 - profile.shared - profile.own) / cells.effective
     covariance[np.diag_indices_from(covariance)] += noise
     mine = cells.pattern == chosen[:, None]
-    reach = (profile.shared + profile.own * mine) * np.exp((cells.similarity - 1) / profile.reach)
+    reach = (profile.shared + profile.own * mine) * kernel(cells.similarity, profile.reach)
     influence = np.linalg.solve(covariance, reach.T).T
     known = (influence * reach).sum(1)
     unknown = np.maximum(profile.shared + profile.own - known, UNKNOWN_FLOOR) + unsure
@@ -359,14 +434,18 @@ def estimate(
     expected = np.clip(raw, *BOUNDS)
     bernoulli = expected * (1 - expected)
     variance = np.zeros_like(expected)
+    flips = min(learned.dispersion, 1.0)
+    taken = learned.dispersion * (1 - (1 - INTERVAL_SHARE) * flips)
     for weight, view in zip(learned.weights, views, strict=True):
-        unknown = INTERVAL_SHARE * learned.dispersion * bernoulli * view.unknown
+        unknown = taken * bernoulli * view.unknown
         variance += weight * (unknown + (view.estimate - raw) ** 2)
     n_effective = np.maximum(bernoulli / variance - 1, 1.0)
     return Estimates(raw, expected, variance, n_effective, share, record, prior, effect, influence)
 
 
-def learn(trials: Iterable[Trial], whole: Population, near: tuple[float, ...]) -> Learned:
+def learn(
+    trials: Iterable[Trial], whole: Population, near: tuple[float, ...], center: tuple[float, ...]
+) -> Learned:
     """How local a store's world is, from cells that are predicted without their own context.
 
     Parameters
@@ -375,13 +454,13 @@ def learn(trials: Iterable[Trial], whole: Population, near: tuple[float, ...]) -
         A few hundred cells of the store, taken at random.
     whole
         The population.
-    near
-        The ``closeness`` of its contexts.
+    near, center
+        The ``closeness`` of its contexts and their mean embedding.
 
     Returns
     -------
     The profiles' weights are their prior ones times the square root of the
-    likelihood of the trials; ``UNLEARNED`` but for ``near`` without any trial.
+    likelihood of the trials; those of ``UNLEARNED`` without any trial.
     """
     likelihood, squares, flips, count = np.zeros(len(PROFILES)), 0.0, 0.0, 0
     for trial in trials:
@@ -400,7 +479,7 @@ def learn(trials: Iterable[Trial], whole: Population, near: tuple[float, ...]) -
     weights = np.array(PROFILE_PRIOR) * np.exp(TEMPER * (likelihood - likelihood.max()))
     weights /= weights.sum()
     dispersion = float(np.clip(squares / flips, *DISPERSION_BOUNDS)) if count else 1.0
-    return Learned(tuple(weights.tolist()), near, dispersion)
+    return Learned(tuple(weights.tolist()), near, dispersion, center)
 
 
 def verdict(low: float, high: float, tries: float, default: float) -> str:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
-from typing import Any, Literal
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from whatworks import rank, reasons
 from whatworks.beta import credible_interval
-from whatworks.checks import moment_of
-from whatworks.evidence.questions import CellRow, RecordRow
+from whatworks.checks import micros, moment_of
+from whatworks.neighbourhood import Cell
 from whatworks.records import (
     Answer,
+    ChangePoint,
+    Coincidence,
     Contribution,
     Evidence,
     Explanation,
@@ -22,7 +24,10 @@ from whatworks.records import (
     Prediction,
 )
 
-__all__ = ["answers", "explanation", "learned_of", "named_contexts", "prediction", "shown_contexts"]
+if TYPE_CHECKING:
+    from whatworks.gathering import Gathered
+
+__all__ = ["answers", "explanation", "named_contexts", "prediction", "shown_contexts"]
 
 LEVEL = 0.80
 # Past contexts shown with an answer, and summands of an estimate that are kept one by one;
@@ -33,27 +38,21 @@ KEPT_EFFECTS = 8
 Receipt = Mapping[str, Any]
 
 
-def answers(
-    order: Sequence[int],
-    rows: Sequence[RecordRow],
-    records: rank.Records,
-    near: Sequence[CellRow],
-    similarity: Mapping[str, float],
-    made: rank.Estimates,
-    whole: rank.Population,
-    learned: rank.Learned,
-) -> dict[str, Any]:
+def answers(order: Sequence[int], asked: Gathered, made: rank.Estimates) -> dict[str, Any]:
     """The estimates of the patterns in ``order``, and the cells that they name."""
+    records, near, whole = asked.records, asked.near, asked.whole
     chosen = np.array(order, int)
     low, high = credible_interval(made.expected[chosen], made.n_effective[chosen], LEVEL)
-    cells = _Cells(near, rows, similarity)
+    cells = _Cells(asked)
+    hope = rank.optimism(records, whole)
     found = []
     for place, n in enumerate(order):
         expected = float(made.expected[n])
         # Beta quantiles of a skewed estimate may not hold its mean; an interval that does is expected.
         bottom, top = min(float(low[place]), expected), max(float(high[place]), expected)
         tries = float(records.tries[n] + records.prior_tries[n])
-        own = [j for j, cell in enumerate(near) if cell.pattern_no == rows[n].pattern_no]
+        row = asked.rows[n]
+        own = [j for j, c in enumerate(near) if c.pattern_no == row.pattern_no and not c.early]
         weight = np.abs(made.influence[n, own])
         largest = np.argsort(-np.abs(made.effect[n]), kind="stable")[:KEPT_EFFECTS]
         effects = [
@@ -62,13 +61,16 @@ def answers(
         parts = [float(made.population[n]), float(made.record[n]), float(made.prior[n])]
         found.append(
             {
-                "pattern_id": rows[n].pattern_id,
+                "pattern_id": row.pattern_id,
                 "expected": expected,
                 "low": bottom,
                 "high": top,
                 "n_effective": float(made.n_effective[n]),
                 "verdict": rank.verdict(bottom, top, tries, whole.mu),
                 "raw": float(made.raw[n]),
+                "kappa": rank.kappa_of(whole, bool(records.changed[n])),
+                "hope": float(hope[n]),
+                "change": _change(asked.points.get(row.pattern_no)),
                 "tries": float(records.tries[n]),
                 "total": float(records.total[n]),
                 "prior_tries": float(records.prior_tries[n]),
@@ -86,21 +88,20 @@ def answers(
     return {
         "mu": whole.mu,
         "kappa": whole.kappa,
-        "learned": asdict(learned),
+        # Without its center, which fills pages and stands in the store's own record of it.
+        "learned": asdict(replace(asked.learned, center=())),
         "answers": found,
         "cells": cells.kept,
     }
 
 
 class _Cells:
-    """The cells that a receipt names: context, pattern, similarity, tries, mean outcome."""
+    """The cells that a receipt names: context, pattern, similarity, tries, mean outcome, early."""
 
-    def __init__(
-        self, near: Sequence[CellRow], rows: Sequence[RecordRow], similarity: Mapping[str, float]
-    ) -> None:
-        self._near = near
-        self._names = {row.pattern_no: row.pattern_id for row in rows}
-        self._similarity = similarity
+    def __init__(self, asked: Gathered) -> None:
+        self._near: Sequence[Cell] = asked.near
+        self._names = {row.pattern_no: row.pattern_id for row in asked.rows}
+        self._similarity = asked.similarity
         self._numbers: dict[int, int] = {}
         self.kept: list[list[Any]] = []
 
@@ -116,14 +117,21 @@ class _Cells:
                     self._similarity[cell.context_id],
                     cell.tries,
                     cell.mean_outcome,
+                    cell.early,
                 ]
             )
         return self._numbers[j]
 
 
-def learned_of(body: Mapping[str, Any]) -> rank.Learned:
-    """What was learned, from a receipt or a record of the journal."""
-    return rank.Learned(tuple(body["weights"]), tuple(body["closeness"]), float(body["dispersion"]))
+def _change(point: ChangePoint | None) -> dict[str, Any] | None:
+    return None if point is None else asdict(point) | {"since": micros(point.since)}
+
+
+def _change_point(told: Mapping[str, Any] | None) -> ChangePoint | None:
+    if told is None:
+        return None
+    along = tuple(Coincidence(**item) for item in told["along"])
+    return ChangePoint(**dict(told) | {"since": moment_of(told["since"]), "along": along})
 
 
 def named_contexts(receipt: Receipt) -> list[str]:
@@ -169,6 +177,7 @@ def prediction(
                 missing=answer.get("missing", 0),
                 coverage=answer.get("coverage"),
                 bounds=tuple(answer["bounds"]) if answer.get("bounds") else None,
+                change=_change_point(answer.get("change")),
             )
             for place, answer in enumerate(receipt["answers"])
             if answer["pattern_id"] in patterns  # else its record in the journal was damaged since
@@ -177,7 +186,7 @@ def prediction(
 
 
 def _evidence(cell: Sequence[Any], share: float, texts: Mapping[str, str]) -> Evidence:
-    name, _, similarity, tries, mean = cell
+    name, _, similarity, tries, mean = cell[:5]
     return Evidence(name, texts.get(name, ""), similarity, tries, mean, share)
 
 
@@ -185,7 +194,7 @@ def explanation(answer: Mapping[str, Any], receipt: Receipt, texts: Mapping[str,
     """The summands of one estimate, the largest first."""
     population, record, prior = answer["parts"]
     parts = [
-        Contribution("population", population, receipt["kappa"], receipt["mu"]),
+        Contribution("population", population, answer.get("kappa", receipt["kappa"]), receipt["mu"]),
         Contribution("record", record, answer["tries"], _rate(answer["total"], answer["tries"])),
         Contribution(
             "prior", prior, answer["prior_tries"], _rate(answer["prior_total"], answer["prior_tries"])
@@ -211,8 +220,10 @@ def _contribution(
     answer: Mapping[str, Any], j: int, value: float, receipt: Receipt, texts: Mapping[str, str]
 ) -> Contribution:
     """What cell ``j`` of the receipt adds to an answer."""
-    name, pattern_id, similarity, tries, mean = receipt["cells"][j]
-    kind: Literal["tries", "situation"] = "tries" if pattern_id == answer["pattern_id"] else "situation"
+    name, pattern_id, similarity, tries, mean, *early = receipt["cells"][j]
+    kind: Literal["tries", "before", "situation"] = "situation"
+    if pattern_id == answer["pattern_id"]:
+        kind = "before" if any(early) else "tries"
     return Contribution(kind, value, tries, mean, similarity, name, texts.get(name))
 
 

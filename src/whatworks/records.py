@@ -15,6 +15,8 @@ __all__ = [
     "Answer",
     "Cause",
     "Change",
+    "ChangePoint",
+    "Coincidence",
     "Contribution",
     "Diff",
     "Estimate",
@@ -223,6 +225,7 @@ class Trend:
     is that of a rise. ``direction`` is ``rising`` or ``falling`` when the
     interval excludes zero, ``steady`` when it is narrow, else ``too little
     data``. ``None`` where one of the two sides has no outcomes.
+    ``change_point`` is the last one of the pattern's whole life, if any.
     """
 
     pattern_id: str
@@ -234,6 +237,40 @@ class Trend:
     change_low: float | None
     change_high: float | None
     probability: float | None
+    change_point: ChangePoint | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Coincidence:
+    """What else changed in a pattern's tries when its outcomes did; it need not be the cause.
+
+    ``field`` is ``source``, ``channel``, ``tool`` or a key of the events'
+    metadata; ``before`` and ``after`` are the shares of the tries with this
+    ``value`` on both sides.
+    """
+
+    field: str
+    value: str
+    before: float
+    after: float
+
+
+@dataclass(frozen=True, slots=True)
+class ChangePoint:
+    """When a pattern's outcomes changed, more than the contexts it was tried in explain.
+
+    ``since`` is the first try of the present regime. ``before`` and ``after``
+    are the mean outcomes on both sides, from so many effective tries. What
+    was before counts no longer for the pattern, only for how hard it was there.
+    ``along`` is what changed with it, at most five.
+    """
+
+    since: datetime
+    tries_before: float
+    before: float
+    tries_after: float
+    after: float
+    along: tuple[Coincidence, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,9 +303,8 @@ class Answer:
     ``resolved`` and ``missing`` count the pattern's tries whose outcome is
     known and those pending or unknown; ``coverage`` is the share of the
     former, ``None`` without tries. Where it is below 0.8, ``bounds`` are the
-    estimates if all the missing tries had failed, and if all had worked:
-    they enter the pattern's own record and the mean of all patterns, while
-    what the tries nearby add is held fixed.
+    estimates if all the missing tries of this pattern had failed, and if all
+    had worked (see ``missing.bounds``); they hold ``expected``.
     """
 
     pattern: Pattern
@@ -283,6 +319,7 @@ class Answer:
     missing: int = 0
     coverage: float | None = None
     bounds: tuple[float, float] | None = None
+    change: ChangePoint | None = None
 
     @property
     def pattern_id(self) -> str:
@@ -320,12 +357,13 @@ class Contribution:
 
     ``kind`` is ``population`` (what all patterns do on average), ``record``
     (the pattern's own tries anywhere), ``prior`` (imported aggregates),
-    ``tries`` (the pattern's own tries in a similar context), ``situation``
+    ``tries`` (the pattern's own tries in a similar context), ``before`` (such
+    tries from before the pattern changed), ``situation``
     (another pattern's, which say how hard it is there) or ``rest`` (all other
     tries nearby together).
     """
 
-    kind: Literal["population", "record", "prior", "tries", "situation", "rest"]
+    kind: Literal["population", "record", "prior", "tries", "before", "situation", "rest"]
     value: float
     tries: float
     mean_outcome: float | None = None
@@ -465,15 +503,16 @@ class Cause:
     ``kind`` is ``nearby`` (tries of a pattern in one similar context, with
     what they do to the pattern's record), ``elsewhere`` (the pattern's own
     tries in other contexts, together), ``prior`` (aggregates imported
-    meanwhile), ``learned`` (the store knows better how local its world is),
-    ``population`` (the mean of all patterns) or ``rest`` (all else, such as
-    small shares and neighbours that came or went). ``events`` are the ids of
+    meanwhile), ``change`` (a pattern was found to have changed), ``learned``
+    (the store knows better how local its world is), ``population`` (the mean
+    of all patterns) or ``rest`` (all else, such as small shares and
+    neighbours that came or went). ``events`` are the ids of
     those ``event_count`` events that were recorded, resolved or corrected,
     the oldest first, at most ten. The counts and means are those of the
     outcomes known at the two times.
     """
 
-    kind: Literal["nearby", "elsewhere", "prior", "learned", "population", "rest"]
+    kind: Literal["nearby", "elsewhere", "prior", "change", "learned", "population", "rest"]
     share: float
     pattern_id: str | None = None
     context_id: str | None = None

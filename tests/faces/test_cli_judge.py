@@ -88,5 +88,5 @@ def test_predict_leaves_to_chance_what_it_is_told(run: Run, tmp_path: Path) -> N
     high = json.loads(run(*words, 0, "--risk", "high", "--json").stdout)
     assert (high["explore"], high["explored"]) == (0, False)
     assert found[0]["explored"]  # that is what the first number of seed 0, 0.84, says
-    assert "drawn to learn of it" in run(*words, 0).stdout
+    assert "drawn, explore 0.5, to learn of it" in run(*words, 0).stdout
     assert run(*words, 1, "--explore", "0.6").exit_code == 2

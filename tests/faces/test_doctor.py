@@ -280,14 +280,18 @@ def change(path: Path, statement: str) -> None:
         con.execute(statement)
 
 
+FIRST_CELL = "context_no = 0 AND day = (SELECT min(day) FROM cells WHERE context_no = 0)"
+
+
 @pytest.mark.parametrize(
     ("statement", "message"),
     [
         ("UPDATE pattern_rows SET used = used + 1 WHERE pattern_no = 0", "their events"),
         ("UPDATE pattern_rows SET outcome_sum = outcome_sum + 0.1 WHERE pattern_no = 0", "their days"),
         ("UPDATE days SET resolved = 0 WHERE pattern_no = 1", "1 patterns whose counts differ"),
-        ("UPDATE cells SET tries = tries + 1 WHERE context_no = 0", "1 cells"),
-        ("DELETE FROM cells WHERE context_no = 1", "1 cells"),
+        (f"UPDATE cells SET tries = tries + 1 WHERE {FIRST_CELL}", "1 cells"),
+        (f"UPDATE cells SET last_at = last_at - INTERVAL 1 HOUR WHERE {FIRST_CELL}", "1 cells"),
+        (f"DELETE FROM cells WHERE {FIRST_CELL}", "1 cells"),
         ("INSERT INTO event_rows FROM event_rows WHERE event_id = 'try-0'", "1 ids that stand twice"),
         ("UPDATE event_rows SET pattern_no = 9 WHERE event_id = 'open'", "1 events without"),
     ],

@@ -11,6 +11,8 @@ import pytest
 
 from support.snapshot import rounded
 from whatworks import Memory, NewEvent
+from whatworks.exporters import export_jsonl
+from whatworks.importers import import_jsonl, import_table
 
 Open = Callable[..., Memory]
 CASES = ["imports broken in parser", "timeout in network test", "merge conflict in lock file"]
@@ -147,3 +149,64 @@ def test_a_loop_in_one_context_does_not_take_the_first_place(memory: Memory) -> 
     memory.record_many(NewEvent("solid", outcome=1.0, context=f"{CASES[n % 3]} {n}") for n in range(12))
     memory.record_many(NewEvent("looped", outcome=0.0, context=f"{CASES[n % 3]} {n}") for n in range(4))
     assert memory.predict(CASES[0]).answers[0].pattern_id == "solid"
+
+
+def test_importing_the_same_twice_changes_nothing(memory: Memory, tmp_path: Path) -> None:
+    table = tmp_path / "log.csv"
+    rows = [f"{'abc'[n % 3]},{n % 2},{CASES[n % 3]}" for n in range(30)]
+    table.write_text("\n".join(["pattern,outcome,context", *rows]))
+    columns = {name: name for name in ("pattern", "outcome", "context")}
+    import_table(memory, table, columns=columns)
+    before = numbers(memory)
+    import_table(memory, table, columns=columns)
+    export_jsonl(memory, tmp_path / "export.jsonl")
+    import_jsonl(memory, tmp_path / "export.jsonl")
+    assert numbers(memory) == before
+    assert memory.stats().events == 30
+
+
+def test_without_evidence_of_its_own_a_pattern_has_the_prior_and_says_so(memory: Memory) -> None:
+    patterns(memory, "a", "b", "untried")
+    memory.record_many(NewEvent(name, outcome=n % 2) for name in "ab" for n in range(9))
+    made = memory.predict(CASES[0])
+    answer = next(item for item in made.answers if item.pattern_id == "untried")
+    assert answer.expected == pytest.approx(made.default)
+    assert (answer.verdict, answer.evidence, answer.coverage) == ("no evidence", (), None)
+    parts = memory.why(made.prediction_id).explanations[made.answers.index(answer)].contributions
+    assert {part.kind: part.value for part in parts if part.value} == {
+        "population": pytest.approx(made.default)
+    }
+
+
+STRANGE = [
+    "🙂" * 900,
+    "a" * 30_000,
+    "x\n\ty",
+    "ⅷ∀",
+    "0",
+    "the same",
+    "the same ",
+    "'; --",
+    "é",
+    "e\u0301",
+]
+
+
+@pytest.mark.parametrize("outcome", [5e-324, 0.0, 1.0, 0.1 + 0.2])
+def test_estimates_are_finite_and_inside_of_zero_and_one_for_any_input(
+    memory: Memory, outcome: float
+) -> None:
+    patterns(memory, "a", "b")
+    memory.record_many(
+        NewEvent(name, outcome=value, context=context)
+        for context in STRANGE
+        for name, value in (("a", outcome), ("b", None), ("a", 1 - outcome), ("b", 1.0))
+    )
+    memory.add_priors([{"pattern_id": "b", "success_rate": 1.0, "usage_count": 10**12, "origin": "o"}])
+    for question in (*STRANGE, *CASES):
+        for answer in memory.predict(question).answers:
+            low, high = answer.bounds or (answer.low, answer.high)
+            assert 0 < answer.expected < 1
+            assert 0 <= answer.low <= answer.expected <= answer.high <= 1
+            assert 0 <= low <= answer.expected <= high <= 1
+            assert 1 <= answer.n_effective < float("inf")

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from math import exp, isclose, sqrt
+from math import expm1, isclose, sqrt
 
 from whatworks import Memory, Pattern, UsageEvent
 
-Cell = tuple[int, float]
+# Tries, their outcomes, and when the last was made: of a context (None: of none) on a day.
+Cell = tuple[int, float, datetime]
+Place = tuple[str | None, date]
+Vector = Sequence[float]
 
 
 @dataclass
@@ -24,7 +27,7 @@ class Sums:
     effective: float = 0.0
     effective_sum: float = 0.0
     days: dict[date, tuple[int, int, float]] = field(default_factory=dict)
-    cells: dict[str, Cell] = field(default_factory=dict)
+    cells: dict[Place, Cell] = field(default_factory=dict)
 
 
 def recompute(events: Iterable[UsageEvent]) -> dict[str, Sums]:
@@ -33,11 +36,25 @@ def recompute(events: Iterable[UsageEvent]) -> dict[str, Sums]:
     for event in events:
         _add(found[event.pattern_id], event)
     for sums in found.values():
-        for tries, total in sums.cells.values():
-            worth = tries / (1 + 0.5 * (tries - 1))
-            sums.effective += worth
-            sums.effective_sum += worth * total / tries
+        for place, (tries, total, _) in sums.cells.items():
+            sums.effective += worth(place, tries)
+            sums.effective_sum += worth(place, tries) * total / tries
     return dict(found)
+
+
+def worth(place: Place, tries: int) -> float:
+    """How many effective tries a cell holds: repeats in one context on one day count less."""
+    return tries if place[0] is None else tries / (1 + 0.5 * (tries - 1))
+
+
+def contexts_of(sums: Sums) -> dict[str, tuple[float, float]]:
+    """Effective tries and mean outcome of a pattern in each context, its days by their worth."""
+    found: dict[str, tuple[float, float]] = {}
+    for place, (tries, total, _) in sums.cells.items():
+        if place[0] is not None:
+            own, more = found.get(place[0], (0.0, 0.0)), worth(place, tries)
+            found[place[0]] = own[0] + more, own[1] + more * total / tries
+    return {name: (n, total / n) for name, (n, total) in found.items()}
 
 
 def _add(sums: Sums, event: UsageEvent) -> None:
@@ -54,12 +71,9 @@ def _add(sums: Sums, event: UsageEvent) -> None:
         return
     sums.resolved += 1
     sums.outcome_sum += outcome
-    if event.context_id is None:
-        sums.effective += 1
-        sums.effective_sum += outcome
-    else:
-        tries, total = sums.cells.get(event.context_id, (0, 0.0))
-        sums.cells[event.context_id] = tries + 1, total + outcome
+    place = event.context_id, day
+    tries, total, last = sums.cells.get(place, (0, 0.0, event.timestamp))
+    sums.cells[place] = tries + 1, total + outcome, max(last, event.timestamp)
 
 
 def assert_counts_agree(memory: Memory) -> None:
@@ -104,44 +118,67 @@ def population(records: Sequence[tuple[float, float]]) -> tuple[float, float]:
 
 
 Weights = tuple[float, ...]
+PROFILES = ((1.0, 0.0, 0.0), (0.6, 0.2, 0.03), (0.6, 0.1, 0.2), (1.0, 0.02, 0.5), (1.0, 0.0, 0.7))
+
+
+def centred(vectors: Sequence[Vector], center: Vector) -> list[list[float]]:
+    """The directions of ``vectors`` as seen from ``center``, each of length 1."""
+    found = []
+    for vector in vectors:
+        moved = [x - c for x, c in zip(vector, center, strict=True)]
+        length = sqrt(sum(x * x for x in moved))
+        found.append([x / length if length > 1e-9 else 0.0 for x in moved])
+    return found
+
+
+def cosine(one: Vector, other: Vector) -> float:
+    """Of two vectors of length 1."""
+    return sum(a * b for a, b in zip(one, other, strict=True))
+
+
+def kernel(cosine: float, reach: float) -> float:
+    """How far what was seen at this cosine reaches: 1 in the same direction, 0 at right angles."""
+    return expm1(cosine / reach) / expm1(1 / reach)
 
 
 def estimate(
     pattern: str,
     records: Mapping[str, tuple[float, float]],
-    cells: Sequence[tuple[str, float, int, float]],
+    cells: Sequence[tuple[str, float, float, float]],
     between: Sequence[Sequence[float]],
     whole: tuple[float, float],
     weights: Weights,
     closeness: Weights,
     priors: Mapping[str, tuple[float, float]] | None = None,
+    changed: Collection[str] = (),
 ) -> float:
-    """The expected outcome of ``pattern``; cells are (pattern, cosine, tries, mean outcome).
+    """The expected outcome of ``pattern``; cells are (pattern, cosine, effective tries, mean).
 
-    ``between`` are the cosines among the cells' contexts, ``whole`` is (mu, kappa).
+    ``between`` are the cosines among the cells' contexts, ``whole`` is (mu, kappa). For patterns
+    that have ``changed`` kappa is 4 at most; what they were before is a pattern with a name of its own.
     """
-    mu, kappa = whole
-    profiles = [(1.0, 0.0, 0.0), (0.4, 0.2, 0.03), (0.4, 0.1, 0.2), (0.6, 0.02, 0.5), (0.6, 0.0, 0.7)]
+    mu = whole[0]
     total = 0.0
-    for (reach, shared, own), weight, close in zip(profiles, weights, closeness, strict=True):
+    for (reach, shared, own), weight, close in zip(PROFILES, weights, closeness, strict=True):
 
         def level(name: str, crowd: float = own * close) -> float:
             tries, total = records.get(name, (0.0, 0.0))
             worth = 1 / (1 + crowd * max(tries - 1, 0))
             told_tries, told = (priors or {}).get(name, (0.0, 0.0))
+            kappa = min(whole[1], 4.0) if name in changed else whole[1]
             return (worth * total + told + kappa * mu) / (worth * tries + told_tries + kappa)
 
         def scale(name: str) -> float:
             return max(sqrt(level(name) * (1 - level(name))), 0.1)
 
         def alike(a: str, b: str, cosine: float, own: float = own, shared: float = shared) -> float:
-            return (shared + own * (a == b)) * exp((cosine - 1) / reach)  # noqa: B023
+            return (shared + own * (a == b)) * kernel(cosine, reach)  # noqa: B023
 
         matrix = [
             [alike(a[0], b[0], between[i][j]) for j, b in enumerate(cells)] for i, a in enumerate(cells)
         ]
         for i, (_, _, tries, _) in enumerate(cells):
-            matrix[i][i] += (1 - shared - own) * (1 + (tries - 1) / 2) / tries
+            matrix[i][i] += (1 - shared - own) / tries
         pull = solved(matrix, [alike(pattern, name, cosine) for name, cosine, _, _ in cells])
         shift = sum(
             w * (y - level(name)) / scale(name) for w, (name, _, _, y) in zip(pull, cells, strict=True)

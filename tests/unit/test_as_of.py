@@ -11,7 +11,7 @@ import pytest
 
 from support.snapshot import rounded
 from whatworks import Memory, NewEvent
-from whatworks.evidence import questions
+from whatworks.evidence import cells
 from whatworks.testing import HashEmbedder
 
 Open = Callable[..., Memory]
@@ -82,7 +82,7 @@ def test_an_earlier_time_is_answered_as_it_was_then_to_nine_places(
     told = live(memory, clock, random, 70)
     assert len(told) >= 5
     evidence = memory._keeper.evidence(receipts=True)
-    assert questions.learned(evidence, HashEmbedder().model_id, None) is not None
+    assert cells.learned(evidence, HashEmbedder().model_id, None) is not None
     live(memory, clock, random, 30)
     memory.rebuild()
     assert {time: said(memory, time) for time in told} == told

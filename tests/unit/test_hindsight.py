@@ -15,7 +15,7 @@ from whatworks import InvalidInputError, Memory, NewEvent, NotFoundError, Predic
 from whatworks.evidence import questions
 
 Open = Callable[..., Memory]
-CHANCES = {"good": 0.9, "fair": 0.6, "poor": 0.1}
+CHANCES = {"good": 0.9, "fair": 0.6, "poor": 0.3}
 
 
 @pytest.fixture

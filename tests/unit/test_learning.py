@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from whatworks import Memory, NewEvent, learning
-from whatworks.evidence import questions
+from whatworks.evidence import cells
 from whatworks.testing import HashEmbedder
 
 
@@ -25,10 +25,10 @@ def test_the_sample_of_a_store_is_in_the_order_of_the_replay(memory: Memory) -> 
         numbers = evidence.rows("SELECT context_no, context_id FROM context_rows")
         number_of = {name: number for number, name in numbers}
         for as_of in (None, datetime.now(UTC)):
-            cells = questions.sample(evidence, 500, as_of)
-            context = np.array([number_of[cell.context_id] for cell in cells])
-            pattern = np.array([cell.pattern_no for cell in cells])
-            assert len(cells) == 500
+            found = cells.sample(evidence, 500, as_of)
+            context = np.array([number_of[cell.context_id] for cell in found])
+            pattern = np.array([cell.pattern_no for cell in found])
+            assert len(found) == 500
             assert (np.diff(learning.shuffled(context, pattern)) >= 0).all()
         assert memory.predict("case 3").answers
 
@@ -41,17 +41,17 @@ def test_the_largest_numbers_of_a_store_can_be_shuffled() -> None:
 
 def test_a_store_learns_at_twenty_cells_and_whenever_they_have_grown_by_a_third() -> None:
     learned, times = 0, []
-    for cells in range(1, 200):
-        if learning.due(cells, learned):
-            learned = cells
-            times.append(cells)
+    for size in range(1, 200):
+        if learning.due(size, learned):
+            learned = size
+            times.append(size)
     assert times == [20, 26, 34, 45, 59, 77, 101, 132, 172]
 
 
 def test_what_was_learned_survives_reopening_and_rebuilding(tmp_path: object) -> None:
     def learned(memory: Memory) -> object:
         evidence = memory._keeper.evidence(receipts=True)
-        return questions.learned(evidence, HashEmbedder().model_id, None)
+        return cells.learned(evidence, HashEmbedder().model_id, None)
 
     with Memory.open(f"{tmp_path}/store", embedder=HashEmbedder()) as memory:
         memory.add_pattern("retry", pattern_id="p")
@@ -100,4 +100,4 @@ def test_another_model_learns_anew(tmp_path: object) -> None:
         memory.reembed(other)
         memory.predict("case 40")
         evidence = memory._keeper.evidence(receipts=True)
-        assert questions.learned(evidence, other.model_id, None) is not None
+        assert cells.learned(evidence, other.model_id, None) is not None

@@ -14,18 +14,23 @@ from whatworks.rank import Cells, Population, Records
 WHOLE = Population(0.6, 15.0)
 
 
-def records(*rows: tuple[float, float], priors: tuple[tuple[float, float], ...] = ()) -> Records:
+def records(
+    *rows: tuple[float, float],
+    priors: tuple[tuple[float, float], ...] = (),
+    changed: tuple[bool, ...] = (),
+) -> Records:
     numbers = np.array(rows, float).reshape(-1, 2)
     imported = np.array(priors or [(0, 0)] * len(rows), float).reshape(-1, 2)
-    return Records(numbers[:, 0], numbers[:, 1], imported[:, 0], imported[:, 1])
+    flags = np.array(changed or [False] * len(rows), float)
+    return Records(numbers[:, 0], numbers[:, 1], imported[:, 0], imported[:, 1], flags)
 
 
-def cells(*rows: tuple[int, float, int, float]) -> Cells:
-    """Cells (pattern, cosine, tries, mean), each in a context of its own direction."""
-    pattern, similarity, tries, mean = np.array(rows, float).reshape(-1, 4).T
+def cells(*rows: tuple[int, float, float, float]) -> Cells:
+    """Cells (pattern, cosine, effective tries, mean), each in a context of its own direction."""
+    pattern, similarity, effective, mean = np.array(rows, float).reshape(-1, 4).T
     between = np.outer(similarity, similarity)
     np.fill_diagonal(between, 1.0)
-    return Cells(pattern.astype(np.int64), similarity, between, tries, mean)
+    return Cells(pattern.astype(np.int64), similarity, between, effective, mean)
 
 
 # -- tries ------------------------------------------------------------------------------------------
@@ -128,32 +133,42 @@ def test_the_strength_between_its_bounds_is_that_of_the_moments() -> None:
 # -- estimates --------------------------------------------------------------------------------------
 
 CELLS = st.lists(
-    st.tuples(st.integers(0, 5), st.floats(-1, 1), st.integers(1, 100), st.floats(0, 1)), max_size=15
+    st.tuples(st.integers(0, 5), st.floats(-1, 1), st.floats(0.5, 100), st.floats(0, 1)), max_size=15
 )
+CHANGED = st.tuples(*[st.booleans()] * 6)
 
 
 @given(
     st.lists(st.tuples(st.floats(0, 1e4), st.floats(0, 1)), min_size=6, max_size=6),
     CELLS,
+    CHANGED,
     st.floats(0.01, 0.99),
     st.floats(10, 50),
 )
 def test_estimates_are_those_of_the_slow_reference(
     rows: list[tuple[float, float]],
-    near: list[tuple[int, float, int, float]],
+    near: list[tuple[int, float, float, float]],
+    changed: tuple[bool, ...],
     mu: float,
     kappa: float,
 ) -> None:
     own = [(tries, tries * mean) for tries, mean in rows]
     around = cells(*near)
     learned = rank.Learned((0.1, 0.3, 0.3, 0.2, 0.1), (0.5, 0.2, 0.2, 0.4, 0.4), 1.0)
-    made = rank.estimate(records(*own), around, Population(mu, kappa), learned)
+    made = rank.estimate(records(*own, changed=changed), around, Population(mu, kappa), learned)
     named = {str(n): row for n, row in enumerate(own)}
     told = [(str(pattern), *rest) for pattern, *rest in near]
     between = around.between.tolist()
     slow = [
         reference.estimate(
-            str(n), named, told, between, (mu, kappa), learned.weights, learned.closeness
+            str(n),
+            named,
+            told,
+            between,
+            (mu, kappa),
+            learned.weights,
+            learned.closeness,
+            changed=[str(m) for m, is_ in enumerate(changed) if is_],
         )
         for n in range(6)
     ]
@@ -163,16 +178,18 @@ def test_estimates_are_those_of_the_slow_reference(
 @given(
     st.lists(st.tuples(st.floats(0, 1e4), st.floats(0, 1)), min_size=6, max_size=6),
     CELLS,
+    CHANGED,
     st.floats(0.01, 0.99),
     st.floats(10, 50),
 )
 def test_estimates_are_finite_inside_their_bounds_and_add_up(
     rows: list[tuple[float, float]],
-    near: list[tuple[int, float, int, float]],
+    near: list[tuple[int, float, float, float]],
+    changed: tuple[bool, ...],
     mu: float,
     kappa: float,
 ) -> None:
-    own = records(*((tries, tries * mean) for tries, mean in rows))
+    own = records(*((tries, tries * mean) for tries, mean in rows), changed=changed)
     around = cells(*near)
     made = rank.estimate(own, around, Population(mu, kappa))
     for part in (made.raw, made.expected, made.variance, made.n_effective, made.effect):
@@ -198,10 +215,10 @@ def test_an_estimate_for_no_patterns_is_empty() -> None:
 
 def test_inputs_stay_untouched() -> None:
     own, near = records((5, 3), (8, 2)), cells((0, 0.9, 3, 1.0), (1, 0.2, 7, 0.1))
-    kept = [part.copy() for part in (own.tries, own.total, near.similarity, near.tries, near.mean)]
+    kept = [part.copy() for part in (own.tries, own.total, near.similarity, near.effective, near.mean)]
     rank.estimate(own, near, WHOLE)
     for before, after in zip(
-        kept, (own.tries, own.total, near.similarity, near.tries, near.mean), strict=True
+        kept, (own.tries, own.total, near.similarity, near.effective, near.mean), strict=True
     ):
         assert (before == after).all()
 
@@ -215,9 +232,43 @@ def test_an_aggregate_counts_like_tries_of_the_record() -> None:
 
 def test_a_try_far_away_counts_for_almost_nothing() -> None:
     here = rank.estimate(records((1, 1)), cells((0, 1.0, 1, 1.0)), WHOLE)
-    elsewhere = rank.estimate(records((1, 1)), cells((0, -1.0, 1, 1.0)), WHOLE)
-    assert abs(elsewhere.effect[0, 0]) < 0.01 < here.effect[0, 0]
+    elsewhere = rank.estimate(records((1, 1)), cells((0, 0.0, 1, 1.0)), WHOLE)
+    assert abs(elsewhere.effect[0, 0]) < 1e-12 < 0.05 < here.effect[0, 0]
     assert here.expected[0] > elsewhere.expected[0]
+
+
+def test_a_try_in_the_opposite_direction_counts_a_little_against() -> None:
+    opposite = rank.estimate(records((1, 1)), cells((0, -1.0, 1, 1.0)), WHOLE)
+    here = rank.estimate(records((1, 1)), cells((0, 1.0, 1, 1.0)), WHOLE)
+    assert -0.4 * here.effect[0, 0] < opposite.effect[0, 0] < 0
+
+
+@given(st.lists(st.tuples(*[st.floats(-1, 1)] * 3), min_size=1, max_size=12), st.floats(0.2, 2.0))
+def test_the_kernel_is_that_of_the_slow_reference_and_positive_definite(
+    rows: list[tuple[float, float, float]], reach: float
+) -> None:
+    vectors = rank.centred(np.array(rows), (0.5, 0.0, 0.0))
+    slow = reference.centred(rows, (0.5, 0.0, 0.0))
+    assert_allclose(vectors, slow, atol=1e-12)
+    cosines = np.clip(vectors @ vectors.T, -1, 1)
+    made = rank.kernel(cosines, reach)
+    assert_allclose(made, [[reference.kernel(c, reach) for c in row] for row in cosines], atol=1e-12)
+    assert rank.kernel(np.array([1.0, 0.0]), reach).tolist() == [1.0, 0.0]
+    assert np.linalg.eigvalsh(made).min() > -1e-9
+
+
+def test_without_a_center_vectors_stay_as_they_are() -> None:
+    vectors = np.array([[0.6, 0.8], [1.0, 0.0]])
+    assert rank.centred(vectors, ()) is vectors
+    assert rank.centred(vectors, (1.0, 0.0))[1].tolist() == [0.0, 0.0]
+
+
+def test_a_pattern_that_changed_is_bound_less_by_the_others() -> None:
+    rows = records((5, 5), (5, 5), changed=(True, False))
+    changed, steady = rank.estimate(rows, cells(), WHOLE).expected
+    assert WHOLE.mu < steady < changed
+    assert rank.kappa_of(WHOLE, True) == rank.KAPPA_CHANGED == 4.0
+    assert rank.kappa_of(WHOLE, False) == WHOLE.kappa
 
 
 def test_tries_of_a_pattern_that_crowd_say_less_of_it_than_as_many_apart() -> None:
@@ -244,8 +295,8 @@ def worlds(own: bool, size: int = 60) -> list[rank.Trial]:
 
 def test_a_local_world_is_told_from_one_that_is_not() -> None:
     near = rank.UNLEARNED.closeness
-    local = rank.learn(worlds(own=True), WHOLE, near)
-    flat = rank.learn(worlds(own=False), WHOLE, near)
+    local = rank.learn(worlds(own=True), WHOLE, near, ())
+    flat = rank.learn(worlds(own=False), WHOLE, near, ())
     assert sum(local.weights) == pytest.approx(1)
     assert sum(local.weights[3:]) > 0.9
     assert sum(flat.weights[:2]) > 0.9
@@ -253,11 +304,11 @@ def test_a_local_world_is_told_from_one_that_is_not() -> None:
 
 def test_graded_outcomes_vary_less_than_coin_flips() -> None:
     trials = [rank.Trial(records((50, 25)), cells(), 0, 0.5 + 0.1 * (-1) ** n) for n in range(40)]
-    assert rank.learn(trials, Population(0.5, 15.0), rank.UNLEARNED.closeness).dispersion < 0.1
+    assert rank.learn(trials, Population(0.5, 15.0), rank.UNLEARNED.closeness, ()).dispersion < 0.1
 
 
 def test_without_any_trial_nothing_is_learned() -> None:
-    assert rank.learn([], WHOLE, rank.UNLEARNED.closeness) == rank.UNLEARNED
+    assert rank.learn([], WHOLE, rank.UNLEARNED.closeness, ()) == rank.UNLEARNED
 
 
 # -- verdicts and fusion ------------------------------------------------------------------------------

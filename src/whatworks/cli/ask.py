@@ -23,6 +23,7 @@ from whatworks.cli.common import (
     next_command,
     opened,
     print_json,
+    share,
     text,
 )
 
@@ -100,9 +101,11 @@ def predict(
     ] = None,
     as_of: AsOf = None,
     explore: Annotated[
-        float,
-        typer.Option(metavar="SHARE", help="How often to try another than the best; up to 0.5."),
-    ] = 0.0,
+        str,
+        typer.Option(
+            metavar="SHARE", help="How often to try another than the best; up to 0.5, or optimistic."
+        ),
+    ] = "0",
     risk: Annotated[
         str, typer.Option(metavar="WORD", help="low, normal or high; high leaves nothing to chance.")
     ] = "normal",
@@ -129,7 +132,7 @@ def predict(
             limit=limit,
             candidates=candidate or None,
             as_of=at,
-            explore=explore,
+            explore=share(explore, "--explore"),
             risk=cast("Risk", risk),
             mask=mask,
             seed=seed,
@@ -178,8 +181,8 @@ def diff(
     given, earlier, later = text(context), moment(from_, "--from"), moment(to, "--to")
     with opened(store, embedder="needed") as memory:
         embed_waiting(memory)
-        earlier, later = earlier or memory.clock(), later or memory.clock()
-        found = memory.diff(earlier, later, context=given, limit=limit)
+        now = memory.clock()
+        found = memory.diff(earlier or now, later or now, context=given, limit=limit)
     print_json(found) if as_json else views.differences(found)
 
 

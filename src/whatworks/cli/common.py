@@ -38,6 +38,7 @@ __all__ = [
     "opened",
     "pairs",
     "print_json",
+    "share",
     "text",
 ]
 
@@ -162,6 +163,18 @@ def pairs(given: list[str] | None, option: str) -> dict[str, Any]:
         except ValueError:
             found[key] = clean_text(value)
     return found
+
+
+def share(value: str, option: str) -> float | Literal["optimistic"]:
+    """A share, or the one word that may stand for it."""
+    if value == "optimistic":
+        return "optimistic"
+    try:
+        return float(value)
+    except ValueError as error:
+        raise InvalidInputError(
+            f"{option} is {shown(value)}; expected a number from 0 to 0.5, or optimistic"
+        ) from error
 
 
 def moment(value: str | None, option: str) -> datetime | None:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         Answer,
         Cause,
         Change,
+        ChangePoint,
         Contribution,
         Diff,
         Explanation,
@@ -74,6 +75,7 @@ _KINDS = {
     "prior": "imported aggregates",
     "tries": "its tries in",
     "situation": "other patterns in",
+    "before": "its tries before it changed, in",
     "rest": "all other tries nearby",
 }
 
@@ -186,6 +188,8 @@ def trend(found: Trend, pattern: Pattern) -> None:
     show(table(("day (UTC)", ">tries", ">mean (95 %)", average), rows))
     say("")
     say(_direction(found))
+    if found.change_point is not None:
+        say(change_point(found.change_point))
 
 
 def _direction(found: Trend) -> str:
@@ -223,9 +227,11 @@ def prediction(found: Prediction, *, next_step: str) -> None:
     say("")
     for answer in found.answers:
         _missing(answer)
+        _changed(answer)
     say(f"recommended means above {found.default:.2f}, the mean of all patterns")
     if found.explored:
-        say(f"the first was drawn to learn of it; explore {found.explore:g}")
+        how = f"drawn, explore {found.explore:g}" if found.explore else "put there by optimism"
+        say(f"the first was {how}, to learn of it")
     say(f"prediction {found.prediction_id}")
     say(f"next: {next_step}")
 
@@ -246,6 +252,24 @@ def _missing(answer: Answer) -> None:
         low, high = answer.bounds
         ends = f"{low:.2f} to {high:.2f} if the rest all failed / all worked"
         say(f"{answer.pattern_id}: {_known(answer)}; {ends}")
+
+
+def _changed(answer: Answer) -> None:
+    """Since when the pattern does otherwise than before."""
+    if answer.change is not None:
+        say(f"{answer.pattern_id}: {change_point(answer.change)}")
+
+
+def change_point(point: ChangePoint) -> str:
+    """A change point in words."""
+    along = "".join(
+        f"; {item.field} {item.value}: {item.before:.0%} of the tries before, {item.after:.0%} since"
+        for item in point.along[:2]
+    )
+    return (
+        f"changed on {point.since:%Y-%m-%d}, from {point.before:.2f} to {point.after:.2f}; "
+        f"only the {point.tries_after:.0f} effective tries since then count{along}"
+    )
 
 
 def _nearest(answer: Answer) -> str:
@@ -344,6 +368,7 @@ def _summand(part: Contribution) -> Sequence[RenderableType]:
 _CAUSES = {
     "nearby": "tries in",
     "elsewhere": "its tries in other contexts",
+    "change": "it was found to have changed",
     "prior": "imported aggregates",
     "learned": "how local the store's world is",
     "population": "the mean of all patterns",

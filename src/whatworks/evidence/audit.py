@@ -30,10 +30,13 @@ RULES = {
     """,
     "cells that differ from their events": """
         SELECT count(*) FROM (SELECT * FROM cells WHERE tries > 0) c FULL JOIN (
-            SELECT context_no, pattern_no, count(*) AS tries, sum(outcome) AS total
-            FROM event_rows WHERE state = 'resolved' AND context_no IS NOT NULL GROUP BY ALL) e
-            USING (context_no, pattern_no)
-        WHERE c.tries IS DISTINCT FROM e.tries OR abs(c.outcome_sum - e.total) > 1e-6 * (1 + e.tries)
+            SELECT context_no, pattern_no, timestamp::DATE AS day, count(*) AS tries,
+                   sum(outcome) AS total, max(timestamp) AS last_at
+            FROM event_rows WHERE state = 'resolved' GROUP BY ALL) e
+            ON c.context_no IS NOT DISTINCT FROM e.context_no
+            AND c.pattern_no = e.pattern_no AND c.day = e.day
+        WHERE c.tries IS DISTINCT FROM e.tries OR c.last_at IS DISTINCT FROM e.last_at
+           OR abs(c.outcome_sum - e.total) > 1e-6 * (1 + e.tries)
     """,
     "ids that stand twice": """
         SELECT (SELECT count(*) - count(DISTINCT event_id) FROM event_rows)

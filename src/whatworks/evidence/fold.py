@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from whatworks.evidence.schema import EFFECTIVE
+from whatworks.evidence.schema import WORTH
 from whatworks.text import word_key, words
 
 if TYPE_CHECKING:
@@ -310,6 +310,18 @@ def _resolutions(con: duckdb.DuckDBPyConnection, bodies: str) -> set[str]:
         WHERE p.pattern_no = e.pattern_no
         """
     )
+    con.execute(
+        """
+        UPDATE cells c SET last_at = e.last_at
+        FROM (SELECT context_no, pattern_no, timestamp::DATE AS day, max(timestamp) AS last_at
+              FROM event_rows
+              WHERE state = 'resolved'
+                AND pattern_no IN (SELECT pattern_no FROM moves WHERE resolved < 0)
+              GROUP BY ALL) e
+        WHERE c.context_no IS NOT DISTINCT FROM e.context_no
+          AND c.pattern_no = e.pattern_no AND c.day = e.day
+        """
+    )
     return touched
 
 
@@ -378,44 +390,45 @@ def _count(con: duckdb.DuckDBPyConnection) -> set[str]:
     con.execute(
         """
         CREATE OR REPLACE TEMP TABLE cell_moves AS
-        SELECT m.context_no, m.pattern_no, c.tries IS NOT NULL AS known,
+        SELECT m.context_no, m.pattern_no, m.day, c.tries IS NOT NULL AS known,
                coalesce(c.tries, 0) AS old_tries, coalesce(c.outcome_sum, 0) AS old_sum,
-               old_tries + m.resolved AS tries, old_sum + m.outcome AS outcome_sum
-        FROM (SELECT context_no, pattern_no, sum(resolved) AS resolved, sum(outcome) AS outcome
-              FROM moves WHERE context_no IS NOT NULL GROUP BY ALL
-              HAVING sum(resolved) <> 0 OR sum(outcome) <> 0) m
-        LEFT JOIN cells c USING (context_no, pattern_no)
+               old_tries + m.resolved AS tries, old_sum + m.outcome AS outcome_sum,
+               greatest(c.last_at, m.last_at) AS last_at
+        FROM (SELECT context_no, pattern_no, timestamp::DATE AS day, sum(resolved) AS resolved,
+                     sum(outcome) AS outcome, max(timestamp) FILTER (resolved > 0) AS last_at
+              FROM moves GROUP BY ALL HAVING sum(resolved) <> 0 OR sum(outcome) <> 0) m
+        LEFT JOIN cells c ON c.context_no IS NOT DISTINCT FROM m.context_no
+             AND c.pattern_no = m.pattern_no AND c.day = m.day
         """
     )
     con.execute(
         """
-        UPDATE cells c SET tries = m.tries, outcome_sum = greatest(0, least(m.tries, m.outcome_sum))
+        UPDATE cells c SET tries = m.tries, last_at = m.last_at,
+            outcome_sum = greatest(0, least(m.tries, m.outcome_sum))
         FROM cell_moves m
-        WHERE m.known AND c.context_no = m.context_no AND c.pattern_no = m.pattern_no
+        WHERE m.known AND c.context_no IS NOT DISTINCT FROM m.context_no
+          AND c.pattern_no = m.pattern_no AND c.day = m.day
         """
     )
     con.execute(
         """
-        INSERT INTO cells SELECT context_no, pattern_no, tries, outcome_sum
+        INSERT INTO cells SELECT context_no, pattern_no, day, tries, outcome_sum, last_at
         FROM cell_moves WHERE NOT known ORDER BY context_no
         """
     )
-    # A try without a context counts in full: nothing says that it repeats another.
-    new, old = EFFECTIVE.format(n="tries"), EFFECTIVE.format(n="old_tries")
+    new, old = WORTH.format(n="tries"), WORTH.format(n="old_tries")
     con.execute(
         f"""
         UPDATE pattern_rows p SET
             used = p.used + m.used, resolved = p.resolved + m.resolved,
             outcome_sum = greatest(0, least(p.resolved + m.resolved, p.outcome_sum + m.outcome)),
             last_used_at = greatest(p.last_used_at, m.last_used_at),
-            effective = greatest(0, p.effective + m.free + coalesce(e.effective, 0)),
+            effective = greatest(0, p.effective + coalesce(e.effective, 0)),
             effective_sum = greatest(0, least(
-                p.effective + m.free + coalesce(e.effective, 0),
-                p.effective_sum + m.free_sum + coalesce(e.effective_sum, 0)))
+                p.effective + coalesce(e.effective, 0),
+                p.effective_sum + coalesce(e.effective_sum, 0)))
         FROM (SELECT pattern_no, sum(used) AS used, sum(resolved) AS resolved,
-                     sum(outcome) AS outcome, max(timestamp) FILTER (used > 0) AS last_used_at,
-                     coalesce(sum(resolved) FILTER (context_no IS NULL), 0) AS free,
-                     coalesce(sum(outcome) FILTER (context_no IS NULL), 0) AS free_sum
+                     sum(outcome) AS outcome, max(timestamp) FILTER (used > 0) AS last_used_at
               FROM moves GROUP BY ALL) m
         LEFT JOIN (
             SELECT pattern_no, sum({new} - {old}) AS effective,

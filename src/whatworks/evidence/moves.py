@@ -10,6 +10,7 @@ import orjson
 
 from whatworks.evidence.database import Evidence
 from whatworks.evidence.questions import naive, states_at
+from whatworks.evidence.schema import WORTH
 
 __all__ = ["EVENTS", "Move", "moves"]
 
@@ -21,7 +22,8 @@ class Move(NamedTuple):
     """A cell whose outcomes changed; ``context_id`` is ``None`` for tries without a context.
 
     Counts and sums of the outcomes known at the two times, the first ids of
-    the events that changed, how many did, and when the last did.
+    the events that changed, how many did, and when the last did; then the
+    same counts and sums in effective tries.
     """
 
     pattern_no: int
@@ -33,6 +35,10 @@ class Move(NamedTuple):
     events: tuple[str, ...]
     event_count: int
     moved_at: datetime
+    worth_before: float
+    worth_after: float
+    weighed_before: float
+    weighed_after: float
 
     @property
     def mean_before(self) -> float | None:
@@ -63,17 +69,29 @@ def moves(
             SELECT event_key, coalesce(a.pattern_no, b.pattern_no) AS pattern_no,
                    coalesce(a.context_no, b.context_no) AS context_no,
                    b.outcome AS was, a.outcome AS is_, was IS DISTINCT FROM is_ AS changed,
+                   coalesce(a.timestamp, b.timestamp)::DATE AS day,
                    greatest(a.timestamp, a.since) AS moved_at
             FROM after a FULL JOIN before b USING (event_key)),
-        cell AS (
-            SELECT pattern_no, context_no, count(was) AS tries_before, coalesce(sum(was), 0) AS was,
-                   count(is_) AS tries_after, coalesce(sum(is_), 0) AS is_,
-                   list(event_key ORDER BY moved_at, event_key) FILTER (changed)[:{EVENTS}] AS keys,
+        days AS (
+            SELECT pattern_no, context_no, day, count(was) AS old, coalesce(sum(was), 0) AS old_sum,
+                   count(is_) AS new, coalesce(sum(is_), 0) AS new_sum,
+                   {WORTH.format(n="old")} AS old_worth, {WORTH.format(n="new")} AS new_worth,
+                   list(event_key ORDER BY moved_at, event_key) FILTER (changed) AS keys,
                    count(*) FILTER (changed) AS changes, max(moved_at) FILTER (changed) AS moved_at
             FROM sides
             WHERE pattern_no IN (FROM chosen) OR context_no IN (FROM asked)
-            GROUP BY pattern_no, context_no HAVING changes > 0)
-        SELECT pattern_no, context_id, tries_before, was, tries_after, is_, keys, changes, moved_at
+            GROUP BY pattern_no, context_no, day),
+        cell AS (
+            SELECT pattern_no, context_no, sum(old)::BIGINT AS tries_before, sum(old_sum) AS was,
+                   sum(new)::BIGINT AS tries_after, sum(new_sum) AS is_,
+                   sum(old_worth) AS worth_before, sum(new_worth) AS worth_after,
+                   coalesce(sum(old_worth * old_sum / nullif(old, 0)), 0) AS weighed_before,
+                   coalesce(sum(new_worth * new_sum / nullif(new, 0)), 0) AS weighed_after,
+                   flatten(list(keys ORDER BY moved_at) FILTER (changes > 0))[:{EVENTS}] AS keys,
+                   sum(changes)::BIGINT AS changes, max(moved_at) AS moved_at
+            FROM days GROUP BY pattern_no, context_no HAVING sum(changes) > 0)
+        SELECT pattern_no, context_id, tries_before, was, tries_after, is_, keys, changes, moved_at,
+               worth_before, worth_after, weighed_before, weighed_after
         FROM cell LEFT JOIN context_rows USING (context_no)
         ORDER BY moved_at, pattern_no, context_id
     """

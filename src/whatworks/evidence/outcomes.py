@@ -1,4 +1,4 @@
-"""Which outcomes are known, which are missing, and what the missing ones would add to a record."""
+"""How many outcomes are known, and what the missing ones would add to a record."""
 
 from __future__ import annotations
 
@@ -10,19 +10,23 @@ import orjson
 
 from whatworks.evidence.database import Evidence
 from whatworks.evidence.questions import STATES, naive
-from whatworks.evidence.schema import EFFECTIVE
+from whatworks.evidence.schema import WORTH
 
-__all__ = ["Added", "Known", "added", "known"]
+__all__ = ["Added", "Hole", "added", "known"]
 
-_NUMBERS = "(SELECT unnest(from_json(?::JSON, '[\"INTEGER\"]')))"
-_ALL, _RESOLVED = EFFECTIVE.format(n="tries"), EFFECTIVE.format(n="resolved")
+_ALL, _RESOLVED = WORTH.format(n="tries"), WORTH.format(n="resolved")
 
 
-class Known(NamedTuple):
-    """Tries of a pattern whose outcome is known, and those whose outcome is not."""
+class Hole(NamedTuple):
+    """Missing tries of a pattern in one context, and those there whose outcome is known.
 
-    resolved: int
-    missing: int
+    All in effective tries; ``total`` is the sum of the known outcomes.
+    """
+
+    context_id: str
+    known: float
+    total: float
+    missing: float
 
 
 class Added(NamedTuple):
@@ -30,53 +34,68 @@ class Added(NamedTuple):
 
     ``tries`` effective tries, and what its total would change by if all of
     them had failed, and if all had worked. ``failed`` is 0 or below: a cell
-    whose rate falls counts little more.
+    whose rate falls counts little more. ``holes`` are those in the contexts
+    asked about.
     """
 
     tries: float
     failed: float
     worked: float
+    holes: tuple[Hole, ...]
 
 
 def _states(as_of: datetime | None) -> tuple[str, list[object]]:
     if as_of is None:
-        return "WITH states AS (SELECT pattern_no, context_no, state, outcome FROM event_rows)", []
+        return (
+            "WITH states AS (SELECT pattern_no, context_no, timestamp, state, outcome FROM event_rows)",
+            [],
+        )
     return f"WITH {STATES}", [naive(as_of)]
 
 
-def known(evidence: Evidence, numbers: Sequence[int], as_of: datetime | None) -> dict[int, Known]:
-    """The counts of these patterns, as far as they were tried; ``not_used`` is no try."""
-    with_, values = _states(as_of)
-    query = f"""{with_}
-        SELECT pattern_no, count(outcome), count(*) - count(outcome) FROM states
-        WHERE state <> 'not_used' AND pattern_no IN {_NUMBERS} GROUP BY pattern_no
+def known(evidence: Evidence, ids: Sequence[str], as_of: datetime) -> dict[str, tuple[int, int]]:
+    """Tries with a known outcome and those without one, as of a time; ``not_used`` is no try."""
+    query = f"""
+        WITH {STATES}
+        SELECT pattern_id, count(outcome), count(*) - count(outcome)
+        FROM states JOIN pattern_rows USING (pattern_no)
+        WHERE state <> 'not_used' AND pattern_id IN
+            (SELECT unnest(from_json(?::JSON, '["VARCHAR"]')))
+        GROUP BY pattern_id
     """
-    if as_of is None:
-        query = f"""
-            SELECT pattern_no, resolved, used - resolved FROM pattern_rows
-            WHERE pattern_no IN {_NUMBERS}
-        """
-    rows = evidence.rows(query, [*values, orjson.dumps(list(numbers)).decode()])
-    return {row[0]: Known(row[1], row[2]) for row in rows}
+    rows = evidence.rows(query, [naive(as_of), orjson.dumps(list(ids)).decode()])
+    return {row[0]: (row[1], row[2]) for row in rows}
 
 
-def added(evidence: Evidence, numbers: Sequence[int], as_of: datetime | None) -> dict[int, Added]:
+def added(
+    evidence: Evidence, numbers: Sequence[int], contexts: Sequence[str], as_of: datetime | None
+) -> dict[int, Added]:
     """What the missing tries of these patterns would add; patterns without tries are absent."""
     with_, values = _states(as_of)
     query = f"""{with_},
+    near AS (
+        SELECT context_no, context_id FROM context_rows
+        WHERE context_id IN (SELECT unnest(from_json(?::JSON, '["VARCHAR"]')))),
     tried AS (
-        SELECT pattern_no, context_no, count(*) AS tries, count(outcome) AS resolved,
-               coalesce(sum(outcome), 0) AS total
-        FROM states WHERE state <> 'not_used' AND pattern_no IN {_NUMBERS} GROUP BY ALL),
-    worth AS (
-        SELECT pattern_no, tries, resolved, total,
-               if(context_no IS NULL, tries, {_ALL}) AS now,
-               if(context_no IS NULL, resolved, {_RESOLVED}) AS before,
+        SELECT *, {_ALL} AS now, {_RESOLVED} AS before,
                coalesce(before * total / nullif(resolved, 0), 0) AS before_total
-        FROM tried)
+        FROM (SELECT pattern_no, context_no, timestamp::DATE AS day, count(*) AS tries,
+                     count(outcome) AS resolved, coalesce(sum(outcome), 0) AS total
+              FROM states WHERE state <> 'not_used' AND pattern_no IN
+                  (SELECT unnest(from_json(?::JSON, '["INTEGER"]')))
+              GROUP BY ALL)),
+    holes AS (
+        SELECT pattern_no, list(row(context_id, known, total, missing) ORDER BY context_id) AS holes
+        FROM (SELECT pattern_no, context_id, sum(before) AS known, sum(before_total) AS total,
+                     sum(now - before) AS missing
+              FROM tried JOIN near USING (context_no) GROUP BY ALL HAVING missing > 1e-9)
+        GROUP BY pattern_no)
     SELECT pattern_no, sum(now - before), sum(now * total / tries - before_total),
-           sum(now * (total + tries - resolved) / tries - before_total)
-    FROM worth GROUP BY pattern_no
+           sum(now * (total + tries - resolved) / tries - before_total), any_value(holes)
+    FROM tried LEFT JOIN holes USING (pattern_no) GROUP BY pattern_no
     """
-    rows = evidence.rows(query, [*values, orjson.dumps(list(numbers)).decode()])
-    return {row[0]: Added(*row[1:]) for row in rows}
+    given = [orjson.dumps(list(contexts)).decode(), orjson.dumps(list(numbers)).decode()]
+    return {
+        number: Added(tries, failed, worked, tuple(Hole(*hole) for hole in holes or ()))
+        for number, tries, failed, worked, holes in evidence.rows(query, [*values, *given])
+    }

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import Any, NamedTuple
 
 import orjson
 
-from whatworks import learning
 from whatworks.evidence.database import Evidence
-from whatworks.evidence.schema import EFFECTIVE
 from whatworks.records import Pattern, Prior, UsageEvent, Where
 from whatworks.text import word_key, words
 
 __all__ = [
     "STATES",
-    "CellRow",
     "DayRow",
-    "PopulationRow",
-    "RecordRow",
     "allowed",
     "context_texts",
     "copy_table",
@@ -30,17 +25,12 @@ __all__ = [
     "every_pattern",
     "every_prior",
     "known_patterns",
-    "learned",
     "matching",
     "naive",
-    "neighbours",
+    "numbers",
     "patterns",
-    "population",
     "receipt",
-    "records",
-    "sample",
     "states_at",
-    "there",
     "word_hits",
 ]
 
@@ -118,6 +108,12 @@ def known_patterns(evidence: Evidence, ids: Sequence[str]) -> set[str]:
     """Which of these ids are patterns."""
     query = f"SELECT pattern_id FROM pattern_rows WHERE pattern_id IN {_IDS}"
     return {row[0] for row in evidence.rows(query, [_json(ids)])}
+
+
+def numbers(evidence: Evidence, ids: Iterable[str]) -> list[str]:
+    """The numbers of these patterns, as text: keys of a cache."""
+    query = f"SELECT pattern_no::VARCHAR FROM pattern_rows WHERE pattern_id IN {_IDS}"
+    return [row[0] for row in evidence.rows(query, [_json(list(ids))])]
 
 
 def _conditions(where: Where | None) -> tuple[str, list[object]]:
@@ -298,193 +294,7 @@ def days(evidence: Evidence, pattern_id: str, as_of: datetime | None) -> list[Da
     return [DayRow(*row) for row in evidence.rows(query, [naive(as_of), pattern_id])]
 
 
-# -- evidence for a prediction ----------------------------------------------------------------------
-
-
-class CellRow(NamedTuple):
-    """Resolved tries of one pattern in one context."""
-
-    context_id: str
-    pattern_no: int
-    tries: int
-    mean_outcome: float
-
-
-class RecordRow(NamedTuple):
-    """A pattern's own record: effective tries and outcomes, imported count and sum."""
-
-    pattern_no: int
-    pattern_id: str
-    tries: float
-    total: float
-    prior_count: float
-    prior_total: float
-
-
-# The same names over the sums kept by the fold, or over the events known at a time.
-_NOW = """
-    WITH known_cells AS (SELECT * FROM cells WHERE tries > 0),
-    records AS (
-        SELECT pattern_no, pattern_id, created_at, effective AS tries, effective_sum AS total,
-               prior_count, prior_sum AS prior_total
-        FROM pattern_rows)
-"""
-_EFFECTIVE = EFFECTIVE.format(n="tries")
-_AS_OF = f"""
-    WITH {STATES},
-    known AS (SELECT pattern_no, context_no, outcome FROM states WHERE state = 'resolved'),
-    known_cells AS (
-        SELECT context_no, pattern_no, count(*) AS tries, sum(outcome) AS outcome_sum
-        FROM known WHERE context_no IS NOT NULL GROUP BY ALL),
-    sums AS (
-        SELECT pattern_no, sum(tries) AS tries, sum(total) AS total FROM (
-            SELECT pattern_no, {_EFFECTIVE} AS tries, {_EFFECTIVE} * outcome_sum / tries AS total
-            FROM known_cells
-            UNION ALL
-            SELECT pattern_no, 1, outcome FROM known WHERE context_no IS NULL)
-        GROUP BY pattern_no),
-    earlier AS (
-        SELECT pattern_no, sum(usage_count) AS prior_count,
-               sum(usage_count * success_rate) AS prior_total
-        FROM prior_rows, moment WHERE timestamp <= instant GROUP BY pattern_no),
-    records AS (
-        SELECT pattern_no, pattern_id, created_at, coalesce(tries, 0) AS tries,
-               coalesce(total, 0) AS total, coalesce(earlier.prior_count, 0) AS prior_count,
-               coalesce(prior_total, 0) AS prior_total
-        FROM pattern_rows LEFT JOIN sums USING (pattern_no) LEFT JOIN earlier USING (pattern_no),
-             moment
-        WHERE created_at <= instant OR tries > 0 OR earlier.prior_count > 0)
-"""
-
-
-_SHUFFLED = (
-    f"(context_no::BIGINT * {learning.SHUFFLE[0]} + pattern_no::BIGINT * {learning.SHUFFLE[1]})"
-    f" % {learning.MODULUS}"
-)
-
-
-def _then(as_of: datetime | None) -> tuple[str, list[object]]:
-    return (_NOW, []) if as_of is None else (_AS_OF, [naive(as_of)])
-
-
-class PopulationRow(NamedTuple):
-    """Sums over the tried patterns, as ``rank.population`` takes them, and two more.
-
-    ``cells`` counts the cells, ``coverage`` is the share of tries whose
-    outcome is known, ``None`` without any try.
-    """
-
-    patterns: int
-    tries: float
-    total: float
-    tries_squared: float
-    spread: float
-    cells: int
-    coverage: float | None
-
-
-def population(evidence: Evidence, as_of: datetime | None) -> PopulationRow:
-    """What all tried patterns have in common."""
-    with_, values = _then(as_of)
-    row = evidence.one(
-        f"""{with_}
-        SELECT count(*), coalesce(sum(tries), 0), coalesce(sum(total), 0),
-               coalesce(sum(tries * tries), 0), coalesce(sum(total * total / tries), 0),
-               (SELECT count(*) FROM known_cells)
-        FROM records WHERE tries > 1e-9
-        """,
-        values,
-    )
-    covered = _coverage(evidence, as_of)
-    return PopulationRow(row[0], row[1], row[2], row[3], row[4], row[5], covered)
-
-
-def _coverage(evidence: Evidence, as_of: datetime | None) -> float | None:
-    if as_of is None:
-        row = evidence.one("SELECT sum(resolved), sum(used) FROM pattern_rows")
-    else:
-        query = f"WITH {STATES} SELECT count(outcome), count(*) FROM states WHERE state <> 'not_used'"
-        row = evidence.one(query, [naive(as_of)])
-    return float(row[0] / row[1]) if row[1] else None
-
-
-def neighbours(evidence: Evidence, contexts: Sequence[str], as_of: datetime | None) -> list[CellRow]:
-    """The cells of these contexts."""
-    with_, values = _then(as_of)
-    query = f"""{with_}
-        SELECT context_id, pattern_no, tries, outcome_sum / tries
-        FROM context_rows JOIN known_cells USING (context_no)
-        WHERE context_id IN {_IDS} ORDER BY context_id, pattern_no
-    """
-    return [CellRow(*row) for row in evidence.rows(query, [*values, _json(contexts)])]
-
-
-def sample(evidence: Evidence, limit: int, as_of: datetime | None) -> list[CellRow]:
-    """Cells in the order of ``learning.shuffled``: taken at random, the same in every replay."""
-    with_, values = _then(as_of)
-    query = f"""{with_}
-        SELECT context_id, pattern_no, tries, mean FROM (
-            SELECT *, outcome_sum / tries AS mean, {_SHUFFLED} AS place
-            FROM known_cells ORDER BY place, context_no, pattern_no LIMIT ?)
-        JOIN context_rows USING (context_no) ORDER BY place, context_no, pattern_no
-    """
-    return [CellRow(*row) for row in evidence.rows(query, [*values, limit])]
-
-
-def learned(evidence: Evidence, model: str | None, as_of: datetime | None) -> Mapping[str, Any] | None:
-    """What was learned last, by the embeddings of ``model`` or of any."""
-    parts, values = ["true"], list[object]()
-    if model is not None:
-        parts.append("model = ?")
-        values.append(model)
-    if as_of is not None:
-        parts.append("learned_at <= ?")
-        values.append(naive(as_of))
-    query = f"""
-        SELECT learned FROM learned_rows WHERE {" AND ".join(parts)}
-        ORDER BY learned_at DESC, cells DESC LIMIT 1
-    """
-    rows = evidence.rows(query, values)
-    return orjson.loads(rows[0][0]) if rows else None
-
-
-def records(
-    evidence: Evidence,
-    *,
-    numbers: Sequence[int],
-    ids: Sequence[str],
-    leaders: int,
-    prior: tuple[float, float],
-    whole: tuple[float, float],
-    as_of: datetime | None,
-) -> list[RecordRow]:
-    """Records of the patterns named by ``numbers`` and ``ids``, and of as many ``leaders``.
-
-    Leaders are best by their own record, shrunk to the population ``whole =
-    (mu, kappa)``, with aggregates discounted by ``prior = (weight, cap)``.
-    """
-    with_, values = _then(as_of)
-    query = f"""{with_},
-    levels AS (
-        SELECT *, least(? * prior_count, ?) AS imported,
-               (total + coalesce(imported * prior_total / nullif(prior_count, 0), 0) + ?)
-               / (tries + imported + ?) AS level
-        FROM records),
-    best AS (SELECT pattern_no FROM levels ORDER BY round(level, 9) DESC, pattern_id LIMIT ?)
-    SELECT pattern_no, pattern_id, tries, total, prior_count, prior_total FROM levels
-    WHERE pattern_no IN (FROM best) OR pattern_no IN {_NUMBERS} OR pattern_id IN {_IDS}
-    ORDER BY pattern_no
-    """
-    mu, kappa = whole
-    values += [*prior, kappa * mu, kappa, leaders, _json(numbers), _json(ids)]
-    return [RecordRow(*row) for row in evidence.rows(query, values)]
-
-
-def there(evidence: Evidence, ids: Sequence[str], as_of: datetime) -> set[str]:
-    """Which of these patterns there were at a time, or had been tried."""
-    with_, values = _then(as_of)
-    query = f"{with_} SELECT pattern_id FROM records WHERE pattern_id IN {_IDS}"
-    return {row[0] for row in evidence.rows(query, [*values, _json(ids)])}
+# -- predictions ----------------------------------------------------------------------------------
 
 
 def context_texts(evidence: Evidence, ids: Sequence[str]) -> dict[str, str]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-__all__ = ["EFFECTIVE", "SCHEMA", "VERSION"]
+__all__ = ["SCHEMA", "VERSION", "WORTH"]
 
 # Raise when a table changes: an evidence file of another version is rebuilt
 # from the journal when the store is opened.
-VERSION = 3
+VERSION = 4
 
 # Tables have no keys and no indexes: the fold keeps them unique, and indexes
 # of this engine have been damaged by crashes (duckdb issues 25928, 23645).
@@ -42,7 +42,11 @@ CREATE TABLE earlier_states (
     event_key UBIGINT, pattern_no INTEGER, context_no INTEGER, timestamp TIMESTAMP,
     state VARCHAR, outcome DOUBLE, since TIMESTAMP, until TIMESTAMP
 );
-CREATE TABLE cells (context_no INTEGER, pattern_no INTEGER, tries INTEGER, outcome_sum DOUBLE);
+-- resolved tries of a pattern in a context (NULL: in none) on a day; last_at: the last of them
+CREATE TABLE cells (
+    context_no INTEGER, pattern_no INTEGER, day DATE, tries INTEGER, outcome_sum DOUBLE,
+    last_at TIMESTAMP
+);
 CREATE TABLE days (
     day DATE, pattern_no INTEGER, used INTEGER, resolved INTEGER,
     outcome_sum DOUBLE, outcome_squares DOUBLE
@@ -88,5 +92,6 @@ SELECT p.pattern_id, d.day, d.used AS usage_count, d.resolved AS resolved_count,
 FROM days d JOIN pattern_rows p USING (pattern_no);
 """
 
-# rank.effective_tries as SQL: n tries in one context are worth n / (1 + (n - 1) / 2).
-EFFECTIVE = "(2.0 * {n} / ({n} + 1))"
+# rank.effective_tries as SQL: n tries in one context on one day are worth n / (1 + (n - 1) / 2).
+# A try without a context counts in full: nothing says that it repeats another.
+WORTH = "if(context_no IS NULL, {n}, 2.0 * {n} / ({n} + 1))"

@@ -49,7 +49,8 @@ def stored_sums(evidence: Evidence) -> dict[str, Sums]:
             [number],
         )
         cells = evidence.rows(
-            "SELECT context_id, tries, outcome_sum FROM cells JOIN context_rows USING (context_no)"
+            "SELECT context_id, day, tries, outcome_sum, last_at"
+            " FROM cells LEFT JOIN context_rows USING (context_no)"
             " WHERE pattern_no = ? AND tries > 0",
             [number],
         )
@@ -61,7 +62,10 @@ def stored_sums(evidence: Evidence) -> dict[str, Sums]:
             pytest.approx(effective, abs=1e-9),
             pytest.approx(effective_sum, abs=1e-9),
             {day: (used, count, pytest.approx(total, abs=1e-9)) for day, used, count, total in days},
-            {name: (tries, pytest.approx(total, abs=1e-9)) for name, tries, total in cells},
+            {
+                (name, day): (tries, pytest.approx(total, abs=1e-9), last.replace(tzinfo=UTC))
+                for name, day, tries, total, last in cells
+            },
         )
     return found
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from support.log import NOW, apply, event, pattern, resolved
 from whatworks import Prior, Where, checks
-from whatworks.evidence import Evidence, questions
+from whatworks.evidence import Evidence, cells, questions
 from whatworks.ids import content_id
 from whatworks.text import words
 
@@ -316,10 +316,10 @@ def test_what_happened_later_is_left_out(evidence: Evidence) -> None:
     apply(evidence, [resolved("e2", 0.0, at=NOW - 2 * day)])
     then = NOW - 5 * day
 
-    whole = questions.population(evidence, then)
+    whole = cells.population(evidence, then)
     assert (whole.patterns, whole.tries, whole.total, whole.cells) == (1, 1.0, 1.0, 1)
     assert whole.coverage == 0.5
-    (cell,) = questions.neighbours(evidence, [content_id("here")], then)
+    (cell,) = cells.neighbours(evidence, [content_id("here")], then)
     assert (cell.tries, cell.mean_outcome) == (1, 1.0)
     assert [tuple(row)[1:] for row in questions.days(evidence, "old", then)] == [
         (1, 1, 1.0),
@@ -332,9 +332,9 @@ def test_what_happened_later_is_left_out(evidence: Evidence) -> None:
         "prior": (0.2, 5.0),
         "whole": (0.5, 15.0),
     }
-    (record,) = questions.records(evidence, **options, as_of=then)
+    (record,) = cells.records(evidence, **options, as_of=then)
     assert (record.pattern_id, record.tries, record.total, record.prior_count) == ("old", 1.0, 1.0, 0)
-    assert {row.pattern_id for row in questions.records(evidence, **options, as_of=NOW)} == {
+    assert {row.pattern_id for row in cells.records(evidence, **options, as_of=NOW)} == {
         "old",
         "young",
     }
@@ -350,16 +350,16 @@ def test_as_of_now_is_now(evidence: Evidence) -> None:
             for n in range(60)
         ],
     )
-    assert questions.population(evidence, NOW) == pytest.approx(questions.population(evidence, None))
+    assert cells.population(evidence, NOW) == pytest.approx(cells.population(evidence, None))
     near = [content_id("here"), content_id("there")]
-    assert questions.neighbours(evidence, near, NOW) == questions.neighbours(evidence, near, None)
+    assert cells.neighbours(evidence, near, NOW) == cells.neighbours(evidence, near, None)
     assert questions.days(evidence, "p1", NOW) == questions.days(evidence, "p1", None)
 
 
 def test_a_store_without_events_has_empty_answers(evidence: Evidence) -> None:
     for as_of in (None, NOW):
-        assert questions.population(evidence, as_of) == (0, 0, 0, 0, 0, 0, None)
-        assert questions.neighbours(evidence, [], as_of) == []
+        assert cells.population(evidence, as_of) == (0, 0, 0, 0, 0, 0, None)
+        assert cells.neighbours(evidence, [], as_of) == []
         assert questions.days(evidence, "p", as_of) == []
     assert questions.receipt(evidence, "nobody") is None
     assert questions.context_texts(evidence, ["nobody"]) == {}

@@ -1,0 +1,282 @@
+"""The tries that estimates are made from: cells, records and their sums, as SQL.
+
+Everything can be asked as of now, from the sums kept by the fold, or as of an
+earlier time, from the events as they were known then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+import orjson
+
+from whatworks import learning
+from whatworks.checks import micros
+from whatworks.evidence.database import Evidence
+from whatworks.evidence.questions import STATES, naive
+from whatworks.evidence.schema import WORTH
+
+__all__ = [
+    "CellRow",
+    "PopulationRow",
+    "RecentRow",
+    "RecordRow",
+    "learned",
+    "neighbours",
+    "population",
+    "recent",
+    "records",
+    "sample",
+    "since",
+    "there",
+]
+
+_IDS = "(SELECT unnest(from_json(?::JSON, '[\"VARCHAR\"]')))"
+_NUMBERS = "(SELECT unnest(from_json(?::JSON, '[\"INTEGER\"]')))"
+
+
+def _json(values: object) -> str:
+    return orjson.dumps(values).decode()
+
+
+class CellRow(NamedTuple):
+    """Resolved tries of one pattern in one context on one day.
+
+    ``worth`` effective tries; ``last_at`` is when the last of them was made.
+    """
+
+    context_id: str
+    pattern_no: int
+    tries: int
+    mean_outcome: float
+    worth: float
+    last_at: datetime
+
+
+class RecordRow(NamedTuple):
+    """A pattern's own record: effective tries and outcomes, imported count and sum."""
+
+    pattern_no: int
+    pattern_id: str
+    tries: float
+    total: float
+    prior_count: float
+    prior_total: float
+
+
+_WORTH = WORTH.format(n="tries")
+# The same names over the sums kept by the fold, or over the events known at a time.
+_NOW = f"""
+    WITH known_cells AS (SELECT *, {_WORTH} AS worth FROM cells WHERE tries > 0),
+    records AS (
+        SELECT pattern_no, pattern_id, created_at, effective AS tries, effective_sum AS total,
+               prior_count, prior_sum AS prior_total
+        FROM pattern_rows)
+"""
+_AS_OF = f"""
+    WITH {STATES},
+    known_cells AS (
+        SELECT *, {_WORTH} AS worth FROM (
+            SELECT context_no, pattern_no, timestamp::DATE AS day, count(*) AS tries,
+                   sum(outcome) AS outcome_sum, max(timestamp) AS last_at
+            FROM states WHERE state = 'resolved' GROUP BY ALL)),
+    sums AS (
+        SELECT pattern_no, sum(worth * outcome_sum / tries) AS total, sum(worth) AS tries
+        FROM known_cells GROUP BY pattern_no),
+    earlier AS (
+        SELECT pattern_no, sum(usage_count) AS prior_count,
+               sum(usage_count * success_rate) AS prior_total
+        FROM prior_rows, moment WHERE timestamp <= instant GROUP BY pattern_no),
+    records AS (
+        SELECT pattern_no, pattern_id, created_at, coalesce(tries, 0) AS tries,
+               coalesce(total, 0) AS total, coalesce(earlier.prior_count, 0) AS prior_count,
+               coalesce(prior_total, 0) AS prior_total
+        FROM pattern_rows LEFT JOIN sums USING (pattern_no) LEFT JOIN earlier USING (pattern_no),
+             moment
+        WHERE created_at <= instant OR tries > 0 OR earlier.prior_count > 0)
+"""
+
+
+_SHUFFLED = (
+    f"(context_no::BIGINT * {learning.SHUFFLE[0]} + pattern_no::BIGINT * {learning.SHUFFLE[1]})"
+    f" % {learning.MODULUS}"
+)
+
+
+def _then(as_of: datetime | None) -> tuple[str, list[object]]:
+    return (_NOW, []) if as_of is None else (_AS_OF, [naive(as_of)])
+
+
+class PopulationRow(NamedTuple):
+    """Sums over the tried patterns, as ``rank.population`` takes them, and two more.
+
+    ``cells`` counts the cells, ``coverage`` is the share of tries whose
+    outcome is known, ``None`` without any try.
+    """
+
+    patterns: int
+    tries: float
+    total: float
+    tries_squared: float
+    spread: float
+    cells: int
+    coverage: float | None
+
+
+def population(evidence: Evidence, as_of: datetime | None) -> PopulationRow:
+    """What all tried patterns have in common."""
+    with_, values = _then(as_of)
+    row = evidence.one(
+        f"""{with_}
+        SELECT count(*), coalesce(sum(tries), 0), coalesce(sum(total), 0),
+               coalesce(sum(tries * tries), 0), coalesce(sum(total * total / tries), 0),
+               (SELECT count(*) FROM known_cells WHERE context_no IS NOT NULL)
+        FROM records WHERE tries > 1e-9
+        """,
+        values,
+    )
+    covered = _coverage(evidence, as_of)
+    return PopulationRow(row[0], row[1], row[2], row[3], row[4], row[5], covered)
+
+
+def _coverage(evidence: Evidence, as_of: datetime | None) -> float | None:
+    if as_of is None:
+        row = evidence.one("SELECT sum(resolved), sum(used) FROM pattern_rows")
+    else:
+        query = f"WITH {STATES} SELECT count(outcome), count(*) FROM states WHERE state <> 'not_used'"
+        row = evidence.one(query, [naive(as_of)])
+    return float(row[0] / row[1]) if row[1] else None
+
+
+def neighbours(evidence: Evidence, contexts: Sequence[str], as_of: datetime | None) -> list[CellRow]:
+    """The cells of these contexts, by context, pattern and day."""
+    with_, values = _then(as_of)
+    query = f"""{with_}
+        SELECT context_id, pattern_no, tries, outcome_sum / tries, worth, last_at
+        FROM context_rows JOIN known_cells USING (context_no)
+        WHERE context_id IN {_IDS} ORDER BY context_id, pattern_no, last_at
+    """
+    rows = evidence.rows(query, [*values, _json(list(contexts))])
+    return [_cell(row) for row in rows]
+
+
+def _cell(row: tuple[Any, ...]) -> CellRow:
+    return CellRow._make((*row[:5], row[5].replace(tzinfo=UTC)))
+
+
+def sample(evidence: Evidence, limit: int, as_of: datetime | None) -> list[CellRow]:
+    """Cells in the order of ``learning.shuffled``: taken at random, the same in every replay."""
+    with_, values = _then(as_of)
+    query = f"""{with_}
+        SELECT context_id, pattern_no, tries, mean, worth, last_at FROM (
+            SELECT *, outcome_sum / tries AS mean, {_SHUFFLED} AS place FROM known_cells
+            WHERE context_no IS NOT NULL ORDER BY place, context_no, pattern_no, day LIMIT ?)
+        JOIN context_rows USING (context_no) ORDER BY place, context_no, pattern_no, day
+    """
+    return [_cell(row) for row in evidence.rows(query, [*values, limit])]
+
+
+class RecentRow(NamedTuple):
+    """A cell in the life of a pattern; ``context_id`` is ``None`` for tries without a context."""
+
+    pattern_no: int
+    context_id: str | None
+    worth: float
+    mean_outcome: float
+    last_at: datetime
+
+
+def recent(
+    evidence: Evidence, numbers: Sequence[int], limit: int, as_of: datetime | None
+) -> list[RecentRow]:
+    """The life of each pattern in cells, the oldest first: the last ``limit``, and as many before.
+
+    Those before are thinned evenly, so that a long life costs no more than a short one.
+    """
+    with_, values = _then(as_of)
+    query = f"""{with_},
+    placed AS (
+        SELECT *, row_number() OVER latest AS place, count(*) OVER (PARTITION BY pattern_no) AS n
+        FROM known_cells WHERE pattern_no IN {_NUMBERS}
+        WINDOW latest AS (PARTITION BY pattern_no ORDER BY last_at DESC, context_no, day))
+    SELECT pattern_no, context_id, worth, outcome_sum / tries, last_at
+    FROM placed LEFT JOIN context_rows USING (context_no)
+    WHERE place <= ? OR place % greatest(1, n // ?) = 0
+    ORDER BY pattern_no, last_at, place DESC
+    """
+    rows = evidence.rows(query, [*values, _json(list(numbers)), limit, limit])
+    return [RecentRow._make((*row[:4], row[4].replace(tzinfo=UTC))) for row in rows]
+
+
+def since(
+    evidence: Evidence, begun: Mapping[int, datetime], as_of: datetime | None
+) -> dict[int, tuple[float, float]]:
+    """Effective tries and outcomes of each pattern from a time of its own on."""
+    with_, values = _then(as_of)
+    query = f"""{with_},
+    begun AS (SELECT p[1] AS pattern_no, make_timestamp(p[2]) AS start
+              FROM (SELECT unnest(from_json(?::JSON, '[["BIGINT"]]')) AS p))
+    SELECT pattern_no, sum(worth), sum(worth * outcome_sum / tries)
+    FROM known_cells JOIN begun USING (pattern_no) WHERE last_at >= start
+    GROUP BY pattern_no
+    """
+    asked = [[number, micros(at)] for number, at in begun.items()]
+    return {row[0]: (row[1], row[2]) for row in evidence.rows(query, [*values, _json(asked)])}
+
+
+def learned(evidence: Evidence, model: str | None, as_of: datetime | None) -> Mapping[str, Any] | None:
+    """What was learned last, by the embeddings of ``model`` or of any."""
+    parts, values = ["true"], list[object]()
+    if model is not None:
+        parts.append("model = ?")
+        values.append(model)
+    if as_of is not None:
+        parts.append("learned_at <= ?")
+        values.append(naive(as_of))
+    query = f"""
+        SELECT learned FROM learned_rows WHERE {" AND ".join(parts)}
+        ORDER BY learned_at DESC, cells DESC LIMIT 1
+    """
+    rows = evidence.rows(query, values)
+    return orjson.loads(rows[0][0]) if rows else None
+
+
+def records(
+    evidence: Evidence,
+    *,
+    numbers: Sequence[int],
+    ids: Sequence[str],
+    leaders: int,
+    prior: tuple[float, float],
+    whole: tuple[float, float],
+    as_of: datetime | None,
+) -> list[RecordRow]:
+    """Records of the patterns named by ``numbers`` and ``ids``, and of as many ``leaders``.
+
+    Leaders are best by their own record, shrunk to the population ``whole =
+    (mu, kappa)``, with aggregates discounted by ``prior = (weight, cap)``.
+    """
+    with_, values = _then(as_of)
+    query = f"""{with_},
+    levels AS (
+        SELECT *, least(? * prior_count, ?) AS imported,
+               (total + coalesce(imported * prior_total / nullif(prior_count, 0), 0) + ?)
+               / (tries + imported + ?) AS level
+        FROM records),
+    best AS (SELECT pattern_no FROM levels ORDER BY round(level, 9) DESC, pattern_id LIMIT ?)
+    SELECT pattern_no, pattern_id, tries, total, prior_count, prior_total FROM levels
+    WHERE pattern_no IN (FROM best) OR pattern_no IN {_NUMBERS} OR pattern_id IN {_IDS}
+    ORDER BY pattern_no
+    """
+    mu, kappa = whole
+    values += [*prior, kappa * mu, kappa, leaders, _json(numbers), _json(ids)]
+    return [RecordRow(*row) for row in evidence.rows(query, values)]
+
+
+def there(evidence: Evidence, ids: Sequence[str], as_of: datetime) -> set[str]:
+    """Which of these patterns there were at a time, or had been tried."""
+    with_, values = _then(as_of)
+    query = f"{with_} SELECT pattern_id FROM records WHERE pattern_id IN {_IDS}"
+    return {row[0] for row in evidence.rows(query, [*values, _json(ids)])}

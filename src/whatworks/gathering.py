@@ -1,0 +1,150 @@
+"""All that estimates for a context are made from: searched, and joined with the evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+from numpy.typing import NDArray
+
+from whatworks import rank
+from whatworks.changes import Changes
+from whatworks.evidence import cells
+from whatworks.evidence.cells import CellRow, PopulationRow, RecordRow
+from whatworks.keeper import Keeper
+from whatworks.neighbourhood import Cell, Points, cells_of, merged, nearest, records_of
+from whatworks.vectors import Vectors
+from whatworks.worlds import Worlds
+
+__all__ = ["Gathered", "Gathering"]
+
+Vector = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """All that the estimates for a context are made from, as of a time.
+
+    ``records`` are those of ``rows`` and, behind them, what the changed ones
+    were before their change ``points``. ``near`` and ``cells`` are the same
+    cells, the nearest first, ``vectors`` those of their contexts and
+    ``similarity`` that of every context seen; ``distance`` is that of the
+    patterns whose descriptions fit; ``sums`` are those over all patterns.
+    """
+
+    as_of: datetime | None
+    query: Vector
+    rows: list[RecordRow]
+    points: Points
+    records: rank.Records
+    near: list[Cell]
+    similarity: dict[str, float]
+    vectors: list[Vector]
+    cells: rank.Cells
+    whole: rank.Population
+    learned: rank.Learned
+    distance: dict[str, float]
+    sums: PopulationRow
+
+
+class Gathering:
+    """Looks around a context, in the layers of a keeper."""
+
+    def __init__(self, keeper: Keeper) -> None:
+        self._keeper = keeper
+        self._worlds = Worlds(keeper)
+        self._changes = Changes(keeper)
+
+    def gather(
+        self,
+        context: str,
+        *,
+        limit: int,
+        candidates: Sequence[str] | None,
+        as_of: datetime | None,
+        now: datetime,
+    ) -> Gathered:
+        """All that estimates for ``context`` are made from."""
+        contexts, patterns = self._keeper.vectors("contexts"), self._keeper.vectors("patterns")
+        query = self._keeper.embed_query(context)
+        sums = self._worlds.population(as_of)
+        whole = rank.population(*sums[:5])
+        learned = self._worlds.learned(contexts, sums, whole, as_of, now)
+        k = min(rank.neighbourhood(sums.cells), sums.cells)
+        found, similarity = self._near(contexts, query, k, as_of)
+        # A pattern without any evidence is worth showing if its description fits.
+        alike = self._alike(patterns, query, limit, as_of) if candidates is None else {}
+        rows = cells.records(
+            self._keeper.evidence(),
+            numbers=sorted({cell.pattern_no for cell in found}),
+            ids=list(alike) if candidates is None else candidates,
+            leaders=limit if candidates is None else 0,
+            prior=(rank.PRIOR_WEIGHT, rank.PRIOR_CAP),
+            whole=(whole.mu, whole.kappa),
+            as_of=as_of,
+        )
+        points = self._changes.of({row.pattern_no: (row.tries, row.total) for row in rows}, as_of)
+        near = nearest(merged(found, points), similarity, k)
+        vectors = _vectors(contexts, near)
+        return Gathered(
+            as_of=as_of,
+            query=query,
+            rows=rows,
+            points=points,
+            records=records_of(rows, points),
+            near=near,
+            similarity=similarity,
+            vectors=vectors,
+            cells=cells_of(near, rows, points, query, vectors, learned.center),
+            whole=whole,
+            learned=learned,
+            distance=alike,
+            sums=sums,
+        )
+
+    def _alike(
+        self, patterns: Vectors, query: Vector, limit: int, as_of: datetime | None
+    ) -> dict[str, float]:
+        """The patterns whose descriptions are nearest, as many as ``limit``, with their distances."""
+        reach = limit
+        while True:
+            hits = patterns.search(query, reach)
+            found = dict(zip(hits.ids, hits.distances.tolist(), strict=True))
+            if as_of is None:
+                return found
+            there = cells.there(self._keeper.evidence(), hits.ids, as_of)
+            found = dict([item for item in found.items() if item[0] in there][:limit])
+            if len(found) == limit or len(hits.ids) < reach:
+                return found
+            reach *= 4
+
+    def _near(
+        self, contexts: Vectors, query: Vector, k: int, as_of: datetime | None
+    ) -> tuple[list[CellRow], dict[str, float]]:
+        """The cells of the ``k`` nearest (context, pattern) pairs, and their contexts' similarity."""
+        reach = max(k, 1)
+        while True:
+            # Contexts without a resolved try, or of later, have no cells: look beyond them.
+            hits = contexts.search(query, reach)
+            found = cells.neighbours(self._keeper.evidence(), hits.ids, as_of)
+            pairs = len({cell[:2] for cell in found})
+            if pairs >= k or len(hits.ids) < reach:
+                break
+            reach *= 4
+        similarity = {n: 1 - d for n, d in zip(hits.ids, hits.distances.tolist(), strict=True)}
+        return _of_nearest(found, similarity, k), similarity
+
+
+def _of_nearest(found: Iterable[CellRow], similarity: dict[str, float], k: int) -> list[CellRow]:
+    """The rows of the ``k`` nearest pairs of a context and a pattern."""
+    rows = list(found)
+    pairs = sorted({row[:2] for row in rows}, key=lambda pair: (-similarity[pair[0]], pair))
+    chosen = set(pairs[:k])
+    return [row for row in rows if row[:2] in chosen]
+
+
+def _vectors(contexts: Vectors, near: Sequence[Cell]) -> list[Vector]:
+    found = contexts.get(list({cell.context_id for cell in near}))
+    return [found[cell.context_id] for cell in near]
