@@ -50,7 +50,7 @@ class Advice(Handle):
             patterns that may be as good as the best one, so that the store
             learns of them and ``evaluate`` can judge other ways to choose.
             ``"optimistic"`` leaves nothing to chance: what has been tried less
-            gets more credit, which in replays loses least over time.
+            gets more credit, for the good of later choices.
         risk
             ``high``: a failure costs too much to explore, hope or withhold anything.
         mask

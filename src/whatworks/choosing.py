@@ -12,8 +12,9 @@ an answer carries as its propensity counts both: the probability that it is the
 first one shown.
 
 ``explore = "optimistic"`` draws nothing: first stands the one with the largest
-``p_a`` and ``rank.optimism``. It loses least in the replays of docs/statistics.md, but
-teaches nothing of other policies: its propensities are 0 and 1.
+``p_a`` and ``rank.optimism``. In the replays of docs/statistics.md it loses as little on the way as
+choosing the best does, and ends better; but it teaches nothing of other policies: its
+propensities are 0 and 1.
 """
 
 from __future__ import annotations

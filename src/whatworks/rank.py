@@ -321,8 +321,8 @@ def optimism(records: Records, whole: Population) -> Float64:
 
     The standard deviation of the pattern's own record before anything is known
     of its rate. What is unknown of a single context is left out: trying there
-    teaches too little of it. With this much hope added, the online replays of
-    docs/statistics.md lose least; twice as much, or that of the whole variance, lose more.
+    teaches too little of it. Twice as much, or the deviation of all that is
+    unknown, lost more in the online replays of docs/statistics.md.
 
     References
     ----------
