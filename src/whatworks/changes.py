@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from itertools import pairwise
 
@@ -22,6 +22,8 @@ __all__ = ["Changes"]
 # Cells of a pattern's life that are looked at one by one; those before are thinned to as many.
 LOOKED_AT = 128
 
+Vectors = Mapping[str, NDArray[np.float32]]
+
 
 class Changes:
     """Finds change points, and remembers them until their pattern is tried again."""
@@ -29,23 +31,26 @@ class Changes:
     def __init__(self, keeper: Keeper) -> None:
         self._keeper = keeper
 
-    def of(self, records: Mapping[int, tuple[float, float]], as_of: datetime | None) -> Points:
+    def of(self, tries: Mapping[int, float], as_of: datetime | None) -> Points:
         """The last change point of each pattern that has one.
 
         Parameters
         ----------
-        records
-            Effective tries and outcomes of the patterns over their whole life,
-            by number.
+        tries
+            Effective tries of the patterns, by number: with few of them there
+            is nothing to look for.
         """
-        asked = _watched(records)
+        asked = [number for number, n in tries.items() if n >= 2 * drift.LEAST]
         if as_of is not None:
-            return self._found(asked, records, as_of)
+            return {n: point for n, point in self._found(asked, as_of).items() if point}
         kept = self._keeper.changes.many(
             [str(number) for number in asked],
-            lambda missing: self._cached([int(name) for name in missing], records),
+            lambda missing: self._kept([int(name) for name in missing]),
         )
-        return {int(name): point for name, point in kept.items() if point is not None}
+        # What may not be kept is found anew.
+        left = [number for number in asked if str(number) not in kept]
+        found = self._found(left, None) | {int(name): point for name, point in kept.items()}
+        return {number: point for number, point in found.items() if point is not None}
 
     def last(self, pattern_id: str, as_of: datetime | None) -> ChangePoint | None:
         """The last change point of one pattern."""
@@ -58,73 +63,72 @@ class Changes:
             whole=(0.5, 1.0),
             as_of=as_of,
         )
-        records = {row.pattern_no: (row.tries, row.total) for row in rows}
-        if as_of is None and not self._keeper.all_embedded:
-            # Contexts without embeddings excuse nothing: what is found may be found otherwise later.
-            found = self._found(_watched(records), records, None)
-        else:
-            found = self.of(records, as_of)
+        found = self.of({row.pattern_no: row.tries for row in rows}, as_of)
         return next(iter(found.values()), None)
 
-    def _cached(
-        self, numbers: Sequence[int], records: Mapping[int, tuple[float, float]]
-    ) -> dict[str, ChangePoint | None]:
-        found = self._found(numbers, records, None)
-        return {str(number): found.get(number) for number in numbers}
+    def _kept(self, numbers: Sequence[int]) -> dict[str, ChangePoint | None]:
+        """What may be remembered: with the embeddings of all contexts, which excuse a change."""
+        lives = self._lives(numbers, None)
+        names = {n: _contexts(life) for n, life in lives.items()}
+        vectors = self._vectors(set().union(*names.values()))
+        whole = {n: life for n, life in lives.items() if names[n] <= vectors.keys()}
+        return {str(n): point for n, point in self._points(whole, vectors, None).items()}
 
-    def _found(
-        self,
-        numbers: Sequence[int],
-        records: Mapping[int, tuple[float, float]],
-        as_of: datetime | None,
-    ) -> Points:
+    def _found(self, numbers: Sequence[int], as_of: datetime | None) -> dict[int, ChangePoint | None]:
         if not numbers:
             return {}
-        evidence = self._keeper.evidence()
+        lives = self._lives(numbers, as_of)
+        vectors = self._vectors(set().union(*(_contexts(life) for life in lives.values())))
+        return self._points(lives, vectors, as_of)
+
+    def _lives(self, numbers: Sequence[int], as_of: datetime | None) -> dict[int, list[RecentRow]]:
         lives: dict[int, list[RecentRow]] = {}
-        for row in cells.recent(evidence, numbers, LOOKED_AT, as_of):
+        for row in cells.recent(self._keeper.evidence(), numbers, LOOKED_AT, as_of):
             lives.setdefault(row.pattern_no, []).append(row)
-        begun = {n: life[k].last_at for n, life in lives.items() if (k := self._begins(life))}
-        if not begun:
-            return {}
-        sums = cells.since(evidence, begun, as_of)
-        along = coincidences(evidence, begun, as_of)
-        return {
-            n: _point(at, records[n], sums[n], along.get(n, ())) for n, at in begun.items() if n in sums
-        }
+        return lives
 
-    def _begins(self, life: Sequence[RecentRow]) -> int:
-        # A loop in one context says no more of a change than one try does.
-        worth = np.array([min(row.worth, 1.0) if row.context_id else row.worth for row in life])
-        outcome = np.array([row.mean_outcome for row in life])
-        apart = np.array([a.last_at < b.last_at for a, b in pairwise(life)], bool)
-        return drift.last_change(worth, outcome, apart, lambda: self._contexts(life))
+    def _vectors(self, names: Iterable[str]) -> Vectors:
+        model = self._keeper.config.embedder
+        ids, vectors = texts.of(self._keeper.evidence(), "contexts", model, sorted(names))
+        return dict(zip(ids, vectors, strict=True))
 
-    def _contexts(self, life: Sequence[RecentRow]) -> NDArray[np.float64]:
+    def _points(
+        self, lives: Mapping[int, Sequence[RecentRow]], vectors: Vectors, as_of: datetime | None
+    ) -> dict[int, ChangePoint | None]:
+        begun = {n: life[k].last_at for n, life in lives.items() if (k := _begins(life, vectors))}
+        found: dict[int, ChangePoint | None] = dict.fromkeys(lives)
+        if begun:
+            evidence = self._keeper.evidence()
+            along = coincidences(evidence, begun, as_of)
+            for n, sums in cells.sides(evidence, begun, as_of).items():
+                found[n] = _point(begun[n], sums, along.get(n, ()))
+        return found
+
+
+def _contexts(life: Sequence[RecentRow]) -> set[str]:
+    return {row.context_id for row in life if row.context_id is not None}
+
+
+def _begins(life: Sequence[RecentRow], vectors: Vectors) -> int:
+    """Where the present regime begins in a pattern's life, 0 if it never changed."""
+    # A loop in one context says no more of a change than one try does.
+    worth = np.array([min(row.worth, 1.0) if row.context_id else row.worth for row in life])
+    outcome = np.array([row.mean_outcome for row in life])
+    apart = np.array([a.last_at < b.last_at for a, b in pairwise(life)], bool)
+
+    def directions() -> NDArray[np.float64]:
         """The embeddings of the contexts; zero for what has none."""
-        names = sorted({row.context_id for row in life if row.context_id})
-        ids, vectors = texts.of(
-            self._keeper.evidence(), "contexts", self._keeper.config.embedder, names
-        )
-        if not ids:
-            return np.zeros((len(life), 1))
-        found = dict(zip(ids, vectors.astype(float), strict=True))
-        nothing = np.zeros(vectors.shape[1])
-        return np.array([found.get(row.context_id or "", nothing) for row in life])
+        nothing = np.zeros(len(next(iter(vectors.values()), (0.0,))))
+        return np.array([vectors.get(row.context_id or "", nothing) for row in life], float)
 
-
-def _watched(records: Mapping[int, tuple[float, float]]) -> list[int]:
-    """The patterns with tries enough for a change to show."""
-    return [number for number, (tries, _) in records.items() if tries >= 2 * drift.LEAST]
+    return drift.last_change(worth, outcome, apart, directions)
 
 
 def _point(
-    since: datetime,
-    whole: tuple[float, float],
-    after: tuple[float, float],
-    along: tuple[Coincidence, ...],
-) -> ChangePoint:
-    tries = max(whole[0] - after[0], 0.0)
-    total = min(max(whole[1] - after[1], 0.0), tries)
-    before = total / tries if tries else 0.5
-    return ChangePoint(since, tries, before, after[0], after[1] / after[0], along)
+    since: datetime, sums: tuple[float, float, float, float], along: tuple[Coincidence, ...]
+) -> ChangePoint | None:
+    tries_before, before, tries_after, after = sums
+    if not tries_after:  # it was corrected meanwhile
+        return None
+    rate = before / tries_before if tries_before else 0.5
+    return ChangePoint(since, tries_before, rate, tries_after, after / tries_after, along)

@@ -74,7 +74,7 @@ class Choice:
 
 def reach(limit: int, chance: Chance) -> int:
     """How many of the best patterns must be known to choose ``limit`` of them."""
-    return max(limit, REACH) if chance.explore else limit
+    return max(limit, REACH) if chance.explore or chance.optimistic else limit
 
 
 def plausible(low: Float64, high: Float64, advised_against: NDArray[np.bool_]) -> NDArray[np.int64]:

@@ -118,6 +118,10 @@ class _World:
     def _row(self, number: int, early: bool) -> int:
         return self.early[number] if early else self.place[number]
 
+    def _since(self, side: int, number: int) -> datetime | None:
+        point = self.points[side].get(number)
+        return None if point is None else point.since
+
     def moved(self, state: _State, move: Move) -> _State:
         """The state after a cell moved: the cell itself, and the record of its pattern."""
         records, cells = state.records.copy(), state.cells.copy()
@@ -130,7 +134,7 @@ class _World:
 
     def split(self, state: _State) -> _State:
         """The state after the change points that the later time knows were found."""
-        numbers = [n for n in self.early if self.points[0].get(n) != self.points[1].get(n)]
+        numbers = [n for n in self.early if self._since(0, n) != self._since(1, n)]
         records, cells = state.records.copy(), state.cells.copy()
         rows = [self._row(number, early) for number in numbers for early in (False, True)]
         records[rows] = self.end.records[rows]
@@ -185,7 +189,8 @@ class Differences:
             numbers=[n for n, name in zip(world.numbers, world.ids, strict=True) if name in ids],
             contexts=sorted({name for name, *_ in world.keys}),
         )
-        near = [move for move in moved if _key(move) in world.cell]
+        # Of a pattern that changed, a cell holds tries of both regimes: it is told as a whole.
+        near = [m for m in moved if _key(m) in world.cell and m.pattern_no not in world.early]
         near = sorted(near, key=lambda m: world.cell[_key(m)])[:STEPS]
         near = sorted(near, key=lambda m: (m.moved_at, world.cell[_key(m)]))
         far = [move for move in moved if move not in near]

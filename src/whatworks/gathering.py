@@ -85,7 +85,7 @@ class Gathering:
             whole=(whole.mu, whole.kappa),
             as_of=as_of,
         )
-        points = self._changes.of({row.pattern_no: (row.tries, row.total) for row in rows}, as_of)
+        points = self._changes.of({row.pattern_no: row.tries for row in rows}, as_of)
         near = nearest(merged(found, points), similarity, k)
         vectors = _vectors(contexts, near)
         return Gathered(

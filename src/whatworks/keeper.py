@@ -361,11 +361,6 @@ class Keeper:
             waiting = any(texts.count_waiting(evidence, n, self.config.embedder) for n in COLLECTIONS)
             self._all_embedded = self._folded == self._written and not waiting
 
-    @property
-    def all_embedded(self) -> bool:
-        """Whether every text acknowledged so far has its embedding."""
-        return self._all_embedded and self._folded == self._written
-
     def _embed_some(
         self, evidence: Evidence, name: str, progress: Callable[[int], object] | None
     ) -> bool:

@@ -114,10 +114,10 @@ class Predictions:
                 f"there is no prediction {prediction_id!r} in this store; predict returns the id"
             )
         texts = questions.context_texts(evidence, receipts.named_contexts(receipt))
-        return Why(
-            self._prediction(receipt, texts),
-            tuple(receipts.explanation(answer, receipt, texts) for answer in receipt["answers"]),
-        )
+        made = self._prediction(receipt, texts)
+        shown = {answer.pattern_id for answer in made.answers}
+        told = [answer for answer in receipt["answers"] if answer["pattern_id"] in shown]
+        return Why(made, tuple(receipts.explanation(answer, receipt, texts) for answer in told))
 
     def _prediction(self, receipt: Mapping[str, Any], texts: Mapping[str, str]) -> Prediction:
         patterns = self._answers.patterns([answer["pattern_id"] for answer in receipt["answers"]])

@@ -35,6 +35,11 @@ def learned_of(body: Mapping[str, Any]) -> rank.Learned:
     )
 
 
+def _outdated(body: Mapping[str, Any]) -> bool:
+    """Whether it was learned by an earlier estimator, which knew no center."""
+    return not body.get("center")
+
+
 class Worlds:
     """The population of a store and how local its world is, now or as of a time."""
 
@@ -71,7 +76,7 @@ class Worlds:
         if not learning.due(sums.cells, learned_from):
             return learned
         learned = self._learn(contexts, sums.cells, whole, as_of)
-        if as_of is None:
+        if as_of is None and learned.center:
             body = {"recorded_at": micros(now), "cells": sums.cells, "model": model}
             self._keeper.note_down("world.learned", body | asdict(learned))
             kept.clear()
@@ -81,13 +86,17 @@ class Worlds:
     def _learned_last(self, model: str, as_of: datetime | None) -> tuple[int, rank.Learned]:
         """What was learned last by the embeddings of ``model``, and from how many cells."""
         body = cells.learned(self._keeper.evidence(receipts=True), model, as_of)
-        return (0, rank.UNLEARNED) if body is None else (body["cells"], learned_of(body))
+        if body is None or _outdated(body):
+            return 0, rank.UNLEARNED
+        return body["cells"], learned_of(body)
 
     def _learned_then(self, contexts: Vectors, as_of: datetime) -> tuple[int, rank.Learned]:
         """What had been learned by ``as_of``; what another model learned is learned by this one."""
         body = cells.learned(self._keeper.evidence(receipts=True), None, as_of)
-        if body is None or body["model"] == contexts.model:
-            return (0, rank.UNLEARNED) if body is None else (body["cells"], learned_of(body))
+        if body is None:
+            return 0, rank.UNLEARNED
+        if body["model"] == contexts.model and not _outdated(body):
+            return body["cells"], learned_of(body)
         then = moment_of(body["recorded_at"])
         sums = self.population(then)
         return sums.cells, self._learn(contexts, sums.cells, rank.population(*sums[:5]), then)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 
@@ -342,3 +343,43 @@ def test_diff_of_steady_patterns_names_none(memory: Memory) -> None:
     found = memory.diff(day(20.5), day(59.5), context="ticket 3")
     assert found.changes
     assert "change" not in {cause.kind for one in found.changes for cause in one.causes}
+
+
+def test_a_new_try_of_a_pattern_that_changed_long_before_is_told_as_what_it_is(memory: Memory) -> None:
+    memory.record_many([*lived([1.0] * 30 + [0.0] * 30, context="same"), *steady(60)])
+    memory.record("p", outcome=0.0, context="same", timestamp=day(100))
+    found = memory.diff(day(90), day(102), context="same")
+    (moved,) = [change for change in found.changes if change.pattern_id == "p"]
+    assert {cause.kind for cause in moved.causes} <= {"elsewhere", "population", "learned", "rest"}
+    assert all(abs(cause.share) < 0.05 for cause in moved.causes)
+
+
+def test_a_cell_that_was_emptied_and_filled_again_has_the_time_of_what_is_in_it(memory: Memory) -> None:
+    memory.record("p", outcome=1.0, context="here", timestamp=day(0.4), event_id="late")
+    memory.predict("here")  # folds
+    memory.resolve("late", state="unknown")
+    memory.predict("here")
+    memory.record("p", outcome=1.0, context="here", timestamp=day(0.1))
+    evidence = memory._keeper.evidence()
+    assert evidence.rows("SELECT tries, last_at FROM cells") == [(1, day(0.1).replace(tzinfo=None))]
+
+
+def test_what_was_written_while_a_question_was_answered_is_seen_by_the_next(
+    memory: Memory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Contexts that are not embedded yet excuse nothing; what is found then may not be kept."""
+    memory.record_many(lived([1.0] * 30))
+    memory.predict("ticket")
+    asked = cells.records
+
+    def records(*arguments: Any, **options: Any) -> list[cells.RecordRow]:
+        monkeypatch.setattr(cells, "records", asked)
+        memory.record_many(lived([1.0] * 30 + [0.0] * 12)[30:])
+        return asked(*arguments, **options)
+
+    monkeypatch.setattr(cells, "records", records)
+    memory.predict("ticket")
+    assert since(memory) == day(30).date()
+    found = change(memory)
+    assert found is not None
+    assert (found.tries_before, found.tries_after) == (30, 12)

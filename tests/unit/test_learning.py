@@ -101,3 +101,20 @@ def test_another_model_learns_anew(tmp_path: object) -> None:
         memory.predict("case 40")
         evidence = memory._keeper.evidence(receipts=True)
         assert cells.learned(evidence, other.model_id, None) is not None
+
+
+def test_what_an_earlier_estimator_learned_is_learned_anew(tmp_path: object) -> None:
+    with Memory.open(f"{tmp_path}/store", embedder=HashEmbedder()) as memory:
+        memory.add_pattern("retry", pattern_id="p")
+        memory.record_many(NewEvent("p", outcome=n % 2, context=f"case {n}") for n in range(30))
+        memory.predict("case 40")
+        keeper = memory._keeper
+        known = cells.learned(keeper.evidence(receipts=True), HashEmbedder().model_id, None)
+        assert known is not None
+        old = {name: value for name, value in known.items() if name != "center"}
+        keeper.note_down("world.learned", old | {"recorded_at": old["recorded_at"] + 1})
+        keeper.learned.clear()
+        memory.predict("case 41")
+        anew = cells.learned(keeper.evidence(receipts=True), HashEmbedder().model_id, None)
+        assert anew is not None
+        assert anew["center"] == known["center"]

@@ -73,3 +73,13 @@ def test_another_word_is_refused(memory: Memory, given: Any) -> None:
     wanted = r"explore is .*expected a number from 0 .*'optimistic'"
     with pytest.raises(InvalidInputError, match=wanted):
         memory.predict("case", explore=given)
+
+
+def test_how_many_are_shown_does_not_decide_who_is_first(memory: Memory) -> None:
+    for name in "abcdefgh":
+        memory.add_pattern(f"pattern {name}", pattern_id=name)
+    memory.record_many(NewEvent("a", outcome=float(n % 3 > 0), context=f"case {n}") for n in range(30))
+    first = {
+        memory.predict("case", explore="optimistic", limit=n).answers[0].pattern_id for n in (1, 2, 8)
+    }
+    assert len(first) == 1

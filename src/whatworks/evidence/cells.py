@@ -29,7 +29,7 @@ __all__ = [
     "recent",
     "records",
     "sample",
-    "since",
+    "sides",
     "there",
 ]
 
@@ -210,20 +210,23 @@ def recent(
     return [RecentRow._make((*row[:4], row[4].replace(tzinfo=UTC))) for row in rows]
 
 
-def since(
+def sides(
     evidence: Evidence, begun: Mapping[int, datetime], as_of: datetime | None
-) -> dict[int, tuple[float, float]]:
-    """Effective tries and outcomes of each pattern from a time of its own on."""
+) -> dict[int, tuple[float, float, float, float]]:
+    """Effective tries and outcomes of each pattern before and since a time of its own."""
     with_, values = _then(as_of)
     query = f"""{with_},
     begun AS (SELECT p[1] AS pattern_no, make_timestamp(p[2]) AS start
               FROM (SELECT unnest(from_json(?::JSON, '[["BIGINT"]]')) AS p))
-    SELECT pattern_no, sum(worth), sum(worth * outcome_sum / tries)
-    FROM known_cells JOIN begun USING (pattern_no) WHERE last_at >= start
-    GROUP BY pattern_no
+    SELECT pattern_no, coalesce(sum(worth) FILTER (last_at < start), 0),
+           coalesce(sum(worth * outcome_sum / tries) FILTER (last_at < start), 0),
+           coalesce(sum(worth) FILTER (last_at >= start), 0),
+           coalesce(sum(worth * outcome_sum / tries) FILTER (last_at >= start), 0)
+    FROM known_cells JOIN begun USING (pattern_no) GROUP BY pattern_no
     """
     asked = [[number, micros(at)] for number, at in begun.items()]
-    return {row[0]: (row[1], row[2]) for row in evidence.rows(query, [*values, _json(asked)])}
+    rows = evidence.rows(query, [*values, _json(asked)])
+    return {row[0]: (row[1], row[2], row[3], row[4]) for row in rows}
 
 
 def learned(evidence: Evidence, model: str | None, as_of: datetime | None) -> Mapping[str, Any] | None:

@@ -9,7 +9,7 @@ import orjson
 
 from whatworks.checks import micros
 from whatworks.evidence.database import Evidence
-from whatworks.evidence.questions import naive
+from whatworks.evidence.questions import STATES, naive
 from whatworks.records import Coincidence
 
 __all__ = ["coincidences"]
@@ -22,13 +22,17 @@ def coincidences(
     evidence: Evidence, begun: Mapping[int, datetime], as_of: datetime | None
 ) -> dict[int, tuple[Coincidence, ...]]:
     """For each pattern the sources, channels, tools and metadata that came or went, largest first."""
-    until = "timestamp <= ?::TIMESTAMP" if as_of else "true"
+    # As of a time, only what was resolved by then counts.
+    then = f"{STATES}," if as_of else "states AS (SELECT event_key, state FROM event_rows),"
     query = f"""
-        WITH begun AS (SELECT p[1] AS pattern_no, make_timestamp(p[2]) AS start
+        WITH {then}
+        begun AS (SELECT p[1] AS pattern_no, make_timestamp(p[2]) AS start
                        FROM (SELECT unnest(from_json(?::JSON, '[["BIGINT"]]')) AS p)),
         tries AS (
-            SELECT pattern_no, event_key, timestamp >= start AS late, source, channel, tools, metadata
-            FROM event_rows JOIN begun USING (pattern_no) WHERE state = 'resolved' AND {until}),
+            SELECT e.pattern_no, e.event_key, e.timestamp >= start AS late, source, channel, tools,
+                   metadata
+            FROM event_rows e JOIN begun USING (pattern_no) JOIN states s USING (event_key)
+            WHERE s.state = 'resolved'),
         sizes AS (
             SELECT pattern_no, count(*) FILTER (NOT late) AS before, count(*) FILTER (late) AS after
             FROM tries GROUP BY pattern_no HAVING before > 0 AND after > 0),
@@ -52,6 +56,6 @@ def coincidences(
     """
     values: list[object] = [orjson.dumps([[n, micros(at)] for n, at in begun.items()]).decode()]
     named: dict[int, tuple[Coincidence, ...]] = {}
-    for number, *told in evidence.rows(query, [*values, naive(as_of)] if as_of else values):
+    for number, *told in evidence.rows(query, [naive(as_of), *values] if as_of else values):
         named[number] = (*named.get(number, ()), Coincidence(*told))
     return named

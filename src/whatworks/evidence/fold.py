@@ -393,7 +393,7 @@ def _count(con: duckdb.DuckDBPyConnection) -> set[str]:
         SELECT m.context_no, m.pattern_no, m.day, c.tries IS NOT NULL AS known,
                coalesce(c.tries, 0) AS old_tries, coalesce(c.outcome_sum, 0) AS old_sum,
                old_tries + m.resolved AS tries, old_sum + m.outcome AS outcome_sum,
-               greatest(c.last_at, m.last_at) AS last_at
+               greatest(if(c.tries > 0, c.last_at, NULL), m.last_at) AS last_at
         FROM (SELECT context_no, pattern_no, timestamp::DATE AS day, sum(resolved) AS resolved,
                      sum(outcome) AS outcome, max(timestamp) FILTER (resolved > 0) AS last_at
               FROM moves GROUP BY ALL HAVING sum(resolved) <> 0 OR sum(outcome) <> 0) m

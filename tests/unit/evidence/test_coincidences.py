@@ -66,3 +66,14 @@ def test_a_steady_pattern_has_no_change_point(memory: Memory) -> None:
         for n in range(40)
     )
     assert memory.trend("restart").change_point is None
+
+
+def test_as_of_a_time_what_was_corrected_later_still_counts(memory: Memory) -> None:
+    broken(memory)
+    then = START + timedelta(days=45)
+    told = memory.trend("restart", as_of=then).change_point
+    assert told is not None
+    for event in memory.events("restart", limit=15):
+        memory.resolve(event.event_id, state="unknown", timestamp=START + timedelta(days=60))
+    assert memory.trend("restart", as_of=then).change_point == told
+    assert memory.trend("restart").change_point is None
