@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from whatworks.errors import WhatWorksError as WhatWorksError
     from whatworks.ledgers import Calibration as Calibration
     from whatworks.ledgers import CalibrationScore as CalibrationScore
-    from whatworks.ledgers import Figure as Figure
     from whatworks.ledgers import IntervalCheck as IntervalCheck
     from whatworks.ledgers import Recalibration as Recalibration
     from whatworks.ledgers import ReliabilityBin as ReliabilityBin
@@ -58,7 +57,7 @@ _MODULES = {
         "InvalidInputError MissingExtraError ModelMismatchError NotFoundError SchemaVersionError "
         "StoreBusyError StoreClosedError StoreError StoreFullError WhatWorksError"
     ),
-    "ledgers": ("Calibration CalibrationScore Figure IntervalCheck Recalibration ReliabilityBin"),
+    "ledgers": ("Calibration CalibrationScore IntervalCheck Recalibration ReliabilityBin"),
     "memory": "Memory",
     "records": (
         "Answer Cause Change ChangePoint Coincidence Contribution Diff Estimate Evaluation Evidence "

@@ -35,8 +35,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whatworks.beta import credible_interval
-from whatworks.ledgers import Figure, ReliabilityBin
+from whatworks.ledgers import ReliabilityBin
 from whatworks.rank import effective_tries
+from whatworks.records import Estimate
 
 __all__ = [
     "EDGE",
@@ -136,7 +137,7 @@ def table(
     )
 
 
-def rate(outcome: Float64, context: NDArray[Any]) -> Figure:
+def rate(outcome: Float64, context: NDArray[Any]) -> Estimate:
     """The mean outcome with its 95 % interval, that of a rate under Jeffreys' prior.
 
     Good where all outcomes are the same, which resampling is not. n rows of one
@@ -150,7 +151,7 @@ def rate(outcome: Float64, context: NDArray[Any]) -> Figure:
     """
     mean = float(outcome.mean())
     low, high = _rates(np.array([mean]), np.array([_independent(context)]))
-    return Figure(mean, float(low[0]), float(high[0]))
+    return Estimate(mean, float(low[0]), float(high[0]))
 
 
 def _rates(mean: Float64, size: Float64) -> tuple[Float64, Float64]:
@@ -171,7 +172,7 @@ def _independent(context: NDArray[Any]) -> float:
 
 def scores(
     expected: Float64, outcome: Float64, context: NDArray[Any], bin_of: Int64, *, seed: int
-) -> dict[str, Figure | None]:
+) -> dict[str, Estimate | None]:
     """All scores of the head of this module, each with a 95 % interval.
 
     Parameters
@@ -291,7 +292,7 @@ def resampled(
     figures: Callable[[Float64], Figures],
     *,
     seed: int,
-) -> dict[str, Figure | None]:
+) -> dict[str, Estimate | None]:
     """Figures of sums, with 95 % intervals from a bootstrap by whole contexts.
 
     Intervals are the basic ones (Davison & Hinkley 1997, Bootstrap Methods,
@@ -326,12 +327,12 @@ def _range(name: str) -> tuple[float, float]:
     return _RANGES.get(name.removesuffix("_before").removesuffix("_after"), _ANY)
 
 
-def _figure(value: float, replicates: Float64, range_: tuple[float, float]) -> Figure | None:
+def _figure(value: float, replicates: Float64, range_: tuple[float, float]) -> Estimate | None:
     replicates = replicates[np.isfinite(replicates)]
     if not np.isfinite(value) or not len(replicates):
         return None
     tail = (1 - LEVEL) / 2
     low, high = 2 * value - np.quantile(replicates, [1 - tail, tail])
-    return Figure(
+    return Estimate(
         value, float(min(max(low, range_[0]), value)), float(max(min(high, range_[1]), value))
     )

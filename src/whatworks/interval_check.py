@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from whatworks.beta import beta_cdf
 from whatworks.calibration import EDGE, resampled
-from whatworks.ledgers import Figure
+from whatworks.records import Estimate
 
 __all__ = ["interval_coverage", "repeats"]
 
@@ -42,7 +42,7 @@ def interval_coverage(
     pairs: tuple[Int64, Int64],
     *,
     seed: int,
-) -> tuple[Figure | None, Figure | None]:
+) -> tuple[Estimate | None, Estimate | None]:
     """How often the intervals hold the true rate, and how many times as wide they should be.
 
     An interval speaks of the rate q of a pattern in a situation; what is seen
@@ -100,7 +100,7 @@ def interval_coverage(
     bounds = [max(ratio, 0.0) for ratio in (found.value, found.low, found.high)]
     held = [_held(p[first], low[first], high[first], size[first], ratio) for ratio in bounds]
     width = [float(np.sqrt(ratio)) for ratio in bounds]
-    return Figure(held[0], min(held), max(held)), Figure(*width)
+    return Estimate(held[0], min(held), max(held)), Estimate(*width)
 
 
 def _ratio(sums: Float64) -> dict[str, Float64]:

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
+from whatworks.records import Estimate
+
 __all__ = [
     "Calibration",
     "CalibrationScore",
-    "Figure",
     "IntervalCheck",
     "Recalibration",
     "ReliabilityBin",
@@ -17,15 +18,6 @@ __all__ = [
 
 Level = Literal["too hopeful", "too modest", "no difference found", "too little data"]
 Spread = Literal["too far apart", "too close together", "no difference found", "too little data"]
-
-
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """A number with its 95 % interval ``low``..``high``, which holds it."""
-
-    value: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +48,8 @@ class IntervalCheck:
     level: float
     repeats: int
     contexts: int
-    coverage: Figure | None
-    width: Figure | None
+    coverage: Estimate | None
+    width: Estimate | None
     sentence: str
 
 
@@ -80,17 +72,17 @@ class CalibrationScore:
     outcomes: int
     contexts: int
     mean_prediction: float | None
-    mean_outcome: Figure | None
+    mean_outcome: Estimate | None
     intervals: IntervalCheck
-    bias: Figure | None = None
-    brier: Figure | None = None
-    reliability: Figure | None = None
-    resolution: Figure | None = None
-    uncertainty: Figure | None = None
-    within: Figure | None = None
-    skill: Figure | None = None
-    log_loss: Figure | None = None
-    ece: Figure | None = None
+    bias: Estimate | None = None
+    brier: Estimate | None = None
+    reliability: Estimate | None = None
+    resolution: Estimate | None = None
+    uncertainty: Estimate | None = None
+    within: Estimate | None = None
+    skill: Estimate | None = None
+    log_loss: Estimate | None = None
+    ece: Estimate | None = None
     ece_by_chance: float | None = None
     bias_z: float | None = None
     spread_z: float | None = None
@@ -114,12 +106,12 @@ class Recalibration:
     learned_until: datetime | None
     learned_from: int
     judged_on: int
-    brier_before: Figure | None = None
-    brier_after: Figure | None = None
-    brier_change: Figure | None = None
-    ece_before: Figure | None = None
-    ece_after: Figure | None = None
-    ece_change: Figure | None = None
+    brier_before: Estimate | None = None
+    brier_after: Estimate | None = None
+    brier_change: Estimate | None = None
+    ece_before: Estimate | None = None
+    ece_after: Estimate | None = None
+    ece_change: Estimate | None = None
     helps: bool | None = None
     curve: tuple[tuple[float, float], ...] = ()
     sentence: str = ""

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whatworks.calibration import EDGE, PLAIN, bins, resampled, score_sums, scores_of
-from whatworks.ledgers import Figure
 from whatworks.rank import BOUNDS
+from whatworks.records import Estimate
 
 __all__ = ["METHODS", "BetaCorrection", "Correction", "Isotonic", "judged"]
 
@@ -139,7 +139,7 @@ METHODS: dict[str, type[Isotonic] | type[BetaCorrection]] = {
 
 def judged(
     before: Float64, after: Float64, outcome: Float64, context: NDArray[Any], *, seed: int
-) -> dict[str, Figure | None]:
+) -> dict[str, Estimate | None]:
     """Brier score and ECE before and after a correction, and their change, with 95 % intervals.
 
     Both are resampled together, so that the interval of the change is that of

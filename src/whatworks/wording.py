@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from whatworks.calibration import FEWEST
-from whatworks.ledgers import CalibrationScore, Figure, IntervalCheck, Recalibration
+from whatworks.ledgers import CalibrationScore, IntervalCheck, Recalibration
+from whatworks.records import Estimate
 
 __all__ = ["coverage", "intervals", "recalibration", "score"]
 
@@ -90,7 +91,7 @@ def _skill(found: CalibrationScore) -> Iterator[str]:
         yield f"It is not clear that it tells cases apart: skill {_signed(skill)} against the mean."
 
 
-def _than_mean(skill: Figure) -> str:
+def _than_mean(skill: Estimate) -> str:
     return f"{_percent(skill.value)} ({_range(skill)}) lower than that of always saying"
 
 
@@ -157,7 +158,7 @@ def _percent(value: float) -> str:
     return f"{100 * value:.0f} %"
 
 
-def _range(figure: Figure) -> str:
+def _range(figure: Estimate) -> str:
     return f"{100 * figure.low:.0f} to {100 * figure.high:.0f}"
 
 
@@ -165,9 +166,9 @@ def _points(value: float) -> str:
     return _many(round(100 * abs(value)), "point")
 
 
-def _signed(figure: Figure) -> str:
+def _signed(figure: Estimate) -> str:
     return f"{figure.value:.2f} ({figure.low:.2f} to {figure.high:.2f})"
 
 
-def _change(figure: Figure) -> str:
+def _change(figure: Estimate) -> str:
     return f"{figure.value:+.3f}, {figure.low:+.3f} to {figure.high:+.3f}"

@@ -102,7 +102,7 @@ def test_every_document_that_a_command_prints_is_explained() -> None:
     assert explained >= {
         "Pattern", "UsageEvent", "Match", "Trend", "TrendDay", "Prediction", "Answer", "Evidence",
         "Why", "Explanation", "Contribution", "Stats", "Finding", "Evaluation", "Lift", "Estimate",
-        "Calibration", "CalibrationScore", "Figure", "IntervalCheck", "Recalibration", "ReliabilityBin",
+        "Calibration", "CalibrationScore", "IntervalCheck", "Recalibration", "ReliabilityBin",
         "Flip", "Diff", "Change", "Cause",
     }  # fmt: skip
     listed = set(re.findall(r"`([a-z]+)", "".join(re.findall(r"^\| (`.*?) \|", TEXT, re.MULTILINE))))

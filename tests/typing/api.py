@@ -22,7 +22,6 @@ from whatworks import (
     Evaluation,
     Evidence,
     Explanation,
-    Figure,
     Flip,
     IntervalCheck,
     Lift,
@@ -102,7 +101,7 @@ def ask(memory: Memory, now: datetime) -> None:
     ledger = memory.calibration(since=now, as_of=now, recalibrate="beta", seed=1)
     assert_type(ledger, Calibration)
     assert_type(ledger.by_type, tuple[CalibrationScore, ...])
-    assert_type(ledger.overall.brier, Figure | None)
+    assert_type(ledger.overall.brier, Estimate | None)
     assert_type(ledger.overall.bins, tuple[ReliabilityBin, ...])
     assert_type(ledger.overall.intervals, IntervalCheck)
     assert_type(ledger.recalibration, Recalibration | None)

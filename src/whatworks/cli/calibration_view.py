@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.text import Text
 
-    from whatworks.ledgers import Calibration, CalibrationScore, Figure, ReliabilityBin
+    from whatworks.ledgers import Calibration, CalibrationScore, ReliabilityBin
+from whatworks.records import Estimate
 
 __all__ = ["calibration"]
 
@@ -100,7 +101,7 @@ def _scores(score: CalibrationScore) -> RenderableType:
     return table(("score", ">value (95 %)", "*what it is"), rows)
 
 
-def _figure(figure: Figure | None) -> str:
+def _figure(figure: Estimate | None) -> str:
     if figure is None:
         return NONE
     return f"{figure.value:.3f} ({figure.low:.3f} to {figure.high:.3f})"
@@ -121,7 +122,7 @@ def _groups(groups: Sequence[CalibrationScore], by: str) -> RenderableType:
     return table((f"*{by}", ">outcomes", ">said", ">seen (95 %)", ">Brier (95 %)", "is"), rows)
 
 
-def _short(figure: Figure | None) -> str:
+def _short(figure: Estimate | None) -> str:
     return NONE if figure is None else interval(figure.value, figure.low, figure.high)
 
 
