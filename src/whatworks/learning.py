@@ -27,7 +27,7 @@ def sample_size(cells: int) -> int:
 
 
 def shuffled(context: NDArray[np.int64], pattern: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Where each cell comes in the sample: the same order as ``ORDER BY`` of ``questions.sample``."""
+    """Where each cell comes in the sample: the same order as ``ORDER BY`` of ``cells.sample``."""
     return (context * SHUFFLE[0] + pattern * SHUFFLE[1]) % MODULUS
 
 

@@ -316,6 +316,10 @@ def kappa_of(whole: Population, changed: bool) -> float:
     return min(whole.kappa, KAPPA_CHANGED) if changed else whole.kappa
 
 
+def _kappas(records: Records, whole: Population) -> Float64:
+    return np.where(records.changed > 0, kappa_of(whole, True), kappa_of(whole, False))
+
+
 def optimism(records: Records, whole: Population) -> Float64:
     """What to add to each estimate to choose with hope: sqrt(mu (1 - mu) / (N_a + P_a + kappa)).
 
@@ -328,7 +332,7 @@ def optimism(records: Records, whole: Population) -> Float64:
     ----------
     Upper confidence bounds: Lai & Robbins (1985), Advances in Applied Mathematics 6:4.
     """
-    kappa = np.where(records.changed > 0, kappa_of(whole, True), whole.kappa)
+    kappa = _kappas(records, whole)
     spread: Float64 = np.sqrt(whole.mu * (1 - whole.mu) / (records.tries + records.prior_tries + kappa))
     return spread
 
@@ -370,7 +374,7 @@ def _view(
     # all over: else a pattern used only where it works would look good everywhere.
     crowd = profile.own * near
     worth = 1 / (1 + crowd * np.maximum(records.tries - 1, 0))
-    kappa = np.where(records.changed > 0, kappa_of(whole, True), whole.kappa)
+    kappa = _kappas(records, whole)
     bound = worth * records.tries + records.prior_tries + kappa
     share, record = kappa * whole.mu / bound, worth * records.total / bound
     prior = records.prior_total / bound

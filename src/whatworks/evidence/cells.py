@@ -16,7 +16,7 @@ from whatworks import learning
 from whatworks.checks import micros
 from whatworks.evidence.database import Evidence
 from whatworks.evidence.questions import STATES, naive
-from whatworks.evidence.schema import WORTH
+from whatworks.evidence.schema import IDS, NUMBERS, WORTH
 
 __all__ = [
     "CellRow",
@@ -32,9 +32,6 @@ __all__ = [
     "sides",
     "there",
 ]
-
-_IDS = "(SELECT unnest(from_json(?::JSON, '[\"VARCHAR\"]')))"
-_NUMBERS = "(SELECT unnest(from_json(?::JSON, '[\"INTEGER\"]')))"
 
 
 def _json(values: object) -> str:
@@ -156,7 +153,7 @@ def neighbours(evidence: Evidence, contexts: Sequence[str], as_of: datetime | No
     query = f"""{with_}
         SELECT context_id, pattern_no, tries, outcome_sum / tries, worth, last_at
         FROM context_rows JOIN known_cells USING (context_no)
-        WHERE context_id IN {_IDS} ORDER BY context_id, pattern_no, last_at
+        WHERE context_id IN {IDS} ORDER BY context_id, pattern_no, last_at
     """
     rows = evidence.rows(query, [*values, _json(list(contexts))])
     return [_cell(row) for row in rows]
@@ -199,7 +196,7 @@ def recent(
     query = f"""{with_},
     placed AS (
         SELECT *, row_number() OVER latest AS place, count(*) OVER (PARTITION BY pattern_no) AS n
-        FROM known_cells WHERE pattern_no IN {_NUMBERS}
+        FROM known_cells WHERE pattern_no IN {NUMBERS}
         WINDOW latest AS (PARTITION BY pattern_no ORDER BY last_at DESC, context_no, day))
     SELECT pattern_no, context_id, worth, outcome_sum / tries, last_at
     FROM placed LEFT JOIN context_rows USING (context_no)
@@ -270,7 +267,7 @@ def records(
         FROM records),
     best AS (SELECT pattern_no FROM levels ORDER BY round(level, 9) DESC, pattern_id LIMIT ?)
     SELECT pattern_no, pattern_id, tries, total, prior_count, prior_total FROM levels
-    WHERE pattern_no IN (FROM best) OR pattern_no IN {_NUMBERS} OR pattern_id IN {_IDS}
+    WHERE pattern_no IN (FROM best) OR pattern_no IN {NUMBERS} OR pattern_id IN {IDS}
     ORDER BY pattern_no
     """
     mu, kappa = whole
@@ -281,5 +278,5 @@ def records(
 def there(evidence: Evidence, ids: Sequence[str], as_of: datetime) -> set[str]:
     """Which of these patterns there were at a time, or had been tried."""
     with_, values = _then(as_of)
-    query = f"{with_} SELECT pattern_id FROM records WHERE pattern_id IN {_IDS}"
+    query = f"{with_} SELECT pattern_id FROM records WHERE pattern_id IN {IDS}"
     return {row[0] for row in evidence.rows(query, [*values, _json(ids)])}

@@ -10,7 +10,7 @@ import orjson
 
 from whatworks.evidence.database import Evidence
 from whatworks.evidence.questions import naive, states_at
-from whatworks.evidence.schema import WORTH
+from whatworks.evidence.schema import IDS, WORTH
 
 __all__ = ["EVENTS", "Move", "moves"]
 
@@ -62,8 +62,7 @@ def moves(
     """The cells of these patterns, and all cells of these contexts, that changed; oldest first."""
     query = f"""
         WITH {states_at("before", "start_moment")}, {states_at("after", "end_moment")},
-        asked AS (SELECT context_no FROM context_rows WHERE context_id IN
-            (SELECT unnest(from_json(?::JSON, '["VARCHAR"]')))),
+        asked AS (SELECT context_no FROM context_rows WHERE context_id IN {IDS}),
         chosen AS (SELECT unnest(from_json(?::JSON, '["INTEGER"]')) AS pattern_no),
         sides AS (
             SELECT event_key, coalesce(a.pattern_no, b.pattern_no) AS pattern_no,

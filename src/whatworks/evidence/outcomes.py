@@ -10,7 +10,7 @@ import orjson
 
 from whatworks.evidence.database import Evidence
 from whatworks.evidence.questions import STATES, naive
-from whatworks.evidence.schema import WORTH
+from whatworks.evidence.schema import IDS, NUMBERS, WORTH
 
 __all__ = ["Added", "Hole", "added", "known"]
 
@@ -59,8 +59,7 @@ def known(evidence: Evidence, ids: Sequence[str], as_of: datetime) -> dict[str, 
         WITH {STATES}
         SELECT pattern_id, count(outcome), count(*) - count(outcome)
         FROM states JOIN pattern_rows USING (pattern_no)
-        WHERE state <> 'not_used' AND pattern_id IN
-            (SELECT unnest(from_json(?::JSON, '["VARCHAR"]')))
+        WHERE state <> 'not_used' AND pattern_id IN {IDS}
         GROUP BY pattern_id
     """
     rows = evidence.rows(query, [naive(as_of), orjson.dumps(list(ids)).decode()])
@@ -75,14 +74,13 @@ def added(
     query = f"""{with_},
     near AS (
         SELECT context_no, context_id FROM context_rows
-        WHERE context_id IN (SELECT unnest(from_json(?::JSON, '["VARCHAR"]')))),
+        WHERE context_id IN {IDS}),
     tried AS (
         SELECT *, {_ALL} AS now, {_RESOLVED} AS before,
                coalesce(before * total / nullif(resolved, 0), 0) AS before_total
         FROM (SELECT pattern_no, context_no, timestamp::DATE AS day, count(*) AS tries,
                      count(outcome) AS resolved, coalesce(sum(outcome), 0) AS total
-              FROM states WHERE state <> 'not_used' AND pattern_no IN
-                  (SELECT unnest(from_json(?::JSON, '["INTEGER"]')))
+              FROM states WHERE state <> 'not_used' AND pattern_no IN {NUMBERS}
               GROUP BY ALL)),
     holes AS (
         SELECT pattern_no, list(row(context_id, known, total, missing) ORDER BY context_id) AS holes

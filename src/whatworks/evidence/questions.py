@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from whatworks.evidence.database import Evidence
+from whatworks.evidence.schema import IDS
 from whatworks.records import Pattern, Prior, UsageEvent, Where
 from whatworks.text import word_key, words
 
@@ -37,8 +38,6 @@ __all__ = [
 # BM25 with the usual parameters (Robertson & Zaragoza 2009, 3.4).
 BM25_K1, BM25_B = 1.2, 0.75
 
-_IDS = "(SELECT unnest(from_json(?::JSON, '[\"VARCHAR\"]')))"
-_NUMBERS = "(SELECT unnest(from_json(?::JSON, '[\"INTEGER\"]')))"
 _PATTERN = """
     pattern_id, pattern_type, description, metadata, created_at, updated_at,
     outcome_sum / nullif(resolved, 0), used, resolved, last_used_at,
@@ -100,19 +99,19 @@ def _event(row: tuple[Any, ...]) -> UsageEvent:
 
 def patterns(evidence: Evidence, ids: Sequence[str]) -> dict[str, Pattern]:
     """The patterns of these ids, as far as they exist."""
-    query = f"SELECT {_PATTERN} FROM pattern_rows WHERE pattern_id IN {_IDS}"
+    query = f"SELECT {_PATTERN} FROM pattern_rows WHERE pattern_id IN {IDS}"
     return {row[0]: _pattern(row) for row in evidence.rows(query, [_json(ids)])}
 
 
 def known_patterns(evidence: Evidence, ids: Sequence[str]) -> set[str]:
     """Which of these ids are patterns."""
-    query = f"SELECT pattern_id FROM pattern_rows WHERE pattern_id IN {_IDS}"
+    query = f"SELECT pattern_id FROM pattern_rows WHERE pattern_id IN {IDS}"
     return {row[0] for row in evidence.rows(query, [_json(ids)])}
 
 
 def numbers(evidence: Evidence, ids: Iterable[str]) -> list[str]:
     """The numbers of these patterns, as text: keys of a cache."""
-    query = f"SELECT pattern_no::VARCHAR FROM pattern_rows WHERE pattern_id IN {_IDS}"
+    query = f"SELECT pattern_no::VARCHAR FROM pattern_rows WHERE pattern_id IN {IDS}"
     return [row[0] for row in evidence.rows(query, [_json(list(ids))])]
 
 
@@ -122,7 +121,7 @@ def _conditions(where: Where | None) -> tuple[str, list[object]]:
     if where is None:
         return "true", values
     if where.pattern_type is not None:
-        parts.append(f"pattern_type IN {_IDS}")
+        parts.append(f"pattern_type IN {IDS}")
         values.append(_json(list(where.pattern_type)))
     for key, value in where.metadata.items():
         pointer = "/" + key.replace("~", "~0").replace("/", "~1")  # RFC 6901: any key, no wildcards
@@ -217,7 +216,7 @@ def events(
         parts.append("pattern_no = (SELECT pattern_no FROM pattern_rows WHERE pattern_id = ?)")
         values.append(pattern_id)
     if ids is not None:
-        parts.append(f"event_key IN (SELECT md5_number_lower(id) FROM {_IDS} AS given(id))")
+        parts.append(f"event_key IN (SELECT md5_number_lower(id) FROM {IDS} AS given(id))")
         values.append(_json(ids))
     query = f"""
         SELECT {_EVENT}
@@ -299,7 +298,7 @@ def days(evidence: Evidence, pattern_id: str, as_of: datetime | None) -> list[Da
 
 def context_texts(evidence: Evidence, ids: Sequence[str]) -> dict[str, str]:
     """The texts of contexts by id."""
-    query = f"SELECT context_id, text FROM context_rows WHERE context_id IN {_IDS}"
+    query = f"SELECT context_id, text FROM context_rows WHERE context_id IN {IDS}"
     return dict(evidence.rows(query, [_json(ids)]))
 
 

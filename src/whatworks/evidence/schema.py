@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["SCHEMA", "VERSION", "WORTH"]
+__all__ = ["IDS", "NUMBERS", "SCHEMA", "VERSION", "WORTH"]
 
 # Raise when a table changes: an evidence file of another version is rebuilt
 # from the journal when the store is opened.
@@ -95,3 +95,7 @@ FROM days d JOIN pattern_rows p USING (pattern_no);
 # rank.effective_tries as SQL: n tries in one context on one day are worth n / (1 + (n - 1) / 2).
 # A try without a context counts in full: nothing says that it repeats another.
 WORTH = "if(context_no IS NULL, {n}, 2.0 * {n} / ({n} + 1))"
+
+# A list of ids or of numbers, as one JSON parameter.
+IDS = "(SELECT unnest(from_json(?::JSON, '[\"VARCHAR\"]')))"
+NUMBERS = "(SELECT unnest(from_json(?::JSON, '[\"INTEGER\"]')))"
