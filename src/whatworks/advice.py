@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Literal
 
 from whatworks import checks
+from whatworks.desk import Desk
 from whatworks.errors import InvalidInputError
 from whatworks.handle import Handle
 from whatworks.records import Diff, Evaluation, Lift, Prediction, Risk, Why
@@ -72,7 +73,8 @@ class Advice(Handle):
         ids = checks.unique(candidates, "candidates")
         if ids is not None:
             self._writer.require(ids)
-        return self._predictions.predict(
+        return self._ask(
+            Desk.predict,
             checks.question(context),
             limit=checks.limit(limit),
             candidates=ids,
@@ -89,7 +91,7 @@ class Advice(Handle):
         NotFoundError
             No such prediction.
         """
-        return self._predictions.why(checks.identifier(prediction_id, "prediction_id"))
+        return self._ask(Desk.why, checks.identifier(prediction_id, "prediction_id"))
 
     def calibration(
         self,
@@ -122,9 +124,8 @@ class Advice(Handle):
         source, and what they mean in sentences. ``None`` where outcomes from
         fewer than 30 situations are too little to say.
         """
-        from whatworks.calibrations import Calibrations
-
-        return Calibrations(self._keeper).calibration(
+        return self._ask(
+            Desk.calibration,
             since=None if since is None else checks.moment(since, "since", self._clock()),
             as_of=self._moment(as_of),
             recalibrate=checks.choice(recalibrate, "recalibrate", ("isotonic", "beta")),
@@ -165,19 +166,14 @@ class Advice(Handle):
         NotFoundError
             The fixed pattern is not in the store.
         """
-        from whatworks import evaluation
-        from whatworks.hindsight import Hindsight
-
         if callable(policy):
-            name, made = getattr(policy, "__name__", type(policy).__name__), policy
-        else:
-            name = checks.identifier(policy, "policy")
-            made = evaluation.policy_of(name)
-            if name.startswith(evaluation.FIXED):
-                self.get_pattern(name.removeprefix(evaluation.FIXED))
-        return Hindsight(self._keeper).evaluate(
-            name, made, as_placed=bool(as_placed), exploring=bool(exploring)
-        )
+            name = getattr(policy, "__name__", type(policy).__name__)
+            with self._link.kept() as desk:  # a function stays in its process
+                return desk.evaluate_function(
+                    name, policy, as_placed=bool(as_placed), exploring=bool(exploring)
+                )
+        name = checks.identifier(policy, "policy")
+        return self._ask(Desk.evaluate, name, as_placed=bool(as_placed), exploring=bool(exploring))
 
     def lift(self, pattern_id: str | None = None, *, by_context: bool = False) -> list[Lift]:
         """What showing a pattern changes, from predictions with ``mask``; the largest lift first.
@@ -197,11 +193,9 @@ class Advice(Handle):
         NotFoundError
             No such pattern.
         """
-        from whatworks.hindsight import Hindsight
-
         if pattern_id is not None:
             self.get_pattern(pattern_id)
-        return Hindsight(self._keeper).lifts(pattern_id, by_context=bool(by_context))
+        return self._ask(Desk.lifts, pattern_id, by_context=bool(by_context))
 
     def diff(self, earlier: datetime, later: datetime, *, context: str, limit: int = 10) -> Diff:
         """How the advice for ``context`` changed from one time to another, and through which events.
@@ -228,4 +222,4 @@ class Advice(Handle):
                 f"earlier is {start.isoformat()} and later is {end.isoformat()}; expected the "
                 "earlier time first"
             )
-        return self._differences.diff(checks.question(context), start, end, checks.limit(limit), now)
+        return self._ask(Desk.diff, checks.question(context), start, end, checks.limit(limit), now)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import replace
 from datetime import datetime
@@ -16,7 +16,6 @@ from whatworks.keeper import Keeper
 from whatworks.records import (
     Match,
     Pattern,
-    Prior,
     Stats,
     Trend,
     UsageEvent,
@@ -55,31 +54,10 @@ class Answers:
         """Tries, newest first."""
         return questions.events(self._keeper.evidence(), pattern_id=pattern_id, limit=limit)
 
-    def event(self, event_id: str) -> UsageEvent | None:
-        """The try with this id, if there is one."""
-        found = questions.events(self._keeper.evidence(), ids=[event_id], limit=1)
-        return found[0] if found else None
-
     def events_of(self, ids: Sequence[str]) -> dict[str, UsageEvent]:
         """The tries with these ids, as far as they exist."""
         found = questions.events(self._keeper.evidence(), ids=ids, limit=max(len(ids), 1))
         return {event.event_id: event for event in found}
-
-    def copy_table(self, kind: str, path: str, form: str) -> int:
-        """Write a table to a file; return how many rows it has."""
-        return questions.copy_table(self._keeper.evidence(), kind, path, form)
-
-    def every_pattern(self) -> Iterator[Pattern]:
-        """All patterns, oldest first."""
-        return questions.every_pattern(self._keeper.evidence())
-
-    def every_event(self) -> Iterator[UsageEvent]:
-        """All tries, oldest first."""
-        return questions.every_event(self._keeper.evidence())
-
-    def every_prior(self) -> Iterator[Prior]:
-        """All imported aggregates, oldest first."""
-        return questions.every_prior(self._keeper.evidence())
 
     def stats(self) -> Stats:
         """Counts and sizes."""

@@ -6,40 +6,35 @@ import weakref
 from collections.abc import Callable
 from datetime import datetime
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Concatenate, ParamSpec, Self, TypeVar
 
 from whatworks import checks
+from whatworks.desk import Desk
 from whatworks.errors import NotFoundError, StoreClosedError
+from whatworks.link import Link
 from whatworks.records import Pattern
+from whatworks.writer import Writer
 
 if TYPE_CHECKING:
-    from whatworks.answers import Answers
-    from whatworks.differences import Differences
     from whatworks.keeper import Keeper
-    from whatworks.predictions import Predictions
-    from whatworks.writer import Writer
 
 __all__ = ["Clock", "Handle"]
 
 Clock = Callable[[], datetime]
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class Handle:
-    """The parts of an open store, and whether it is still open."""
+    """The link to an open store, and whether this handle of it is still open."""
 
-    def __init__(self, keeper: Keeper, *, source: str, channel: str, clock: Clock) -> None:
-        from whatworks.answers import Answers
-        from whatworks.differences import Differences
-        from whatworks.predictions import Predictions
-        from whatworks.writer import Writer
-
-        answers = Answers(keeper)
-        self._parts = keeper, answers, Writer(keeper), Predictions(keeper, answers)
-        self._diffs = Differences(keeper, answers, self._parts[3])
+    def __init__(self, link: Link, *, source: str, channel: str, clock: Clock) -> None:
+        self._shared = link
+        self._write = Writer(link)
         self._origin = {"source": source, "channel": channel}
         self._clock = clock
         # Closes at the latest when the object or the interpreter goes.
-        self._finalize = weakref.finalize(self, keeper.release)
+        self._finalize = weakref.finalize(self, link.release)
 
     def __enter__(self) -> Self:
         return self
@@ -57,38 +52,34 @@ class Handle:
         self._finalize()
 
     @property
-    def _keeper(self) -> Keeper:
+    def _link(self) -> Link:
         self._check()
-        return self._parts[0]
-
-    @property
-    def _answers(self) -> Answers:
-        self._check()
-        return self._parts[1]
+        return self._shared
 
     @property
     def _writer(self) -> Writer:
         self._check()
-        return self._parts[2]
+        return self._write
 
     @property
-    def _predictions(self) -> Predictions:
-        self._check()
-        return self._parts[3]
-
-    @property
-    def _differences(self) -> Differences:
-        self._check()
-        return self._diffs
+    def _keeper(self) -> Keeper:
+        """The keeper, which this process becomes for it; for tests."""
+        with self._link.kept() as desk:
+            return desk.keeper
 
     @property
     def clock(self) -> Clock:
         """What this memory takes the time from."""
         return self._clock
 
+    def _ask(self, question: Callable[Concatenate[Desk, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """The answer of whoever keeps the store."""
+        self._check()
+        return self._shared.ask(question, *args, **kwargs)
+
     def _check(self) -> None:
-        """Raise if this handle was closed, or the process forked; others may use the keeper on."""
-        self._parts[0].check()
+        """Raise if this handle was closed, or the process forked; others may use the link on."""
+        self._shared.check()
         if not self._finalize.alive:
             raise StoreClosedError("this memory is closed; open it again")
 
@@ -101,7 +92,7 @@ class Handle:
             No such pattern.
         """
         checked = checks.identifier(pattern_id, "pattern_id")
-        found = self._answers.patterns([checked]).get(checked)
+        found = self._ask(Desk.patterns, [checked]).get(checked)
         if found is None:
             raise NotFoundError(f"there is no pattern {checks.shown(checked)} in this store")
         return found

@@ -1,19 +1,10 @@
-r"""The journal: an append-only log of everything that was acknowledged. It is the truth.
+"""The journal: an append-only log of everything that was acknowledged. It is the truth.
 
-A store's journal is a folder of segments. A segment is a text file with one
-record a line::
-
-    <crc32, 8 hex digits> <sequence> <kind> <body as JSON>\n
-
-The checksum covers everything behind it up to the line end. Sequences count
-from 0 within a segment; record 0 has the kind ``segment`` and names the store.
-A line without its end, or whose checksum fails at the very end of a file, was
-never acknowledged.
-
-A record is acknowledged when ``append`` returns: at durability ``durable`` it
-has then been synced to the disk (``fdatasync``), at ``process`` it has been
-handed to the operating system, which survives the death of this process but
-not a power cut in the next half minute.
+Each process writes a segment of its own (``segments`` has the format). A
+record is acknowledged when ``append`` returns: at durability ``durable`` it has
+then been synced to the disk (``fdatasync``), at ``process`` it has been handed
+to the operating system, which survives the death of this process but not a
+power cut in the next half minute.
 """
 
 from __future__ import annotations
@@ -21,17 +12,19 @@ from __future__ import annotations
 import errno
 import os
 import threading
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
-from zlib import crc32
+from typing import Any, Literal, NamedTuple
 
 import orjson
 
+from whatworks import failpoints, system
 from whatworks.errors import StoreClosedError, StoreError, disk_error
 from whatworks.ids import uuid7
+from whatworks.segments import FORMAT, Record, Segment, frame, last, read, segments, writer_of
 
 __all__ = ["Durability", "Journal", "Record", "Segment", "read", "segments"]
 
@@ -39,91 +32,35 @@ Durability = Literal["durable", "process"]
 # A segment is read from its start when a store is rebuilt; 64 MiB is about
 # 200,000 events and one second of reading.
 SEGMENT_BYTES = 64 << 20
-READ_BYTES = 4 << 20
+# Short runs go on where earlier ones ended; so many of the newest segments are asked.
+RESUMABLE = 16
+# Behind these bytes without a line end no process goes on writing.
+SEALED = b"sealed"
 
 
-@dataclass(frozen=True, slots=True)
-class Segment:
-    """One file of the journal: its name and its size in bytes now."""
-
-    name: str
-    path: Path
-    size: int
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """One acknowledged record; ``end`` is the offset of the byte behind it.
-
-    ``kind`` is ``damaged`` for a line whose checksum fails; ``body`` is then
-    the line as it stands.
-    """
-
-    sequence: int
+class _Line(NamedTuple):
+    stamp: int
     kind: str
     body: bytes
-    end: int
-
-
-def frame(sequence: int, kind: str, body: bytes) -> bytes:
-    """One line of a segment."""
-    line = b"%d %s %s" % (sequence, kind.encode(), body)
-    return b"%08x %s\n" % (crc32(line), line)
-
-
-def segments(folder: Path) -> list[Segment]:
-    """The segments of a journal, oldest first."""
-    try:
-        with os.scandir(folder) as entries:
-            files = [item for item in entries if item.name.endswith(".log") and item.is_file()]
-        found = sorted((item.name, item.stat().st_size) for item in files)
-    except OSError as error:
-        raise disk_error(error, f"read the journal in {folder}") from error
-    return [Segment(name, folder / name, size) for name, size in found]
-
-
-def read(segment: Segment, offset: int = 0) -> Iterator[Record]:
-    """The records of a segment from the byte ``offset`` on, which must begin a line.
-
-    Ends before a line that has no line end: it may still be being written.
-    Damaged lines are returned as such; the records around them are sound.
-    """
-    try:
-        with open(segment.path, "rb") as file:
-            file.seek(offset)
-            rest = b""
-            while block := file.read(READ_BYTES):
-                lines = (rest + block).split(b"\n")
-                rest = lines.pop()
-                for line in lines:
-                    offset += len(line) + 1
-                    yield _parse(line, offset)
-    except OSError as error:
-        raise disk_error(error, f"read the journal in {segment.path}") from error
-
-
-def _parse(line: bytes, end: int) -> Record:
-    if len(line) > 9 and line[8:9] == b" ":
-        payload = line[9:]
-        parts = payload.split(b" ", 2)
-        try:
-            if len(parts) == 3 and int(line[:8], 16) == crc32(payload):
-                return Record(int(parts[0]), parts[1].decode(), parts[2], end)
-        except ValueError:
-            pass
-    return Record(-1, "damaged", line, end)
+    more: bool
 
 
 @dataclass(slots=True)
 class _Open:
-    """The segment being written: ``size`` bytes written, the first ``synced`` of them safe."""
+    """The segment being written.
+
+    ``written`` is its size and the stamp of its last record; the first
+    ``synced`` bytes are safe, ``unsynced`` holds the records behind them.
+    """
 
     file: int
     name: str
-    size: int = 0
+    writer: str
     sequence: int = 0
+    written: tuple[int, int] = (0, 0)
     synced: int = 0
-    failed: bool = False
+    unsynced: list[_Line] = field(default_factory=list)
+    broken: bool = False
 
 
 class Journal:
@@ -148,42 +85,30 @@ class Journal:
         self._write_lock = threading.Lock()
         self._sync_lock = threading.Lock()  # taken after the write lock, never before it
         self._open: _Open | None = None
+        self._stamp = 0
+        self._safe = 0  # what was written up to this stamp is on the disk, but for
+        self._refused: list[tuple[int, int]] = []  # what lies behind the first, up to the second
         self._closed = False
+        self.acknowledged = 0  # appends so far, but for those that need no sync
 
-    def resume(self, segment: Segment, sequence: int) -> None:
-        """Go on writing ``segment``, whose last byte ends record ``sequence - 1``.
+    # -- time -------------------------------------------------------------------------------------
 
-        Only for a segment that no process writes and that has been read to
-        its very end; a torn one is left as it is and a new one begun.
-        """
-        if self._open is None and segment.size < SEGMENT_BYTES:
-            file = os.open(segment.path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
-            self._open = _Open(file, segment.name, segment.size, sequence, segment.size)
+    @property
+    def stamp(self) -> int:
+        """The latest stamp given or observed."""
+        return self._stamp
 
-    def settle(self) -> tuple[str, int] | None:
-        """Segment and offset behind the last record, after making all of them safe.
+    def observe(self, stamp: int) -> None:
+        """What is written from now on comes after what ``stamp`` stands for."""
+        if stamp > self._stamp:
+            with self._write_lock:
+                self._stamp = max(self._stamp, stamp)
 
-        ``None`` before the first record. At level ``process`` nothing is synced.
-        Where the disk refuses, the offset is behind the last record that is safe.
-        """
-        with self._write_lock:
-            opened = self._open
-            if opened is None:
-                return None
-            end = opened.size
-        if self._durable:
-            with suppress(StoreError):
-                self._sync(opened, end)
-            end = min(end, opened.synced)
-        return opened.name, end
+    def _next_stamp(self) -> int:
+        self._stamp = max(time.time_ns() // 1_000, self._stamp + 1)
+        return self._stamp
 
-    def sync(self) -> None:
-        """Make all records safe, at any level."""
-        with self._write_lock:
-            opened = self._open
-            end = opened.size if opened else 0
-        if opened is not None:
-            self._sync(opened, end)
+    # -- writing ----------------------------------------------------------------------------------
 
     def append(self, kind: str, bodies: Sequence[dict[str, Any]], *, sync: bool = True) -> None:
         """Append one record per body; on return all are acknowledged, on an error none is.
@@ -195,114 +120,256 @@ class Journal:
         StoreFullError
             No room; the segment was cut back to where it was.
         StoreError
-            The disk refused; the next append begins a new segment.
+            The disk refused, also in a second segment; the next append begins a new one.
         """
         encoded = [orjson.dumps(body) for body in bodies]
+        if not encoded:
+            return
         with self._write_lock:
             opened = self._writable()
-            lines = [frame(opened.sequence + n, kind, body) for n, body in enumerate(encoded)]
-            self._write(opened, b"".join(lines))
-            opened.sequence += len(lines)
-            end = opened.size
+            final = len(encoded) - 1
+            lines = [_Line(self._next_stamp(), kind, body, n < final) for n, body in enumerate(encoded)]
+            self._write(opened, lines)
+            if self._durable:
+                opened.unsynced += lines
+            self.acknowledged += sync
+        failpoints.reached("journal.written")
         if sync and self._durable:
-            self._sync(opened, end)
+            self._secure(lines[-1].stamp)
+            failpoints.reached("journal.synced")
 
-    def _failed(self, error: OSError) -> StoreError:
-        return disk_error(error, f"write the journal in {self._folder}; nothing was stored")
-
-    def _writable(self) -> _Open:
-        if self._closed:
-            raise StoreClosedError("this memory is closed; open it again")
-        opened = self._open
-        if opened is not None and not opened.failed and opened.size < SEGMENT_BYTES:
-            return opened
+    def sync(self) -> None:
+        """Make all records safe, at any level."""
+        with self._write_lock:
+            opened = self._open
+            stamp = opened.written[1] if opened else 0
         if opened is not None:
-            if not opened.failed:
-                self._sync(opened, opened.size)
-            self._open = None
-            self._retire(opened)
-        return self._begin()
+            self._secure(stamp)
 
-    def _begin(self) -> _Open:
-        name = self._next_name()
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        try:
-            opened = _Open(os.open(self._folder / name, flags, 0o600), name)
-        except OSError as error:
-            raise self._failed(error) from error
-        try:
-            self._write_head(opened)
-        except BaseException:
-            os.close(opened.file)
-            raise
-        self._open = opened
-        return opened
+    def settle(self) -> tuple[str, int] | None:
+        """Segment being written, and the offset behind its last safe record.
 
-    def _next_name(self) -> str:
-        """A name behind all others: segments are read in the order of their names."""
-        name = f"{uuid7()}.log"
-        last = max((segment.name for segment in segments(self._folder)), default="")
-        return name if name > last else last.replace(".log", "~.log")  # the clock was set back
+        ``None`` where none is being written. At level ``process`` whatever is
+        written counts as safe.
+        """
+        if self._durable:
+            with suppress(StoreError):
+                self.sync()
+        with self._write_lock:
+            opened = self._open
+            if opened is None:
+                return None
+            return opened.name, opened.synced if self._durable else opened.written[0]
 
-    def _write_head(self, opened: _Open) -> None:
-        body = {"format": 1, "store_id": self._store_id, "pid": os.getpid()}
-        self._write(opened, frame(0, "segment", orjson.dumps(body)))
-        opened.sequence = 1
-        # A file is only found again after a power cut once its folder is synced.
-        try:
-            folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
-        except OSError as error:
-            raise self._failed(error) from error
+    def position(self) -> tuple[str, int] | None:
+        """Segment being written, and the offset behind its last record."""
+        opened = self._open
+        return None if opened is None else (opened.name, opened.written[0])
 
-    def _write(self, opened: _Open, data: bytes) -> None:
+    def _write(self, opened: _Open, lines: Sequence[_Line]) -> None:
+        size, _ = opened.written
+        data = b"".join(
+            frame(opened.sequence + n, line.stamp, line.kind, line.body, more=line.more)
+            for n, line in enumerate(lines)
+        )
         view = memoryview(data)
         try:
             while view:
                 view = view[os.write(opened.file, view) :]
         except OSError as error:
             try:
-                os.ftruncate(opened.file, opened.size)
+                os.ftruncate(opened.file, size)
             except OSError:
-                opened.failed = True
+                opened.broken = True
             raise self._failed(error) from error
-        opened.size += len(data)
+        opened.sequence += len(lines)
+        opened.written = size + len(data), max(opened.written[1], lines[-1].stamp)
 
-    def _sync(self, opened: _Open, end: int) -> None:
+    def _failed(self, error: OSError) -> StoreError:
+        return disk_error(error, f"write the journal in {self._folder}; nothing was stored")
+
+    # -- syncing ----------------------------------------------------------------------------------
+
+    def _secure(self, stamp: int) -> None:
+        """Return once what was written up to ``stamp`` is on the disk."""
         with self._sync_lock:
-            if opened.synced >= end:
+            if any(low < stamp <= high for low, high in self._refused):
+                raise StoreError(f"the disk refused to sync {self._folder}; nothing was stored")
+            opened = self._open
+            if opened is None or stamp <= self._safe:
                 return  # another thread's sync covered this record
-            target = opened.size
-            try:
-                # After a failure the kernel may have dropped the pages: a second sync would lie.
-                if opened.failed:
-                    raise OSError(errno.EIO, "an earlier sync failed")
-                os.fdatasync(opened.file)
-            except OSError as error:
-                opened.failed = True
-                raise self._failed(error) from error
-            opened.synced = target
+            failure = self._sync(opened)
+        if failure is not None:
+            with self._write_lock:
+                if self._open is opened:
+                    self._replace(opened, failure)
+            self._secure(stamp)
+
+    def _sync(self, opened: _Open) -> OSError | None:
+        """Sync a segment; the caller holds the sync lock."""
+        # After a failure the kernel may have dropped the pages: a second sync would lie.
+        if opened.broken:
+            return OSError(errno.EIO, "an earlier sync failed")
+        size, stamp = opened.written
+        count = len(opened.unsynced)
+        try:
+            system.sync_data(opened.file)
+        except OSError as error:
+            opened.broken = True
+            return error
+        opened.synced = size
+        del opened.unsynced[:count]
+        self._safe = max(self._safe, stamp)
+        return None
+
+    def _replace(self, opened: _Open, failure: OSError) -> _Open:
+        """Write what is not acknowledged again, into a new segment; the fold drops repeats.
+
+        Where that fails too, nothing of it is to come back. The caller holds
+        the write lock.
+        """
+        fresh = None
+        self._open = None
+        try:
+            if not self._durable:  # there is nothing to write again
+                raise self._failed(failure)
+            fresh = self._begin(opened.writer)
+            if opened.unsynced:
+                self._write(fresh, opened.unsynced)
+            failpoints.reached("journal.rewritten")
+            system.sync_data(fresh.file)
+        except OSError as error:
+            self._refuse(opened, fresh)
+            raise self._failed(error) from error
+        except StoreError:
+            self._refuse(opened, fresh)
+            raise
+        with self._sync_lock:
+            fresh.synced = fresh.written[0]
+            self._safe = max(self._safe, opened.written[1])
+            self._open = fresh
+        self._retire(opened)
+        return fresh
+
+    def _refuse(self, opened: _Open, fresh: _Open | None) -> None:
+        """Nothing that is not on the disk is acknowledged, to any thread that waits for it."""
+        with self._sync_lock:
+            self._refused.append((self._safe, opened.written[1]))
+        self._seal(opened)
+        if fresh is not None:
+            self._seal(fresh)
+
+    # -- segments ---------------------------------------------------------------------------------
+
+    def _writable(self) -> _Open:
+        if self._closed:
+            raise StoreClosedError("this memory is closed; open it again")
+        opened = self._open
+        if opened is None:
+            self._open = self._resume() or self._begin()
+            return self._open
+        if not opened.broken and opened.written[0] < SEGMENT_BYTES:
+            return opened
+        with self._sync_lock:
+            failure = self._sync(opened)
+        if failure is not None:
+            return self._replace(opened, failure)
+        self._open = None
+        self._retire(opened)
+        self._open = self._begin()
+        return self._open
+
+    def _resume(self) -> _Open | None:
+        """Go on where a process that is gone has stopped: many short runs share a file."""
+        for segment in reversed(segments(self._folder)[-RESUMABLE:]):
+            if segment.size < SEGMENT_BYTES and (opened := self._taken(segment)):
+                failpoints.reached("journal.resumed")
+                return opened
+        return None
+
+    def _taken(self, segment: Segment) -> _Open | None:
+        """A segment that nobody writes, if it is whole; a torn one is left as it is."""
+        try:
+            file = system.hold(os.open(segment.path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC))
+        except OSError as error:
+            raise self._failed(error) from error
+        if system.try_lock(file):
+            size = os.fstat(file).st_size
+            end = last(Segment(segment.name, segment.path, size))
+            if end is not None and not end.more:
+                self._stamp = max(self._stamp, end.stamp)
+                return _Open(
+                    file,
+                    segment.name,
+                    writer_of(segment),
+                    sequence=end.sequence + 1,
+                    written=(size, end.stamp),
+                    synced=size,
+                )
+        system.let_go(file)
+        return None
+
+    def _begin(self, writer: str | None = None) -> _Open:
+        """A new segment; ``writer`` where it goes on with what another one should have held."""
+        name = self._next_name()
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        try:
+            file = system.hold(os.open(self._folder / name, flags, 0o600))
+        except OSError as error:
+            raise self._failed(error) from error
+        opened = _Open(file, name, writer or name)
+        try:
+            system.lock(file)
+            failpoints.reached("journal.created")
+            self._write_head(opened)
+        except BaseException:
+            system.let_go(file)
+            raise
+        failpoints.reached("journal.begun")
+        return opened
+
+    def _next_name(self) -> str:
+        """A name behind all others: segments without stamps are read in the order of their names."""
+        name = f"{uuid7()}.log"
+        newest = max((segment.name for segment in segments(self._folder)), default="")
+        return name if name > newest else newest.replace(".log", "~.log")  # the clock was set back
+
+    def _write_head(self, opened: _Open) -> None:
+        body = {
+            "format": FORMAT,
+            "store_id": self._store_id,
+            "writer": opened.writer,
+            "pid": os.getpid(),
+        }
+        self._write(opened, [_Line(0, "segment", orjson.dumps(body), False)])
+        # A file is only found again after a power cut once its folder is synced.
+        try:
+            system.sync_folder(self._folder)
+        except OSError as error:
+            raise self._failed(error) from error
 
     def _retire(self, opened: _Open) -> None:
-        """Close a segment that nobody writes any more."""
+        """Close a segment that this process writes no more."""
         with self._sync_lock:
-            if opened.failed and self._durable:  # what was not acknowledged must not come back
-                with suppress(OSError):
-                    os.ftruncate(opened.file, opened.synced)
-            os.close(opened.file)
+            system.let_go(opened.file)
+
+    def _seal(self, opened: _Open) -> None:
+        """Take back what the disk did not take, and let nobody go on behind it."""
+        with suppress(OSError):
+            os.ftruncate(opened.file, opened.synced)
+            os.write(opened.file, SEALED)
+        self._retire(opened)
 
     def close(self) -> None:
         """Sync and close; a second call does nothing."""
         with self._write_lock:
             self._closed = True
-            opened, self._open = self._open, None
+            opened = self._open
             if opened is None:
                 return
-            try:
-                if not opened.failed:
-                    self._sync(opened, opened.size)
-            finally:
-                self._retire(opened)
+            with self._sync_lock:
+                failure = self._sync(opened)
+            if failure is not None:
+                opened = self._replace(opened, failure)
+            self._open = None
+            self._retire(opened)

@@ -6,9 +6,8 @@ come, so that whatever was interrupted goes on where it was.
 
 from __future__ import annotations
 
-import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from time import monotonic
@@ -17,23 +16,21 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from whatworks import config, journal
+from whatworks import config, failpoints
 from whatworks.cache import HotCache
 from whatworks.embedders import Embedder, vectors_of
 from whatworks.errors import (
     InvalidInputError,
     ModelMismatchError,
-    NotFoundError,
     StoreClosedError,
     StoreError,
-    disk_error,
 )
 from whatworks.evidence import Evidence, questions, texts
 from whatworks.evidence.cells import PopulationRow
+from whatworks.journal import Journal, segments
 from whatworks.lock import KeeperLock
 from whatworks.rank import Learned
 from whatworks.records import ChangePoint, Pattern
-from whatworks.stores import engine_class
 from whatworks.vectors import Vectors
 
 T = TypeVar("T")
@@ -46,24 +43,13 @@ EMBED_SECONDS = 0.5
 EMBED_BATCH = (32, 4_096)
 # How long the background work lets writes gather before it folds them.
 GATHER_SECONDS = 0.2
+# How often it looks for what other processes wrote; a question looks by itself, but
+# not within so many seconds after the last look: a fold takes a few milliseconds.
+LOOK_SECONDS = 0.25
+FRESH_SECONDS = 0.02
 PATTERNS_CACHED = 10_000
 QUERIES_CACHED = 512
 STOPPED = "background work stopped"
-
-_sharing = threading.RLock()  # a handle may be collected while another is opened
-_keepers: dict[str, Keeper] = {}
-
-
-class Recent:
-    """What was written since the last fold, or seen since, by all handles of the store.
-
-    A write needs no fold to know whether a pattern or an event exists.
-    """
-
-    def __init__(self) -> None:
-        self.patterns: set[str] = set()
-        self.events: dict[str, dict[str, Any]] = {}
-        self.resolving = threading.Lock()  # outcomes are compared and written one at a time
 
 
 class Keeper:
@@ -71,191 +57,108 @@ class Keeper:
 
     Parameters
     ----------
-    folder
-        The store. Made if missing and ``create`` says so.
+    folder, made
+        The store and its configuration.
+    lock
+        Shows that no other process owns it; released by ``close``.
+    journal
+        What this process writes; also where receipts go.
     embedder
         What turns texts into vectors; ``None`` where none is at hand, which
         leaves open all that needs no vectors.
-    vectors
-        Engine of a new store; for an old one it must agree or be ``None``.
-    durability
-        What acknowledges a write; see ``journal``.
+    when_idle
+        Called a few times a second, from a thread of the keeper's own, while
+        there is nothing to do.
     """
 
     def __init__(
         self,
         folder: Path,
         *,
+        lock: KeeperLock,
+        made: config.Config,
+        journal: Journal,
         embedder: Embedder | None,
-        vectors: str | None,
-        durability: journal.Durability,
-        create: bool,
+        when_idle: Callable[[], object] = lambda: None,
     ) -> None:
-        if vectors is not None:
-            engine_class(vectors)  # before anything is made
-        if create:
-            _make(folder)
-        elif not folder.is_dir():
-            raise NotFoundError(f"there is no store in {folder}: create one with whatworks init")
         self.folder = folder
-        self._lock = threading.RLock()  # held while a layer is changed
-        self._wake = threading.Event()
-        self._stop = threading.Event()
-        self._worker: threading.Thread | None = None
-        self._pid = os.getpid()
-        self._users = 0
-        self._evidence: Evidence | None = None
-        self._vectors: dict[str, Vectors] = {}
-        self._written = 0  # appends that change answers: receipts do not
-        self._counting = threading.Lock()
-        self._folded = 0
-        self._all_embedded = False
-        self._embed_batch = EMBED_BATCH[0]
+        self.config = made
+        self.journal = journal
         self.embedder = embedder
-        self.durability = durability
         self.problems: list[str] = []
         self.patterns: HotCache[Pattern] = HotCache(PATTERNS_CACHED)
         self.sums: HotCache[PopulationRow] = HotCache(1)
         self.learned: HotCache[tuple[int, Learned]] = HotCache(1)  # by embedding model
         self.changes: HotCache[ChangePoint | None] = HotCache(PATTERNS_CACHED)  # by pattern number
         self.queries: HotCache[NDArray[np.float32]] = HotCache(QUERIES_CACHED)
-        self.recent = Recent()
-        if create:
-            config.require_free(folder)
-        self._keeper_lock = KeeperLock(folder)
-        try:
-            self.config = self._configure(vectors, create)
-            if not self._journal_folder.is_dir():
-                raise StoreError(f"{self._journal_folder} is missing: restore it from a backup")
-            self.journal = journal.Journal(self._journal_folder, self.config.store_id, durability)
-        except BaseException:
-            self._keeper_lock.release()
-            raise
-
-    def _configure(self, vectors: str | None, create: bool) -> config.Config:
-        try:
-            found = config.load(self.folder)
-        except NotFoundError:
-            if not create:
-                raise
-            model = self.embedder.model_id if self.embedder else "none"
-            dim = getattr(self.embedder, "dim", None)
-            return config.create(self.folder, embedder=model, dim=dim, vectors=vectors or "lance")
-        if self.embedder is not None and found.embedder == "none":
-            found = found.changed(embedder=self.embedder.model_id)
-            config.save(self.folder, found)
-        self.config = found
-        self._agree(self.embedder, vectors)
-        return found
-
-    def _agree(self, embedder: Embedder | None, vectors: str | None) -> None:
-        """Raise if the store was made with another embedder or engine than is asked for."""
-        if embedder is not None and embedder.model_id != self.config.embedder:
-            raise ModelMismatchError(
-                f"the store in {self.folder} has embeddings of {self.config.embedder!r}, the embedder "
-                f"given is {embedder.model_id!r}: open it with the former, or change it with "
-                "whatworks reembed"
-            )
-        if vectors is not None and vectors != self.config.vectors:
-            raise StoreError(
-                f"the store in {self.folder} keeps its vectors in {self.config.vectors!r}, not in "
-                f"{vectors!r}; open it without vectors=, or make a new store and import an export"
-            )
-
-    @classmethod
-    def shared(
-        cls,
-        folder: Path,
-        *,
-        embedder: Embedder | None,
-        vectors: str | None,
-        durability: journal.Durability,
-        create: bool,
-    ) -> Keeper:
-        """The one keeper of ``folder`` in this process; give it back with ``release``."""
-        key = os.path.realpath(folder)
-        with _sharing:
-            keeper = _keepers.get(key)
-            if keeper is None or keeper._pid != os.getpid():
-                keeper = cls(
-                    folder,
-                    embedder=embedder,
-                    vectors=vectors,
-                    durability=durability,
-                    create=create,
-                )
-                _keepers[key] = keeper
-            else:
-                keeper._agree(embedder, vectors)
-                if keeper.durability != durability:
-                    raise StoreError(
-                        f"the store in {folder} is open in this process with durability "
-                        f"{keeper.durability!r}, not {durability!r}; open both alike"
-                    )
-                keeper.embedder = keeper.embedder or embedder
-            keeper._users += 1
-            return keeper
-
-    def release(self) -> None:
-        """Give the keeper back; the last one closes it."""
-        with _sharing:
-            self._users -= 1
-            last = self._users == 0
-            if last:
-                _keepers.pop(os.path.realpath(self.folder), None)
-        if last:
-            self.close()
+        self.used = monotonic()  # when it was last of use
+        self._when_idle = when_idle
+        self._keeper_lock = lock
+        self._lock = threading.RLock()  # held while a layer is changed
+        self._wake = threading.Event()
+        self._stop = threading.Event()
+        self._worker: threading.Thread | None = None
+        self._evidence: Evidence | None = None
+        self._vectors: dict[str, Vectors] = {}
+        self._folded = -1  # so many appends of this process are folded
+        self._looked = 0.0
+        self._all_embedded = False
+        self._embed_batch = EMBED_BATCH[0]
 
     @property
     def _journal_folder(self) -> Path:
         return self.folder / "journal"
 
+    @property
+    def closed(self) -> bool:
+        """Whether the store was let go."""
+        return self._stop.is_set()
+
     def check(self) -> None:
-        """Raise unless this process may use the store."""
-        if os.getpid() != self._pid:
-            raise StoreClosedError(
-                "this memory belongs to the parent process; open it again after fork"
-            )
+        """Raise unless the store is still owned."""
         if self._stop.is_set():
             raise StoreClosedError("this memory is closed; open it again")
-
-    # -- writing ----------------------------------------------------------------------------------
-
-    def append(self, kind: str, bodies: Sequence[dict[str, Any]]) -> None:
-        """Acknowledge records: on return they are safe in the journal."""
-        self.check()
-        self._journal().append(kind, bodies)
-        with self._counting:
-            self._written += 1
-        self._start_worker()
-        self._wake.set()
 
     def note_down(self, kind: str, body: dict[str, Any]) -> None:
         """Write down what was answered or learned; a power cut may lose the last of it."""
         self.check()
         try:
-            self._journal().append(kind, [body], sync=False)
+            self.journal.append(kind, [body], sync=False)
         except StoreClosedError:
             raise
         except StoreError as error:  # the answer is worth more than its receipt
             self._note(f"predictions are not kept: {error}")
 
-    def _journal(self) -> journal.Journal:
-        # A segment may only be resumed once it has been read to its end.
-        if self._evidence is None:
-            self.evidence()
-        return self.journal
-
     # -- layers -----------------------------------------------------------------------------------
 
     def evidence(self, *, receipts: bool = False) -> Evidence:
-        """The evidence, up to everything acknowledged so far; ``receipts`` if these as well."""
+        """The evidence, up to everything acknowledged so far; ``receipts`` if these as well.
+
+        What other processes wrote within the last ``FRESH_SECONDS`` may be missing.
+        """
         self.check()
         found = self._evidence
-        if found is None or found.lost or self._folded != self._written or receipts:
-            with self._lock:
-                return self._fold()
+        if receipts or found is None or found.lost or self._behind():
+            return self.catch_up()
         return found
+
+    def _behind(self) -> bool:
+        if self._folded != self.journal.acknowledged:
+            return True
+        if monotonic() - self._looked < FRESH_SECONDS:
+            return False
+        self._looked = monotonic()
+        return self._others_wrote()
+
+    def catch_up(self, position: tuple[str, int] | None = None) -> Evidence:
+        """The evidence with everything acknowledged so far; with ``position``, at least up to there."""
+        evidence = self._evidence
+        if position is not None and evidence is not None and not evidence.lost:
+            mark = evidence.marks.get(position[0])
+            if mark is not None and mark.position >= position[1]:
+                return evidence
+        with self._lock:
+            return self._fold()
 
     def folded(self) -> Evidence:
         """The evidence as of the last fold; cheaper where that is enough."""
@@ -274,60 +177,60 @@ class Keeper:
 
     def _fold(self) -> Evidence:
         self.check()
+        written = self.journal.acknowledged  # before: what is written meanwhile is for the next fold
         if self._evidence is None:
             self._evidence = self._open_evidence()
-            return self._evidence
-        build = self._evidence.build
-        written = self._written  # before the fold: what is written meanwhile is for the next one
-        segments = journal.segments(self._journal_folder)  # before settling: see Evidence.fold
+        else:
+            self._fold_into(self._evidence)
+        self._folded, self._looked = written, monotonic()
+        self.journal.observe(max((m.stamp for m in self._evidence.marks.values()), default=0))
+        self._start_worker()
+        return self._evidence
+
+    def _fold_into(self, evidence: Evidence) -> None:
+        build = evidence.build
         try:
-            touched = self._evidence.fold(segments, self.journal.settle())
+            touched = evidence.fold(self._journal_folder, self.journal.settle)
         except BaseException:  # some batches may be in
-            self.patterns.clear()
-            self.changes.clear()
-            self.sums.clear()
-            self._all_embedded = False
+            self._forget()
             raise
         if touched:
             self.patterns.invalidate(touched)
-            self.changes.invalidate(questions.numbers(self._evidence, touched))
+            self.changes.invalidate(questions.numbers(evidence, touched))
             self.sums.clear()
             self._all_embedded = False
-        if self._evidence.build != build:  # it was lost, and begun anew
+        if evidence.build != build:  # it was lost, and begun anew
             self._close_vectors()
-            self._note_rebuilt(self._evidence)
-        self._folded = written
-        return self._evidence
+            self._forget()
+            self._note_rebuilt(evidence)
+
+    def _forget(self) -> None:
+        self.patterns.clear()
+        self.changes.clear()
+        self.sums.clear()
+        self._all_embedded = False
 
     def _open_evidence(self) -> Evidence:
+        if not self._journal_folder.is_dir():
+            raise StoreError(f"{self._journal_folder} is missing: restore it from a backup")
         evidence = Evidence(self.folder / "evidence.duckdb")
+        failpoints.reached("evidence.opened")
         try:
-            segments = journal.segments(self._journal_folder)
-            evidence.fold(segments, self.journal.settle())
+            evidence.fold(self._journal_folder, self.journal.settle)
         except BaseException:
             evidence.close()
             raise
         self._note_rebuilt(evidence)
         if evidence.damaged:
             self._note(f"{evidence.damaged} damaged journal records were left out")
-        self._resume(evidence)
         return evidence
 
     def _note_rebuilt(self, evidence: Evidence) -> None:
         if evidence.moved_aside:
             self._note(
-                f"the evidence could not be read; rebuilt from the journal, the old file is "
+                f"the evidence could not be used; rebuilt from the journal, the old file is "
                 f"{evidence.moved_aside.name}"
             )
-
-    def _resume(self, evidence: Evidence) -> None:
-        """Go on in the last segment, if it is whole: many short runs share a file."""
-        found = journal.segments(self._journal_folder)
-        if self._written or not found:
-            return
-        position, sequence = evidence.mark(found[-1].name)
-        if position == found[-1].size and sequence > 0:
-            self.journal.resume(found[-1], sequence)
 
     def vectors(self, collection: str) -> Vectors:
         """The vectors of a collection, up to everything acknowledged so far."""
@@ -352,23 +255,35 @@ class Keeper:
 
     def embed(self, progress: Callable[[int], object] | None = None) -> None:
         """Embed every text that waits; the caller need not hold the lock."""
+        while count := self.embed_some():
+            if progress:
+                progress(count)
+
+    def embed_some(self) -> int:
+        """Embed a few of the texts that wait; return how many, 0 if none waited."""
+        if self.embedder is None and self._count_waiting() == 0:
+            return 0
         evidence = self.evidence()
         for name in COLLECTIONS:
-            while self._embed_some(evidence, name, progress):
-                pass
+            if count := self._embed_some(evidence, name):
+                return count
         with self._lock:
             # Another thread may have folded new texts since.
-            waiting = any(texts.count_waiting(evidence, n, self.config.embedder) for n in COLLECTIONS)
-            self._all_embedded = self._folded == self._written and not waiting
+            done = self._folded == self.journal.acknowledged and self._count_waiting() == 0
+            self._all_embedded = done
+        return 0
 
-    def _embed_some(
-        self, evidence: Evidence, name: str, progress: Callable[[int], object] | None
-    ) -> bool:
+    def _count_waiting(self) -> int:
+        evidence, model = self.evidence(), self.config.embedder
+        return sum(texts.count_waiting(evidence, name, model) for name in COLLECTIONS)
+
+    def _embed_some(self, evidence: Evidence, name: str) -> int:
         with self._lock:
             self.check()
             batch = texts.waiting(evidence, name, self.config.embedder, self._embed_batch)
             if not batch:
-                return False
+                return 0
+            count = len(batch)
             start = monotonic()
             made = self._embedded([text.text for text in batch])
             fitting = len(batch) * EMBED_SECONDS / max(monotonic() - start, 1e-3)
@@ -379,9 +294,7 @@ class Keeper:
             if name in self._vectors and batch:
                 self._vectors[name].add([text.id for text in batch], made)
                 self._vectors[name].project()
-        if progress:
-            progress(len(batch))
-        return True
+        return count
 
     def _directed(
         self, batch: list[texts.Text], made: NDArray[np.float32]
@@ -419,6 +332,14 @@ class Keeper:
             )
         return vector
 
+    def lend_embedder(self) -> None:
+        """Take the built-in embedder, if it is the store's, where this process was given none."""
+        if self.embedder is None:
+            from whatworks.embedders.minilm import MiniLM
+
+            if self.config.embedder == MiniLM.model_id:
+                self.embedder = MiniLM()
+
     def describe_vectors(self) -> dict[str, Any]:
         """Engine, and for each collection how many vectors there are and how many wait."""
         evidence, model = self.evidence(), self.config.embedder
@@ -432,13 +353,13 @@ class Keeper:
             }
         return described
 
-    def flush(self, progress: Callable[[int], object] | None = None) -> None:
+    def flush(self) -> None:
         """Bring every layer up to date and onto the disk."""
         self.evidence()
         self.journal.sync()
         if self.embedder is None:
             return
-        self.embed(progress)
+        self.embed()
         with self._lock:
             self._open_vectors(self.evidence())
             for vectors in self._vectors.values():
@@ -446,8 +367,8 @@ class Keeper:
         for vectors in self._vectors.values():
             vectors.maintain()
 
-    def rebuild(self, progress: Callable[[int], object] | None = None) -> None:
-        """Throw evidence and vectors away and make them again from the journal."""
+    def rebuild(self) -> None:
+        """Throw evidence and vectors away, and make the evidence again from the journal."""
         self.check()
         with self._lock:
             self._drop_layers()
@@ -455,11 +376,8 @@ class Keeper:
             for path in sorted(self.folder.glob("evidence.duckdb*"), reverse=True):
                 _remove(path)
             _remove(self.folder / "vectors")
-            self.patterns.clear()
-            self.changes.clear()
-            self.sums.clear()
-            self.evidence()
-        self.flush(progress)
+            self._forget()
+            self._fold()
 
     def reembed(self, embedder: Embedder, progress: Callable[[int], object] | None = None) -> None:
         """Change the embedder: embed everything anew beside the old, then switch at once.
@@ -505,22 +423,41 @@ class Keeper:
                     self._worker.start()
 
     def _work(self) -> None:
-        """Fold, embed and tend the stores while nobody asks, until the store is closed."""
-        while self._wake.wait():
+        """Fold, embed and tend the stores while nobody asks, until the store is let go."""
+        while not self._stop.is_set():
+            if not self._wake.wait(LOOK_SECONDS) and not self._others_wrote():
+                self._when_idle()
+                continue
             self._wake.clear()
             # The first write starts this wait, the rest of its burst joins it.
             if self._stop.wait(GATHER_SECONDS):
                 return
             try:
-                self.evidence(receipts=True)
-                if self.embedder is not None:
-                    self.embed()
-                    for vectors in list(self._vectors.values()):
-                        vectors.maintain()
+                self._tend()
                 self.problems[:] = [p for p in self.problems if not p.startswith(STOPPED)]
             except Exception as error:  # noqa: BLE001 - shown in stats; the next write tries again
                 if not self._stop.is_set():
                     self._note(f"{STOPPED}: {error}")
+
+    def _others_wrote(self) -> bool:
+        with suppress(StoreError):  # the journal cannot be read: the next question says so
+            evidence, own = self._evidence, self.journal.position()
+            found = segments(self._journal_folder)
+            others = [s for s in found if own is None or s.name != own[0]]
+            return evidence is not None and evidence.behind(others)
+        return False
+
+    def wake(self) -> None:
+        """Something was written: fold it soon."""
+        self._wake.set()
+
+    def _tend(self) -> None:
+        self.used = monotonic()
+        self.evidence(receipts=True)
+        if self.embedder is not None:
+            self.embed()
+            for vectors in list(self._vectors.values()):
+                vectors.maintain()
 
     def _note(self, problem: str) -> None:
         if problem not in self.problems:
@@ -542,7 +479,7 @@ class Keeper:
 
     def close(self) -> None:
         """Write what is left, let go of everything; a second call does nothing."""
-        if self._stop.is_set() or os.getpid() != self._pid:
+        if self._stop.is_set():
             return
         with suppress(StoreError):  # what is not folded now is folded when the store is opened
             if self._evidence is not None:
@@ -555,19 +492,7 @@ class Keeper:
             try:
                 self._drop_layers()
             finally:
-                try:
-                    self.journal.close()
-                finally:
-                    self._keeper_lock.release()
-
-
-def _make(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    except FileExistsError as error:
-        raise StoreError(f"{folder} is a file; expected a folder for the store") from error
-    except OSError as error:
-        raise disk_error(error, f"make the folder {folder}") from error
+                self._keeper_lock.release()
 
 
 def _remove(path: Path) -> None:

@@ -1,70 +1,56 @@
-"""Who owns a store: one process at a time, by a lock that the kernel frees when it dies."""
+"""Who keeps a store: one process at a time, by a lock that the kernel frees when it dies."""
 
 from __future__ import annotations
 
-import fcntl
 import os
-import weakref
 from contextlib import suppress
 from pathlib import Path
 
+from whatworks import system
 from whatworks.errors import StoreBusyError, StoreError, disk_error
 
-__all__ = ["KeeperLock"]
+__all__ = ["KeeperLock", "holder"]
+
+FILE = "keeper.lock"
 
 
 class KeeperLock:
-    """An exclusive ``flock`` on ``keeper.lock``, which holds the owner's pid.
+    """An exclusive lock on ``keeper.lock``, which holds the owner's pid.
 
-    Not ``lockf``: a POSIX record lock is lost as soon as anything in the
-    process closes another handle on the file.
+    Raises
+    ------
+    StoreBusyError
+        Another process, or another lock of this one, has it.
     """
 
     def __init__(self, folder: Path) -> None:
-        path = folder / "keeper.lock"
         try:
-            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            file = os.open(folder / FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except NotADirectoryError as error:
             raise StoreError(f"{folder} is a file; expected the folder of a store") from error
         except OSError as error:
             raise disk_error(error, f"lock the store in {folder}") from error
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            pid = holder(path)
-            os.close(self._file)
+        if not system.try_lock(file):
+            os.close(file)
+            pid = holder(folder)
             raise StoreBusyError(
                 f"the store in {folder} is in use by process {pid or 'unknown'}; "
                 "close it there, or wait until it ends",
                 pid,
-            ) from error
+            )
+        self._file = system.hold(file)
         with suppress(OSError):  # a full disk: the lock holds without the name of its holder
-            os.ftruncate(self._file, 0)
-            os.pwrite(self._file, b"%d\n" % os.getpid(), 0)
-        _held.add(self)
+            os.ftruncate(file, 0)
+            os.pwrite(file, b"%d\n" % os.getpid(), 0)
 
     def release(self) -> None:
         """Free the store for others; the file stays."""
-        _held.discard(self)
-        os.close(self._file)
+        system.let_go(self._file)
 
 
-_held: weakref.WeakSet[KeeperLock] = weakref.WeakSet()
-
-
-def _let_go() -> None:
-    """In a forked child: a handle left open would keep the store locked after its owner died."""
-    for lock in _held:
-        os.close(lock._file)
-    _held.clear()
-
-
-os.register_at_fork(after_in_child=_let_go)
-
-
-def holder(path: Path) -> int | None:
-    """The pid written in a lock file, ``None`` if there is none."""
+def holder(folder: Path) -> int | None:
+    """The pid written in the lock of a store, ``None`` if there is none."""
     try:
-        return int(path.read_text())
+        return int((folder / FILE).read_text())
     except (OSError, ValueError):
         return None

@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from whatworks import checks, config
 from whatworks.advice import Advice
+from whatworks.desk import Desk, Place
+from whatworks.embedders import Embedder, EmbedFunction, embedder_for
 from whatworks.errors import InvalidInputError, NotFoundError
 from whatworks.handle import Clock
+from whatworks.link import Link
 from whatworks.records import (
     Match,
     NewEvent,
@@ -23,12 +26,14 @@ from whatworks.records import (
     UsageEvent,
     Where,
 )
+from whatworks.writer import event_of
 
 if TYPE_CHECKING:
-    from whatworks.embedders import Embedder, EmbedFunction
     from whatworks.journal import Durability
 
 __all__ = ["Memory"]
+
+Item = TypeVar("Item")
 
 
 def _now() -> datetime:
@@ -97,16 +102,14 @@ class Memory(Advice):
         if durability not in ("durable", "process"):
             raise InvalidInputError(f"durability is {durability!r}; expected 'durable' or 'process'")
         checked = checks.identifier(source, "source"), checks.identifier(channel, "channel")
-        from whatworks.keeper import Keeper
-
-        keeper = Keeper.shared(
+        link = Link.shared(
             config.locate(path),
             embedder=_embedder(embedder),
             vectors=vectors,
             durability=durability,
             create=create,
         )
-        return cls(keeper, source=checked[0], channel=checked[1], clock=clock)
+        return cls(link, source=checked[0], channel=checked[1], clock=clock)
 
     # -- writing ----------------------------------------------------------------------------------
 
@@ -147,9 +150,7 @@ class Memory(Advice):
         """
         now = self._clock()
         bodies = [checks.pattern(item, now) for item in checks.items(patterns, "patterns")]
-        self._writer.add_patterns(bodies)
-        found = self._answers.patterns([body["pattern_id"] for body in bodies])
-        return [found[body["pattern_id"]] for body in bodies]
+        return self._writer.add_patterns(bodies)
 
     def record(
         self,
@@ -215,8 +216,6 @@ class Memory(Advice):
 
         Items are ``NewEvent`` or mappings with its fields.
         """
-        from whatworks.writer import event_of
-
         now = self._clock()
         bodies = [checks.event(item, now) | self._origin for item in checks.items(events, "events")]
         return [event_of(body) for body in self._writer.record(bodies)]
@@ -235,8 +234,6 @@ class Memory(Advice):
         again corrects; the same again changes nothing. ``timestamp`` is when
         the outcome became known.
         """
-        from whatworks.writer import event_of
-
         body = checks.resolution(event_id, outcome, state, timestamp, self._clock())
         return event_of(self._writer.resolve(body))
 
@@ -283,7 +280,7 @@ class Memory(Advice):
             Conditions that every match fulfils.
         """
         conditions = checks.where(where, self._clock())
-        return self._answers.find_similar(checks.question(text), conditions, checks.limit(limit))
+        return self._ask(Desk.find_similar, checks.question(text), conditions, checks.limit(limit))
 
     def trend(self, pattern_id: str, *, window_days: int = 7, as_of: datetime | None = None) -> Trend:
         """How a pattern's outcomes develop, day by day in UTC, newest day first.
@@ -303,7 +300,7 @@ class Memory(Advice):
         checked = checks.identifier(pattern_id, "pattern_id")
         window = checks.count(window_days, "window_days", least=1, most=365)
         self.get_pattern(checked)
-        return self._answers.trend(checked, window, self._moment(as_of))
+        return self._ask(Desk.trend, checked, window, self._moment(as_of))
 
     def get_event(self, event_id: str) -> UsageEvent:
         """The event with this id.
@@ -314,42 +311,52 @@ class Memory(Advice):
             No such event.
         """
         checked = checks.identifier(event_id, "event_id")
-        found = self._answers.event(checked)
+        found = self._ask(Desk.events_of, [checked]).get(checked)
         if found is None:
             raise NotFoundError(f"there is no event {checks.shown(checked)} in this store")
         return found
 
     def get_patterns(self, ids: Iterable[str]) -> dict[str, Pattern]:
         """The patterns with these ids, as far as there are any."""
-        return self._answers.patterns(checks.unique(ids, "ids") or [])
+        return self._ask(Desk.patterns, checks.unique(ids, "ids") or [])
 
     def get_events(self, ids: Iterable[str]) -> dict[str, UsageEvent]:
         """The events with these ids, as far as there are any."""
-        return self._answers.events_of(checks.unique(ids, "ids") or [])
+        return self._ask(Desk.events_of, checks.unique(ids, "ids") or [])
 
     def patterns(
         self, *, where: Where | Mapping[str, Any] | None = None, limit: int = 100
     ) -> list[Pattern]:
         """Patterns, the newest first."""
-        return self._answers.matching(checks.where(where, self._clock()), checks.limit(limit))
+        return self._ask(Desk.matching, checks.where(where, self._clock()), checks.limit(limit))
 
     def events(self, pattern_id: str | None = None, *, limit: int = 100) -> list[UsageEvent]:
         """Events of one pattern or of all, the newest first."""
         if pattern_id is not None:
             self.get_pattern(pattern_id)
-        return self._answers.events(pattern_id, checks.limit(limit))
+        return self._ask(Desk.events, pattern_id, checks.limit(limit))
 
     def iter_patterns(self) -> Iterator[Pattern]:
         """All patterns, the oldest first, in bounded memory."""
-        yield from self._answers.every_pattern()
+        yield from self._pages(
+            Desk.patterns_after, lambda pattern: (pattern.created_at, pattern.pattern_id)
+        )
 
     def iter_events(self) -> Iterator[UsageEvent]:
         """All events, the oldest first, in bounded memory."""
-        yield from self._answers.every_event()
+        yield from self._pages(Desk.events_after, lambda item: (item.timestamp, item.event_id))
 
     def iter_priors(self) -> Iterator[Prior]:
         """All imported aggregates, the oldest first, in bounded memory."""
-        yield from self._answers.every_prior()
+        yield from self._pages(Desk.priors_after, _place_of_prior)
+
+    def _pages(
+        self, page_after: Callable[[Desk, Place | None], list[Item]], place: Callable[[Item], Place]
+    ) -> Iterator[Item]:
+        after: Place | None = None
+        while page := self._ask(page_after, after):
+            yield from page
+            after = place(page[-1])
 
     def copy_table(
         self,
@@ -362,11 +369,11 @@ class Memory(Advice):
 
         A file in the way is overwritten. In CSV, lists are JSON.
         """
-        return self._answers.copy_table(kind, os.fspath(path), form)
+        return self._ask(Desk.copy_table, kind, os.path.abspath(path), form)
 
     def stats(self) -> Stats:
         """Counts, sizes and the state of the layers."""
-        return self._answers.stats()
+        return self._ask(Desk.stats)
 
     # -- upkeep -----------------------------------------------------------------------------------
 
@@ -375,11 +382,15 @@ class Memory(Advice):
 
         ``progress`` is called with the number of texts embedded in each step.
         """
-        self._keeper.flush(progress)
+        while count := self._ask(Desk.embed_some):
+            if progress:
+                progress(count)
+        self._ask(Desk.flush)
 
     def rebuild(self, *, progress: Callable[[int], object] | None = None) -> None:
         """Make evidence and vectors anew from the journal."""
-        self._keeper.rebuild(progress)
+        self._ask(Desk.rebuild)
+        self.flush(progress=progress)
 
     def reembed(
         self,
@@ -391,14 +402,18 @@ class Memory(Advice):
         chosen = _embedder(embedder)
         if chosen is None:
             raise InvalidInputError("embedder is 'none'; expected a function from texts to vectors")
-        self._keeper.reembed(chosen, progress)
+        self._link.reembed(chosen, progress)
+
+
+def _place_of_prior(prior: Prior) -> Place:
+    assert prior.timestamp is not None
+    assert prior.prior_id is not None
+    return prior.timestamp, prior.prior_id
 
 
 def _embedder(given: Embedder | EmbedFunction | str | None) -> Embedder | None:
     if given == "none":
         return None
-    from whatworks.embedders import embedder_for
-
     if given is None:
         from whatworks.embedders.minilm import MiniLM
 

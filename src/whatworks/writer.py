@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from copy import deepcopy
+from dataclasses import replace
 from typing import Any
 
 from whatworks.checks import micros, moment_of, shown
+from whatworks.desk import Desk
 from whatworks.errors import InvalidInputError, NotFoundError, StoreError
-from whatworks.evidence import questions
-from whatworks.keeper import Keeper
-from whatworks.records import UsageEvent
+from whatworks.link import Link
+from whatworks.records import Pattern, UsageEvent
 
 __all__ = ["Writer"]
 
@@ -23,43 +24,44 @@ _SAME = ("pattern_id", "context_id", "outcome", "state")
 
 
 class Writer:
-    """Writes patterns, events, outcomes and aggregates through a keeper.
+    """Writes patterns, events, outcomes and aggregates to the journal of this process.
 
-    Threads may race to write the same id: both records reach the journal, and
-    the fold counts the first.
+    Threads and processes may race to write the same id: both records reach the
+    journal, and the fold counts the first.
     """
 
-    def __init__(self, keeper: Keeper) -> None:
-        self._keeper = keeper
-        self._recent = keeper.recent
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        self._recent = link.recent
 
-    def add_patterns(self, bodies: Sequence[Body]) -> None:
-        """Add patterns; an id that is known replaces the pattern's text and metadata."""
-        self._keeper.append("pattern.added", bodies)
-        self._recent.patterns.update(body["pattern_id"] for body in bodies)
+    def add_patterns(self, bodies: Sequence[Body]) -> list[Pattern]:
+        """Add patterns; an id that is known replaces the pattern's text and metadata.
+
+        Returns them as they stand then, in order.
+        """
+        last = {body["pattern_id"]: body for body in bodies}
+        found = self._link.ask(Desk.patterns, list(last))
+        self._link.append("pattern.added", bodies)
+        self._recent.patterns.update(last)
+        made = {name: pattern_of(body, found.get(name)) for name, body in last.items()}
+        return [made[body["pattern_id"]] for body in bodies]
 
     def add_priors(self, bodies: Sequence[Body]) -> None:
         """Add imported aggregates."""
         self.require([body["pattern_id"] for body in bodies])
-        self._keeper.append("prior.added", bodies)
+        self._link.append("prior.added", bodies)
 
     def require(self, ids: Sequence[str]) -> None:
         """Raise unless all ids are patterns."""
         missing = set(ids) - self._recent.patterns
-        if missing:  # as of the last fold: what was added since is remembered
-            missing -= self._look_up(missing)
-        if missing:  # unless by another handle
-            self._keeper.evidence()
-            missing -= self._look_up(missing)
+        if missing:
+            known = self._link.ask(Desk.known_patterns, sorted(missing))
+            self._recent.patterns |= known
+            missing -= known
         if missing:
             raise NotFoundError(
                 f"there is no pattern {shown(min(missing))}; add it first with add_pattern"
             )
-
-    def _look_up(self, ids: set[str]) -> set[str]:
-        known = self._keeper.ask_folded(lambda ev: questions.known_patterns(ev, sorted(ids)))
-        self._recent.patterns |= known
-        return known
 
     def record(self, bodies: Sequence[Body]) -> list[Body]:
         """Write events and return them in order; a known id gives the event as it stands.
@@ -81,7 +83,7 @@ class Writer:
             else:
                 new[event_id] = body
             stored.append(earlier or body)
-        self._keeper.append("event.recorded", list(new.values()))
+        self._link.append("event.recorded", list(new.values()))
         self._remember(b for b in new.values() if b["given_id"] or b["outcome"] is None)
         return stored
 
@@ -94,9 +96,8 @@ class Writer:
         event_id = body["event_id"]
         earlier = self._known([event_id]).get(event_id)
         if earlier is None:
-            # An event that was resolved when it was recorded is not remembered here.
-            self._keeper.evidence()
-            earlier = self._stored([event_id]).get(event_id)
+            # One that was resolved when it was recorded is not remembered here.
+            earlier = self._stored([event_id], latest=True).get(event_id)
         if earlier is None:
             raise NotFoundError(f"there is no event {shown(event_id)} in this store")
         if (earlier["state"], earlier["outcome"]) == (body["state"], body["outcome"]):
@@ -106,7 +107,7 @@ class Writer:
             "outcome": body["outcome"],
             "resolved_at": body["timestamp"] if body["state"] == "resolved" else None,
         }
-        self._keeper.append("event.resolved", [body])
+        self._link.append("event.resolved", [body])
         self._remember([resolved])
         return resolved
 
@@ -115,7 +116,7 @@ class Writer:
         if len(self._recent.events) > REMEMBERED:
             # What was acknowledged must not raise any more: without a fold, remember it longer.
             with suppress(StoreError):
-                self._keeper.evidence()  # folds: from now on the evidence knows them
+                self._link.ask(Desk.catch_up)  # from now on the evidence knows them
                 self._recent.events = {}
 
     def _known(self, ids: Sequence[str]) -> dict[str, Body]:
@@ -124,8 +125,8 @@ class Writer:
         missing = [name for name in ids if name not in found]
         return found | self._stored(missing) if missing else found
 
-    def _stored(self, ids: Sequence[str]) -> dict[str, Body]:
-        found = self._keeper.ask_folded(lambda ev: questions.events(ev, ids=ids, limit=len(ids)))
+    def _stored(self, ids: Sequence[str], *, latest: bool = False) -> dict[str, Body]:
+        found = self._link.ask(Desk.known_events, ids, latest=latest)
         return {event.event_id: body_of(event) for event in found}
 
 
@@ -140,6 +141,20 @@ def _agree(earlier: Mapping[str, Any], body: Mapping[str, Any]) -> None:
             f"event {shown(body['event_id'])} is recorded with {name} {shown(earlier[name])}, "
             f"not {shown(body[name])}; use resolve to change an outcome, or another event_id"
         )
+
+
+def pattern_of(body: Mapping[str, Any], earlier: Pattern | None) -> Pattern:
+    """The pattern as it stands once ``body`` is written; its record stays."""
+    changed = {
+        "pattern_type": body["pattern_type"],
+        "description": body["description"],
+        "metadata": deepcopy(body["metadata"]),  # the caller's may change
+        "updated_at": moment_of(body["recorded_at"]),
+    }
+    if earlier is not None:
+        return replace(earlier, **changed)
+    created = body["recorded_at"] if body["created_at"] is None else body["created_at"]
+    return Pattern(body["pattern_id"], created_at=moment_of(created), **changed)
 
 
 def body_of(event: UsageEvent) -> Body:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol, runtime_checkable
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from whatworks.errors import InvalidInputError, StoreError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 __all__ = ["EmbedFunction", "Embedder", "embedder_for", "vectors_of"]
 
 # Below this length a float32 vector has no direction that can be trusted.
 MIN_NORM = 1e-12
 
-EmbedFunction = Callable[[list[str]], NDArray[np.float32]]
+EmbedFunction = Callable[[list[str]], Any]  # float32 vectors (n, dim)
 
 
 @runtime_checkable
@@ -37,7 +38,8 @@ class _Named:
         self.model_id = f"{module}.{name}"
 
     def __call__(self, texts: list[str], /) -> NDArray[np.float32]:
-        return self._function(texts)
+        made: NDArray[np.float32] = self._function(texts)
+        return made
 
 
 def embedder_for(given: Embedder | EmbedFunction) -> Embedder:
@@ -63,6 +65,8 @@ def vectors_of(embedder: Embedder, texts: Sequence[str]) -> NDArray[np.float32]:
     StoreError
         The embedder failed, or did not return one vector for each text.
     """
+    import numpy as np
+
     try:
         made = np.asarray(embedder(list(texts)), dtype=np.float32)
     except Exception as error:

@@ -12,13 +12,15 @@ import os
 import threading
 from hashlib import sha256
 from importlib.resources import as_file, files
-from importlib.resources.abc import Traversable
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any
 
 from whatworks.errors import StoreError
+
+if TYPE_CHECKING:
+    from importlib.resources.abc import Traversable
+
+    import numpy as np
+    from numpy.typing import NDArray
 
 __all__ = ["MiniLM"]
 
@@ -43,6 +45,8 @@ class MiniLM:
         self._tokenizer: Any = None
 
     def __call__(self, texts: list[str], /) -> NDArray[np.float32]:
+        import numpy as np
+
         self._load()
         result = np.empty((len(texts), self.dim), np.float32)
         # One text at a time: the int8 model scales its inputs by the largest value in the batch,

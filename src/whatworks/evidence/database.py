@@ -7,16 +7,20 @@ import secrets
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from whatworks import journal
+import orjson
+
+from whatworks import failpoints
 from whatworks.errors import StoreError, StoreFullError
 from whatworks.evidence import fold
-from whatworks.evidence.schema import SCHEMA, VERSION
+from whatworks.evidence.schema import IDS, SCHEMA, VERSION
+from whatworks.replay import START, Batch, Mark, Settled, ahead, batches, look, torn
+from whatworks.segments import Segment
 
 if TYPE_CHECKING:
     import duckdb
@@ -24,16 +28,17 @@ if TYPE_CHECKING:
 
 __all__ = ["Evidence"]
 
-# 20,000 events are about 6 MB of JSON: large enough to amortise a commit,
-# small enough to stay far below the memory limit.
-BATCH_RECORDS = 20_000
-BATCH_BYTES = 16 << 20
 # More helps no question that a store asks; the engine spills beyond it.
 MEMORY_LIMIT = "256MB"
 # How the engine says that a disk, a quota or a limit of the process is reached.
 _FULL = ("No space left", "Disk quota exceeded", "File too large")
 # Reasons not to open that leave the file as good as it is.
 _NOT_DAMAGE = ("Could not set lock", "Permission denied", "Too many open files", *_FULL)
+_ADD_MARKS = """
+    INSERT INTO watermarks
+    SELECT unnest(from_json(?::JSON, '[{"segment":"VARCHAR","writer":"VARCHAR","position":"BIGINT",
+        "sequence":"BIGINT","stamp":"BIGINT","damaged":"BIGINT"}]'), recursive := true)
+"""
 
 
 class Evidence:
@@ -55,9 +60,10 @@ class Evidence:
         # Weak: the cursor of a thread goes with the thread.
         self._cursors: weakref.WeakSet[duckdb.DuckDBPyConnection] = weakref.WeakSet()
         self._cursors_lock = threading.Lock()
-        self._marks: dict[str, tuple[int, int]] = {}
+        self._marks: dict[str, Mark] = {}
+        self._torn: dict[str, int] = {}  # sizes of segments that end in what was never acknowledged
+        self._fresh = True  # not compared with the journal yet
         self.moved_aside: Path | None = None
-        self.damaged = 0
         self.build = 0
         self.lost = False
         self._con = self._open()
@@ -128,12 +134,12 @@ class Evidence:
         try:
             meta = dict(con.execute("SELECT name, value FROM meta").fetchall())
             marks = con.execute(
-                "SELECT segment, position, sequence, damaged FROM watermarks"
+                "SELECT segment, position, sequence, stamp, damaged, writer FROM watermarks"
             ).fetchall()
-        except duckdb.CatalogException:
+        except (duckdb.CatalogException, duckdb.BinderException):  # of another version
             return False
-        self._marks = {segment: (position, sequence) for segment, position, sequence, _ in marks}
-        self.damaged = sum(row[3] for row in marks)
+        self._marks = {segment: Mark(*values) for segment, *values in marks}
+        self._fresh = True
         self.build = int(meta.get("build", 0))
         return meta.get("version") == VERSION
 
@@ -149,74 +155,63 @@ class Evidence:
 
     # -- writing: the caller holds the owner's lock --------------------------------------------
 
-    def mark(self, segment: str) -> tuple[int, int]:
-        """How far a segment is folded: offset and sequence of the next record."""
-        return self._marks.get(segment, (0, 0))
+    @property
+    def marks(self) -> Mapping[str, Mark]:
+        """How far each segment of the journal is folded."""
+        return self._marks
 
-    def fold(self, segments: Sequence[journal.Segment], written: tuple[str, int] | None) -> set[str]:
-        """Apply all that the journal holds and the tables do not; return the patterns touched.
+    @property
+    def damaged(self) -> int:
+        """How many records of the journal were left out."""
+        return sum(mark.damaged for mark in self._marks.values())
 
-        ``written`` names the segment that this process writes and the end of
-        what is acknowledged in it; what follows may still be taken back.
-        ``segments`` were listed before: a segment begun since is not settled.
+    def behind(self, found: Sequence[Segment]) -> bool:
+        """Whether segments hold more than is folded, or may hold."""
+        return any(
+            segment.size != self._marks.get(segment.name, START).position
+            and segment.size != self._torn.get(segment.name)
+            for segment in found
+        )
+
+    def fold(self, folder: Path, settle: Callable[[], Settled], *, durable: bool = True) -> set[str]:
+        """Apply all that the journal in ``folder`` holds and the tables do not.
+
+        See ``replay.look`` for ``settle`` and ``durable``. Returns the patterns touched.
         """
         if self.lost:
             self._reopen()
+        news = look(folder, self._marks, settle, durable=durable)
+        if ahead(news.segments, self._marks, thorough=self._fresh):
+            self._begin_again()
+            news = look(folder, self._marks, settle, durable=durable)
         touched: set[str] = set()
-        for found in segments:
-            own = written is not None and found.name == written[0]
-            segment = replace(found, size=written[1]) if written and own else found
-            if segment.size > self.mark(segment.name)[0]:
-                for batch in self._batches(segment):
-                    touched |= self._apply(segment.name, *batch)
+        for batch in batches(news, self._marks):
+            touched |= self._apply(batch)
+        self._fresh = False
+        for segment in news.segments:
+            mark = self._marks.get(segment.name, START)
+            if segment.size > mark.position and torn(segment, mark):
+                self._torn[segment.name] = segment.size
         return touched
 
-    def _batches(
-        self, segment: journal.Segment
-    ) -> Iterator[tuple[int, int, int, int, dict[str, list[bytes]]]]:
-        start, sequence = self.mark(segment.name)
-        position, size, damaged = start, 0, 0
-        batch: dict[str, list[bytes]] = {}
-        for record in journal.read(segment, start):
-            if record.end > segment.size:
-                break
-            position, size = record.end, size + 1
-            if record.kind == "damaged":
-                damaged += 1
-            else:
-                sequence = record.sequence + 1
-                batch.setdefault(record.kind, []).append(record.body)
-            if size >= BATCH_RECORDS or position - start >= BATCH_BYTES:
-                yield start, position, sequence, damaged, batch
-                start, size, damaged, batch = position, 0, 0, {}
-        if position > start:
-            yield start, position, sequence, damaged, batch
-
-    def _apply(
-        self,
-        segment: str,
-        start: int,
-        end: int,
-        sequence: int,
-        damaged: int,
-        batch: dict[str, list[bytes]],
-    ) -> set[str]:
-        """One batch and its watermark in one transaction: each record counts exactly once."""
+    def _apply(self, batch: Batch) -> set[str]:
+        """One batch and its marks in one transaction: each record counts exactly once."""
+        known = [name for name in batch.marks if name in self._marks]
+        rows = orjson.dumps([{"segment": name, **asdict(m)} for name, m in batch.marks.items()])
 
         def step(con: duckdb.DuckDBPyConnection) -> set[str]:
-            touched = fold.apply(con, batch)
-            if start == 0:
-                con.execute("INSERT INTO watermarks VALUES (?, 0, 0, 0)", [segment])
-            con.execute(
-                "UPDATE watermarks SET position = ?, sequence = ?, damaged = damaged + ? "
-                "WHERE segment = ?",
-                [end, sequence, damaged, segment],
-            )
+            touched = fold.apply(con, batch.bodies)
+            failpoints.reached("fold.applied")
+            if known:
+                con.execute(
+                    f"DELETE FROM watermarks WHERE segment IN {IDS}", [orjson.dumps(known).decode()]
+                )
+            con.execute(_ADD_MARKS, [rows.decode()])
             return touched
 
         touched: set[str] = self.write(step)
-        self._marks[segment] = (end, sequence)
-        self.damaged += damaged
+        failpoints.reached("fold.committed")
+        self._marks.update(batch.marks)
         return touched
 
     def write(self, step: Callable[[duckdb.DuckDBPyConnection], Any]) -> Any:
@@ -256,6 +251,14 @@ class Evidence:
         # A commit that failed has rolled back already, and says so; so has a closed connection.
         with suppress(duckdb.TransactionException, duckdb.ConnectionException):
             self._con.execute("ROLLBACK")
+
+    def _begin_again(self) -> None:
+        """Begin anew: the journal has lost what the tables hold, so that they tell of nothing."""
+        self.close()
+        self.lost = True
+        self._move_aside()
+        self._con = self._begin()
+        self.lost = False
 
     def _reopen(self) -> None:
         self.close()

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import orjson
 
@@ -22,14 +22,14 @@ __all__ = [
     "counts",
     "days",
     "events",
-    "every_event",
-    "every_pattern",
-    "every_prior",
+    "events_after",
     "known_patterns",
     "matching",
     "naive",
     "numbers",
     "patterns",
+    "patterns_after",
+    "priors_after",
     "receipt",
     "states_at",
     "word_hits",
@@ -37,6 +37,12 @@ __all__ = [
 
 # BM25 with the usual parameters (Robertson & Zaragoza 2009, 3.4).
 BM25_K1, BM25_B = 1.2, 0.75
+# All there is comes in pages of so many items, and of not much more text.
+PAGE = 4_000
+PAGE_CHARACTERS = 8 << 20
+
+Item = TypeVar("Item")
+Place = tuple[datetime, str]
 
 _PATTERN = """
     pattern_id, pattern_type, description, metadata, created_at, updated_at,
@@ -160,10 +166,14 @@ def matching(evidence: Evidence, where: Where | None, limit: int) -> list[Patter
     return [_pattern(row) for row in evidence.rows(query, [*values, limit])]
 
 
-def every_pattern(evidence: Evidence) -> Iterator[Pattern]:
-    """All patterns, the oldest first, a few at a time."""
-    query = f"SELECT {_PATTERN} FROM pattern_rows ORDER BY created_at, pattern_id"
-    return map(_pattern, evidence.stream(query))
+def patterns_after(evidence: Evidence, after: Place | None) -> list[Pattern]:
+    """The next patterns behind a place, the oldest first."""
+    condition, values = _behind(after, "created_at", "pattern_id")
+    query = f"""
+        SELECT {_PATTERN} FROM pattern_rows WHERE {condition}
+        ORDER BY created_at, pattern_id LIMIT {PAGE}
+    """
+    return _page(map(_pattern, evidence.rows(query, values)), lambda p: len(p.description))
 
 
 def allowed(evidence: Evidence, where: Where) -> list[str]:
@@ -230,20 +240,54 @@ def events(
     return [_event(row) for row in evidence.rows(query, [*values, limit])]
 
 
-def every_event(evidence: Evidence) -> Iterator[UsageEvent]:
-    """All events, the oldest first, a few at a time."""
-    query = f"SELECT {_EVENT} FROM usage_events ORDER BY timestamp, event_id"
-    return map(_event, evidence.stream(query))
-
-
-def every_prior(evidence: Evidence) -> Iterator[Prior]:
-    """All imported aggregates, the oldest first, a few at a time."""
-    query = """
-        SELECT pattern_id, success_rate, usage_count, origin, timestamp, prior_id
-        FROM prior_rows JOIN pattern_rows USING (pattern_no) ORDER BY timestamp, prior_id
+def events_after(evidence: Evidence, after: Place | None) -> list[UsageEvent]:
+    """The next events behind a place, the oldest first."""
+    condition, values = _behind(after, "timestamp", "event_id")
+    query = f"""
+        SELECT {_EVENT}
+        FROM (SELECT e.*, p.pattern_id, c.context_id, c.text AS context
+              FROM (SELECT * FROM event_rows WHERE {condition}
+                    ORDER BY timestamp, event_id LIMIT {PAGE}) e
+              JOIN pattern_rows p USING (pattern_no)
+              LEFT JOIN context_rows c USING (context_no))
+        ORDER BY timestamp, event_id
     """
-    for row in evidence.stream(query):
-        yield Prior(row[0], row[1], row[2], row[3], row[4].replace(tzinfo=UTC), row[5])
+    return _page(map(_event, evidence.rows(query, values)), lambda e: len(e.context or ""))
+
+
+def priors_after(evidence: Evidence, after: Place | None) -> list[Prior]:
+    """The next imported aggregates behind a place, the oldest first."""
+    condition, values = _behind(after, "timestamp", "prior_id")
+    query = f"""
+        SELECT pattern_id, success_rate, usage_count, origin, timestamp, prior_id
+        FROM prior_rows JOIN pattern_rows USING (pattern_no)
+        WHERE {condition} ORDER BY timestamp, prior_id LIMIT {PAGE}
+    """
+    rows = evidence.rows(query, values)
+    return [Prior(r[0], r[1], r[2], r[3], r[4].replace(tzinfo=UTC), r[5]) for r in rows]
+
+
+# -- pages ----------------------------------------------------------------------------------------
+
+
+def _behind(after: Place | None, time: str, name: str) -> tuple[str, list[object]]:
+    """A condition on what comes behind a place in the order of time and id."""
+    if after is None:
+        return "true", []
+    moment = naive(after[0])
+    condition = f"{time} >= ? AND ({time} > ? OR {name} > ?)"
+    return condition, [moment, moment, after[1]]
+
+
+def _page(items: Iterable[Item], size: Callable[[Item], int]) -> list[Item]:
+    """As many items as make a page that is not too long, at least one."""
+    page, length = list[Item](), 0
+    for item in items:
+        page.append(item)
+        length += size(item)
+        if length > PAGE_CHARACTERS:
+            break
+    return page
 
 
 _COPIES = {

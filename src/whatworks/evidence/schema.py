@@ -6,7 +6,7 @@ __all__ = ["IDS", "NUMBERS", "SCHEMA", "VERSION", "WORTH"]
 
 # Raise when a table changes: an evidence file of another version is rebuilt
 # from the journal when the store is opened.
-VERSION = 4
+VERSION = 5
 
 # Tables have no keys and no indexes: the fold keeps them unique, and indexes
 # of this engine have been damaged by crashes (duckdb issues 25928, 23645).
@@ -14,7 +14,10 @@ VERSION = 4
 # embedded; an embedding carries the `change` of its text.
 SCHEMA = """
 CREATE TABLE meta (name VARCHAR, value BIGINT);
-CREATE TABLE watermarks (segment VARCHAR, position BIGINT, sequence BIGINT, damaged BIGINT);
+-- how far each segment of the journal is folded: see replay.Mark
+CREATE TABLE watermarks (
+    segment VARCHAR, writer VARCHAR, position BIGINT, sequence BIGINT, stamp BIGINT, damaged BIGINT
+);
 
 CREATE TABLE pattern_rows (
     pattern_no INTEGER, pattern_id VARCHAR, pattern_type VARCHAR, description VARCHAR,

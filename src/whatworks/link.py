@@ -1,0 +1,486 @@
+"""A process's link to a store: its own journal to write to, and whoever keeps the store to ask.
+
+The first process that needs an answer becomes the keeper and answers its own
+questions directly; the others send theirs to it. When it goes, the next one
+that needs an answer takes its place.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from random import uniform
+from time import monotonic, sleep
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
+
+from whatworks import config, failpoints
+from whatworks.desk import Desk
+from whatworks.errors import (
+    ModelMismatchError,
+    NotFoundError,
+    StoreBusyError,
+    StoreClosedError,
+    StoreError,
+    disk_error,
+)
+from whatworks.journal import Durability, Journal
+from whatworks.lock import KeeperLock, holder
+
+if TYPE_CHECKING:
+    from whatworks.client import Client
+    from whatworks.embedders import Embedder
+    from whatworks.keeper import Keeper
+    from whatworks.server import Server
+    from whatworks.wire import Hello, Reply, Request
+
+__all__ = ["Link", "Recent"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+Question = Callable[Concatenate[Desk, P], T]
+
+# A keeper that is not of use for so long lets go of the store, so that other
+# programs can open its files.
+IDLE_SECONDS = float(os.environ.get("WHATWORKS_IDLE_SECONDS", "30"))
+# How long a question waits for somebody to keep the store, and how often it looks.
+PATIENCE_SECONDS = 15.0
+RETRY_SECONDS = 0.02
+# Whoever has given the store away does not take it back within this time.
+COURTESY_SECONDS = 0.5
+# How long closing waits for the questions of other threads and processes.
+CLOSE_SECONDS = 0.5
+SOCKET = "keeper.sock"
+
+_sharing = threading.RLock()  # a handle may be collected while another is opened
+_links: dict[str, Link] = {}
+
+
+class Recent:
+    """What was written since the last fold, or seen since, by all handles of the store.
+
+    A write needs no question to know whether a pattern or an event exists.
+    """
+
+    def __init__(self) -> None:
+        self.patterns: set[str] = set()
+        self.events: dict[str, dict[str, Any]] = {}
+        self.resolving = threading.Lock()  # outcomes are compared and written one at a time
+
+
+class Link:
+    """One store as this process sees it, shared by its handles, open to all threads.
+
+    Parameters
+    ----------
+    folder
+        The store. Made if missing and ``create`` says so.
+    embedder
+        What turns texts into vectors; ``None`` where none is at hand, which
+        leaves open all that needs no vectors.
+    vectors
+        Engine of a new store; for an old one it must agree or be ``None``.
+    durability
+        What acknowledges a write; see ``journal``.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        embedder: Embedder | None,
+        vectors: str | None,
+        durability: Durability,
+        create: bool,
+    ) -> None:
+        self.folder = folder
+        self.embedder = embedder
+        self.durability = durability
+        self.recent = Recent()
+        self.stays = False  # whether to keep the store however idle it is
+        self._pid = os.getpid()
+        self._users = 0
+        self._closed = False
+        self._turn = threading.Condition(threading.RLock())  # held while the keeper changes
+        self._keeper: Keeper | None = None
+        self._desk: Desk | None = None
+        self._server: Server | None = None
+        self._client: Client | None = None
+        self._asking = 0  # threads that use the keeper
+        self._gave = 0.0  # when the store was given away
+        self.config = self._configuration(vectors, create)
+        self.agree(embedder, vectors)
+        self.journal = Journal(folder / "journal", self.config.store_id, durability)
+        if embedder is not None and self.config.embedder == "none":
+            with self.kept():  # which takes over the embedder's name
+                pass
+
+    def _configuration(self, vectors: str | None, create: bool) -> config.Config:
+        """The store's configuration; without one, that of a new store."""
+        if vectors is not None:
+            from whatworks.stores import engine_class
+
+            engine_class(vectors)  # before anything is made
+        with suppress(NotFoundError):
+            return config.load(self.folder)
+        if not create:
+            raise NotFoundError(f"there is no store in {self.folder}: create one with whatworks init")
+        _make(self.folder)
+        config.require_free(self.folder)
+        lock = self._patiently(lambda: KeeperLock(self.folder))
+        try:
+            with suppress(NotFoundError):  # another process was first
+                return config.load(self.folder)
+            model = self.embedder.model_id if self.embedder else "none"
+            dim = getattr(self.embedder, "dim", None)
+            return config.create(self.folder, embedder=model, dim=dim, vectors=vectors or "lance")
+        finally:
+            lock.release()
+
+    def agree(self, embedder: Embedder | None, vectors: str | None) -> None:
+        """Raise if the store was made with another embedder or engine than is asked for."""
+        made = self.config
+        if embedder is not None and made.embedder not in ("none", embedder.model_id):
+            raise ModelMismatchError(
+                f"the store in {self.folder} has embeddings of {made.embedder!r}, the embedder "
+                f"given is {embedder.model_id!r}: open it with the former, or change it with "
+                "whatworks reembed"
+            )
+        if vectors is not None and vectors != made.vectors:
+            raise StoreError(
+                f"the store in {self.folder} keeps its vectors in {made.vectors!r}, not in "
+                f"{vectors!r}; open it without vectors=, or make a new store and import an export"
+            )
+
+    @classmethod
+    def shared(
+        cls,
+        folder: Path,
+        *,
+        embedder: Embedder | None,
+        vectors: str | None,
+        durability: Durability,
+        create: bool,
+    ) -> Link:
+        """The one link of this process to ``folder``; give it back with ``release``."""
+        key = os.path.realpath(folder)
+        with _sharing:
+            link = _links.get(key)
+            if link is None or link._pid != os.getpid():
+                link = cls(
+                    folder, embedder=embedder, vectors=vectors, durability=durability, create=create
+                )
+                _links[key] = link
+            else:
+                link.agree(embedder, vectors)
+                if link.durability != durability:
+                    raise StoreError(
+                        f"the store in {folder} is open in this process with durability "
+                        f"{link.durability!r}, not {durability!r}; open both alike"
+                    )
+                link.lend(embedder)
+            link._users += 1
+            return link
+
+    def lend(self, embedder: Embedder | None) -> None:
+        """Use the embedder of a second handle where the first had none."""
+        self.embedder = self.embedder or embedder
+        if self._keeper is not None:
+            self._keeper.embedder = self._keeper.embedder or embedder
+
+    def release(self) -> None:
+        """Give the link back; the last one closes it."""
+        with _sharing:
+            self._users -= 1
+            last = self._users == 0
+            if last:
+                _links.pop(os.path.realpath(self.folder), None)
+        if last:
+            self.close()
+
+    def check(self) -> None:
+        """Raise unless this process may use the store."""
+        if os.getpid() != self._pid:
+            raise StoreClosedError(
+                "this memory belongs to the parent process; open it again after fork"
+            )
+        if self._closed:
+            raise StoreClosedError("this memory is closed; open it again")
+
+    # -- writing ----------------------------------------------------------------------------------
+
+    def append(self, kind: str, bodies: Sequence[dict[str, Any]]) -> None:
+        """Acknowledge records: on return they are safe in the journal."""
+        self.check()
+        self.journal.append(kind, bodies)
+        keeper = self._keeper
+        if keeper is not None:
+            keeper.wake()
+
+    # -- asking -----------------------------------------------------------------------------------
+
+    def ask(self, question: Question[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """The answer to a question, from this process or from the one that keeps the store.
+
+        Raises
+        ------
+        StoreBusyError
+            Another process keeps the store and does not answer.
+        """
+        deadline = monotonic() + PATIENCE_SECONDS
+        while True:
+            self.check()
+            if (desk := self._enter()) is not None:
+                try:
+                    return question(desk, *args, **kwargs)
+                finally:
+                    self._leave()
+            try:
+                return self._asked(question, args, kwargs)
+            except ModelMismatchError:
+                if self.embedder is None:
+                    raise
+                with self.kept() as desk:  # the keeper has no embedder, this process has
+                    return question(desk, *args, **kwargs)
+            except _gone():
+                self._pause(deadline)
+
+    def _enter(self) -> Desk | None:
+        """The desk, if this process keeps the store, counted as in use until ``_leave``."""
+        with self._turn:
+            if self._keeper is None and (self._reachable() or not self._take()):
+                return None
+            self._asking += 1
+            assert self._keeper is not None
+            self._keeper.used = monotonic()
+            return self._desk
+
+    def _leave(self) -> None:
+        with self._turn:
+            self._asking -= 1
+            self._turn.notify_all()
+
+    def _asked(self, question: Callable[..., T], args: Any, kwargs: Any) -> T:
+        from whatworks.wire import Gone, error_of, form
+
+        shape = form(question)
+        if self._client is None:
+            raise Gone("nobody keeps the store yet")
+        reply = self._client.ask(shape.request(args, kwargs, self.journal.position()))
+        self.journal.observe(reply.stamp)
+        if reply.kind == "error":
+            raise error_of(reply)
+        answer: T = shape.answer(reply)
+        return answer
+
+    def _reachable(self) -> bool:
+        """Whether some process seems to keep the store."""
+        if self._client is None:
+            if not (self.folder / SOCKET).exists():
+                return False
+            from whatworks.client import Client
+
+            self._client = Client(self.folder / SOCKET, self._hello())
+        return self._client.connected()
+
+    def _pause(self, deadline: float) -> None:
+        """Wait for somebody to take the store; it may be somebody who only just begins."""
+        if monotonic() > deadline:
+            pid = holder(self.folder)
+            raise StoreBusyError(
+                f"the store in {self.folder} is in use by process {pid or 'unknown'}, which does not "
+                "answer; close it there, or wait until it ends",
+                pid,
+            )
+        sleep(uniform(0.5, 1.5) * RETRY_SECONDS)
+
+    def _patiently(self, attempt: Callable[[], T]) -> T:
+        deadline = monotonic() + PATIENCE_SECONDS
+        while True:
+            try:
+                return attempt()
+            except StoreBusyError:
+                if monotonic() > deadline:
+                    raise
+                sleep(RETRY_SECONDS)
+
+    # -- keeping ----------------------------------------------------------------------------------
+
+    @contextmanager
+    def kept(self) -> Iterator[Desk]:
+        """The desk, in this process: whoever keeps the store now is asked to hand it over."""
+        deadline = monotonic() + PATIENCE_SECONDS
+        while True:
+            self.check()
+            with self._turn:
+                if self._keeper is not None or self._take(at_once=True):
+                    self._asking += 1
+                    desk = self._desk
+                    break
+            self._ask_for_it()
+            self._pause(deadline)
+        try:
+            assert desk is not None
+            yield desk
+        finally:
+            self._leave()
+
+    def reembed(self, embedder: Embedder, progress: Callable[[int], object] | None) -> None:
+        """Change the embedder; a function stays in its process, so the store has to come here."""
+        with self.kept() as desk:
+            desk.reembed(embedder, progress)
+            self.embedder, self.config = embedder, desk.keeper.config
+
+    def _ask_for_it(self) -> None:
+        from whatworks.wire import HAND_OVER, Request
+
+        if self._reachable() and self._client is not None:
+            with suppress(_gone()):
+                self._client.ask(Request(HAND_OVER))
+
+    def _take(self, *, at_once: bool = False) -> bool:
+        """Become the keeper, unless another process is; the caller has the turn."""
+        if self._closed or (not at_once and monotonic() - self._gave < COURTESY_SECONDS):
+            return False
+        try:
+            lock = KeeperLock(self.folder)
+        except StoreBusyError:
+            return False
+        failpoints.reached("keeper.locked")
+        try:
+            self.config = self._adopted(config.load(self.folder))
+            self.agree(self.embedder, None)
+            self._keep(lock)
+        except BaseException:
+            lock.release()
+            raise
+        return True
+
+    def _adopted(self, found: config.Config) -> config.Config:
+        """The configuration, with the name of the embedder where it had none."""
+        if self.embedder is not None and found.embedder == "none":
+            found = found.changed(embedder=self.embedder.model_id)
+            config.save(self.folder, found)
+        return found
+
+    def _keep(self, lock: KeeperLock) -> None:
+        from whatworks.keeper import Keeper
+        from whatworks.server import Server
+
+        keeper = Keeper(
+            self.folder,
+            lock=lock,
+            made=self.config,
+            journal=self.journal,
+            embedder=self.embedder,
+            when_idle=self._when_idle,
+        )
+        self._desk = Desk(keeper)
+        if self._client is not None:
+            self._client.close()
+        try:
+            self._server = Server(self.folder / SOCKET, self._hello(), self._serve)
+        except OSError as error:
+            raise disk_error(error, f"listen at {self.folder / SOCKET}") from error
+        self._keeper = keeper
+        failpoints.reached("keeper.serving")
+
+    def _hello(self) -> Hello:
+        from whatworks import __version__
+        from whatworks.wire import PROTOCOL, Hello
+
+        return Hello(PROTOCOL, __version__, self._pid, self.config.store_id)
+
+    def _serve(self, request: Request) -> Reply:
+        """Answer another process."""
+        from whatworks import wire
+
+        if request.ask == wire.HAND_OVER:
+            if not self._let_go(patience=PATIENCE_SECONDS):
+                raise StoreBusyError(f"process {self._pid} is using the store", self._pid)
+            raise wire.Gone("handed over")
+        question = wire.question(request.ask)
+        if question is None:
+            raise StoreError(
+                f"the store is kept by process {self._pid}, whose whatworks cannot answer "
+                f"{request.ask!r}: end it, so that this one takes over"
+            )
+        shape = wire.form(question)
+        with self._turn:
+            desk, keeper = self._desk, self._keeper
+            if keeper is None or desk is None:
+                raise wire.Gone("not the keeper")
+            self._asking += 1
+            keeper.used = monotonic()
+        try:
+            keeper.lend_embedder()
+            if request.position is not None:
+                keeper.catch_up(request.position)
+            value = wire.encoded(question(desk, **shape.values(request)))
+            return wire.Reply("answer", value, stamp=self.journal.stamp)
+        except StoreError as error:
+            if keeper.closed:
+                raise wire.Gone("not the keeper any more") from error
+            raise
+        finally:
+            self._leave()
+
+    def _when_idle(self) -> None:
+        keeper = self._keeper
+        if keeper is not None and not self.stays and monotonic() - keeper.used > IDLE_SECONDS:
+            self._let_go(patience=0)
+
+    def _let_go(self, patience: float) -> bool:
+        """Stop keeping the store, once nobody asks; false if somebody does for ``patience`` seconds."""
+        # The keeper's own thread must not wait for one that waits for it to end.
+        if not self._turn.acquire(timeout=max(patience, 0.001)):
+            return False
+        try:
+            if not self._turn.wait_for(lambda: self._asking == 0, timeout=patience):
+                return False
+            self._gave = monotonic()
+            self._end_keeper()
+            return True
+        finally:
+            self._turn.release()
+
+    def _end_keeper(self) -> None:
+        keeper, server = self._keeper, self._server
+        self._keeper = self._desk = self._server = None
+        try:
+            if server is not None:
+                server.close()
+        finally:
+            if keeper is not None:
+                keeper.close()
+
+    def close(self) -> None:
+        """Let go of everything; a second call does nothing."""
+        if self._closed or os.getpid() != self._pid:
+            return
+        self._closed = True
+        with self._turn:
+            self._turn.wait_for(lambda: self._asking == 0, timeout=CLOSE_SECONDS)
+            try:
+                self._end_keeper()
+            finally:
+                if self._client is not None:
+                    self._client.close()
+                self.journal.close()
+
+
+def _gone() -> type[Exception]:
+    from whatworks.wire import Gone
+
+    return Gone
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except FileExistsError as error:
+        raise StoreError(f"{folder} is a file; expected a folder for the store") from error
+    except OSError as error:
+        raise disk_error(error, f"make the folder {folder}") from error

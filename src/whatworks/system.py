@@ -1,0 +1,191 @@
+"""Where operating systems differ: syncing, locking, sockets beside a store, forks.
+
+Linux is what the tests run on. macOS has its own sync and its own way to name
+the peer of a socket. Windows has neither ``flock`` nor these sockets: a store
+there belongs to one process at a time.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+import sys
+import weakref
+from contextlib import suppress
+from pathlib import Path
+
+__all__ = [
+    "close_in_child",
+    "connect",
+    "hold",
+    "let_go",
+    "listen",
+    "lock",
+    "peer_uid",
+    "sync_data",
+    "sync_folder",
+    "try_lock",
+]
+
+# The kernel's limit on the path of a socket, without its final zero.
+SOCKET_PATH_BYTES = 103 if sys.platform == "darwin" else 107
+BACKLOG = 64
+
+if sys.platform == "win32":
+    import msvcrt
+else:
+    import fcntl
+
+_held: set[int] = set()
+_sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()
+
+
+# -- the disk -------------------------------------------------------------------------------------
+
+
+def sync_data(file: int) -> None:
+    """Put what was written to ``file`` onto the disk, through the disk's own cache."""
+    if sys.platform == "darwin":
+        fcntl.fcntl(file, fcntl.F_FULLFSYNC)  # fsync there leaves it in the disk's cache
+    elif sys.platform == "win32":
+        os.fsync(file)
+    else:
+        os.fdatasync(file)
+
+
+def sync_folder(path: Path) -> None:
+    """Put the names in a folder onto the disk: without it a new file may be gone after a power cut."""
+    if sys.platform == "win32":
+        return
+    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+# -- locks ----------------------------------------------------------------------------------------
+
+
+def try_lock(file: int) -> bool:
+    """Lock a file for this process unless another one has it; the kernel frees it when we die.
+
+    Not ``lockf``: a POSIX record lock is lost as soon as anything in the
+    process closes another handle on the file.
+    """
+    try:
+        if sys.platform == "win32":
+            msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
+        else:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def lock(file: int) -> None:
+    """Lock a file, waiting for whoever has it."""
+    if sys.platform == "win32":
+        msvcrt.locking(file, msvcrt.LK_LOCK, 1)
+    else:
+        fcntl.flock(file, fcntl.LOCK_EX)
+
+
+def hold(file: int) -> int:
+    """Remember a descriptor that a forked child must not keep: its copy would hold the lock."""
+    _held.add(file)
+    return file
+
+
+def let_go(file: int) -> None:
+    """Close a descriptor given to ``hold``; in a child that has closed it already, do nothing."""
+    if file in _held:
+        _held.discard(file)
+        os.close(file)
+
+
+def close_in_child(connection: socket.socket) -> None:
+    """Let a forked child close its copy: with it, the other end would take us for alive."""
+    _sockets.add(connection)
+
+
+def _close_held() -> None:
+    for file in _held:
+        with suppress(OSError):
+            os.close(file)
+    _held.clear()
+    for connection in list(_sockets):
+        connection.close()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_close_held)
+
+
+# -- sockets --------------------------------------------------------------------------------------
+
+
+def listen(path: Path) -> socket.socket | None:
+    """A socket at ``path`` that only this user may connect to; ``None`` where there are none."""
+    if not hasattr(socket, "AF_UNIX"):
+        return None
+    made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        with _Reachable(path) as address:
+            path.unlink(missing_ok=True)  # of a keeper that was killed
+            before = os.umask(0o177)
+            try:
+                made.bind(address)
+            finally:
+                os.umask(before)
+        made.listen(BACKLOG)
+    except BaseException:
+        made.close()
+        raise
+    return made
+
+
+def connect(path: Path, timeout: float) -> socket.socket:
+    """A connection to whoever listens at ``path``; ``OSError`` if nobody does."""
+    if not hasattr(socket, "AF_UNIX"):
+        raise FileNotFoundError(path)
+    made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        made.settimeout(timeout)
+        with _Reachable(path) as address:
+            made.connect(address)
+    except BaseException:
+        made.close()
+        raise
+    return made
+
+
+def peer_uid(connection: socket.socket) -> int:
+    """User id of the process at the other end."""
+    if sys.platform == "darwin":
+        # struct xucred { u_int cr_version; uid_t cr_uid; short cr_ngroups; gid_t cr_groups[16]; }
+        found = connection.getsockopt(0, 1, 76)  # SOL_LOCAL, LOCAL_PEERCRED
+        return int(struct.unpack_from("II", found)[1])
+    found = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    return int(struct.unpack("3i", found)[1])
+
+
+class _Reachable:
+    """A path for a socket, short enough for the kernel, while entered."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._folder: int | None = None
+
+    def __enter__(self) -> str:
+        if len(os.fsencode(self._path)) <= SOCKET_PATH_BYTES:
+            return str(self._path)
+        if not Path("/proc/self/fd").is_dir():
+            raise OSError(f"the path {self._path} is too long for a socket; use a shorter one")
+        self._folder = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        return f"/proc/self/fd/{self._folder}/{self._path.name}"
+
+    def __exit__(self, *_: object) -> None:
+        if self._folder is not None:
+            os.close(self._folder)
