@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
-from whatworks.checks import Chance, shown
+from whatworks.checks import Chance, identifier, shown
 from whatworks.errors import NotFoundError
 from whatworks.ledgers import Calibration
 from whatworks.records import (
@@ -183,7 +183,7 @@ class Desk:
 
         made = evaluation.policy_of(policy)
         if policy.startswith(evaluation.FIXED):
-            fixed = policy.removeprefix(evaluation.FIXED)
+            fixed = identifier(policy.removeprefix(evaluation.FIXED), "policy")
             if not self.patterns([fixed]):
                 raise NotFoundError(f"there is no pattern {shown(fixed)} in this store")
         return self.evaluate_function(policy, made, as_placed=as_placed, exploring=exploring)

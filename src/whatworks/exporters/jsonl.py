@@ -17,14 +17,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO, TypeVar
 
 import orjson
 
 from whatworks.exporters.files import replacing
 from whatworks.memory import Memory
+from whatworks.records import Pattern, Prior, UsageEvent
 
 __all__ = ["FIELDS", "FORMAT", "export_jsonl"]
 
@@ -61,6 +62,8 @@ FIELDS: dict[str, tuple[str, ...]] = {
 }
 STEP = 1_000
 
+Item = TypeVar("Item", Prior, UsageEvent)
+
 
 def export_jsonl(
     memory: Memory,
@@ -94,11 +97,12 @@ def export_jsonl(
 def _write(
     memory: Memory, stream: BinaryIO, progress: Callable[[int], object] | None
 ) -> dict[str, int]:
-    # Events are begun first: what is recorded meanwhile is then left out,
-    # rather than an event written without its pattern.
-    events = _begun(memory.iter_events())
-    priors = _begun(memory.iter_priors())
-    parts = {"pattern": memory.iter_patterns(), "prior": priors, "event": events}
+    known: set[str] = set()
+    parts = {
+        "pattern": _noted(memory.iter_patterns(), known),
+        "prior": _of(memory.iter_priors(), known),
+        "event": _of(memory.iter_events(), known),
+    }
     header = {"kind": "header", "format": FORMAT, "embedder": memory.stats().embedder}
     stream.write(orjson.dumps(header) + b"\n")
     counts = {}
@@ -114,9 +118,15 @@ def _write(
     return counts
 
 
-def _begun(items: Iterator[Any]) -> Iterator[Any]:
-    """The same items, the first of them already read."""
-    return chain(list(islice(items, 1)), items)
+def _noted(patterns: Iterator[Pattern], known: set[str]) -> Iterator[Pattern]:
+    for pattern in patterns:
+        known.add(pattern.pattern_id)
+        yield pattern
+
+
+def _of(items: Iterator[Item], known: set[str]) -> Iterator[Item]:
+    """What belongs to the patterns written; others were added meanwhile."""
+    return (item for item in items if item.pattern_id in known)
 
 
 def _lines(kind: str, items: Iterable[object]) -> Iterator[bytes]:
