@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import replace
@@ -74,6 +75,7 @@ class Answers:
             evidence_bytes=size_of(*keeper.folder.glob("evidence.duckdb*")),
             vector_bytes=size_of(keeper.folder / "vectors"),
             problems=tuple(keeper.problems),
+            keeper=os.getpid(),
         )
 
     # -- similar ----------------------------------------------------------------------------------

@@ -52,6 +52,7 @@ RETRY_SECONDS = 0.02
 COURTESY_SECONDS = 0.5
 # How long closing waits for the questions of other threads and processes.
 CLOSE_SECONDS = 0.5
+SERVE_SECONDS = 0.5
 SOCKET = "keeper.sock"
 
 _sharing = threading.RLock()  # a handle may be collected while another is opened
@@ -326,6 +327,24 @@ class Link:
             yield desk
         finally:
             self._leave()
+
+    def serve(self, stop: threading.Event, between: Callable[[], object]) -> None:
+        """Keep the store, however idle it is, until ``stop`` is set.
+
+        Who needs it in his own process (see ``kept``) gets it, and it is taken
+        back when he is done. ``between`` is called twice a second.
+        """
+        with self.kept() as desk:
+            self.stays = True
+            desk.catch_up()
+        try:
+            while not stop.wait(SERVE_SECONDS):
+                self.check()
+                if self._enter() is not None:
+                    self._leave()
+                    between()
+        finally:
+            self.stays = False
 
     def reembed(self, embedder: Embedder, progress: Callable[[int], object] | None) -> None:
         """Change the embedder; a function stays in its process, so the store has to come here."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -43,10 +44,11 @@ def _now() -> datetime:
 class Memory(Advice):
     """A memory of what works: patterns, the contexts they were tried in, and the outcomes.
 
-    Made by ``Memory.open``. All methods may be called from any thread. A
-    write is acknowledged when its method returns, and every later question
-    takes it into account. Errors are those of ``whatworks.errors``; what
-    raises one has changed nothing.
+    Made by ``Memory.open``, in as many processes as you like. All methods may be
+    called from any thread. A write is acknowledged when its method returns,
+    and every later question of this process takes it into account, those of
+    other processes 20 milliseconds later. Errors are those of
+    ``whatworks.errors``; what raises one has changed nothing.
     """
 
     @classmethod
@@ -91,7 +93,7 @@ class Memory(Advice):
         Raises
         ------
         StoreBusyError
-            Another process has the store open; its pid is in the message.
+            Another process is making the store, and does not finish.
         ModelMismatchError
             The store's vectors are of another model.
         SchemaVersionError
@@ -374,6 +376,17 @@ class Memory(Advice):
     def stats(self) -> Stats:
         """Counts, sizes and the state of the layers."""
         return self._ask(Desk.stats)
+
+    # -- keeping ----------------------------------------------------------------------------------
+
+    def serve(self, stop: threading.Event) -> None:
+        """Keep the store for all processes until ``stop`` is set.
+
+        Nobody needs this: whichever process asks first keeps the store, and lets
+        go of it when it ends or is idle for 30 seconds. With one that stays, no
+        other ever loads DuckDB and the embedding model.
+        """
+        self._link.serve(stop, lambda: None)
 
     # -- upkeep -----------------------------------------------------------------------------------
 

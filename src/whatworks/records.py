@@ -573,7 +573,7 @@ class Diff:
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """Counts and sizes of a store; times in milliseconds, sizes in bytes."""
+    """Counts and sizes of a store, in bytes; ``keeper`` is the process that keeps it."""
 
     path: str
     patterns: int
@@ -595,3 +595,4 @@ class Stats:
     evidence_bytes: int
     vector_bytes: int
     problems: tuple[str, ...] = ()
+    keeper: int = 0

@@ -1,4 +1,4 @@
-"""Commands that look after a store and the program: rebuild, reembed, doctor, bench, demo, version."""
+"""Commands that look after a store and the program: serve, rebuild, reembed, doctor, bench, demo, version."""
 
 from __future__ import annotations
 
@@ -19,7 +19,23 @@ from whatworks.errors import InvalidInputError
 if TYPE_CHECKING:
     from whatworks.embedders import EmbedFunction
 
-__all__ = ["bench", "demo", "doctor", "rebuild", "reembed", "version"]
+__all__ = ["bench", "demo", "doctor", "rebuild", "reembed", "serve", "version"]
+
+
+def serve(store: Store = None) -> None:
+    """Keep the store for all other processes until Ctrl-C.
+
+    Example: whatworks serve
+    """
+    import signal
+    import threading
+
+    stop = threading.Event()
+    for name in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(name, lambda *_: stop.set())
+    with opened(store, embedder="if there") as memory:
+        say(f"keeping {config.locate(store)} in process {os.getpid()}; end it with Ctrl-C")
+        memory.serve(stop)
 
 
 def rebuild(store: Store = None, as_json: Json = False) -> None:

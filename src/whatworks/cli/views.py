@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -442,9 +443,14 @@ def stats(found: Stats) -> None:
             f"journal {size(found.journal_bytes)}, evidence {size(found.evidence_bytes)}, "
             f"vectors {size(found.vector_bytes)}",
         ),
+        ("kept by", _keeper(found)),
         *(("problem", problem) for problem in found.problems),
     ]
     show(facts(rows))
+
+
+def _keeper(found: Stats) -> str:
+    return "this command" if found.keeper == os.getpid() else f"process {found.keeper}"
 
 
 def _states(found: Stats) -> str:
