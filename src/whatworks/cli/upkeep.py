@@ -1,4 +1,4 @@
-"""Commands that look after a store and the program: serve, rebuild, reembed, doctor, bench, demo, version."""
+"""Commands that look after a store and the program: serve, rebuild, doctor, bench, demo and others."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["bench", "demo", "doctor", "rebuild", "reembed", "serve", "version"]
 
 
-def serve(store: Store = None) -> None:
+def serve(store: Store = None, as_json: Json = False) -> None:
     """Keep the store for all other processes until Ctrl-C.
 
     Example: whatworks serve
@@ -34,7 +34,11 @@ def serve(store: Store = None) -> None:
     for name in (signal.SIGINT, signal.SIGTERM):
         signal.signal(name, lambda *_: stop.set())
     with opened(store, embedder="if there") as memory:
-        say(f"keeping {config.locate(store)} in process {os.getpid()}; end it with Ctrl-C")
+        path = str(config.locate(store))
+        if as_json:
+            print_json({"path": path, "keeper": os.getpid()})
+        else:
+            say(f"keeping {path} in process {os.getpid()}; end it with Ctrl-C")
         memory.serve(stop)
 
 
