@@ -10,7 +10,7 @@ from pathlib import Path
 
 from whatworks import system
 from whatworks.errors import disk_error
-from whatworks.segments import Record, Segment, appends, last, segments, writer_of
+from whatworks.segments import Record, Segment, appends, last, read, segments, writer_of
 
 __all__ = ["START", "Batch", "Mark", "News", "ahead", "batches", "look", "torn"]
 
@@ -63,17 +63,15 @@ class News:
     until: int
 
 
-def look(
-    folder: Path, marks: Mapping[str, Mark], settle: Callable[[], Settled], *, durable: bool
-) -> News:
+def look(folder: Path, marks: Mapping[str, Mark], settle: Callable[[], Settled]) -> News:
     """What there is to read behind ``marks``.
 
     A record may rest on one in another segment that was written before it,
     yet after that segment was looked at. So all are looked at twice: of what
     the second look shows, everything up to the newest record of the first is
     there. ``settle`` tells which segment this process writes, and how much of
-    it is acknowledged. ``durable``: what others wrote is synced before it is
-    used, so that no power cut takes it from under the evidence.
+    it is acknowledged. What others wrote is synced before it is used, so that
+    no power cut takes it from under the evidence.
     """
     first = segments(folder)
     newest = (_newest(segment, marks) for segment in first if _grown(segment, marks))
@@ -83,7 +81,7 @@ def look(
     for n, segment in enumerate(second):
         if own is not None and segment.name == own[0]:
             second[n] = replace(segment, size=min(segment.size, own[1]))
-        elif durable and _grown(segment, marks):
+        elif _grown(segment, marks):
             _sync(segment)
     return News(second, until)
 
@@ -133,8 +131,12 @@ def ahead(found: Sequence[Segment], marks: Mapping[str, Mark], *, thorough: bool
 
 
 def _stands(segment: Segment, mark: Mark) -> bool:
-    found = last(replace(segment, size=mark.position))
-    return mark.damaged > 0 if found is None else found.sequence == mark.sequence - 1
+    """Whether the mark lies between the records that it says; one of them may be damaged by now."""
+    before = last(replace(segment, size=mark.position))
+    if before is not None:
+        return before.sequence == mark.sequence - 1
+    behind = next(read(segment, mark.position), None)
+    return behind is not None and behind.sequence == mark.sequence or mark.position == segment.size
 
 
 def batches(news: News, marks: Mapping[str, Mark]) -> Iterator[Batch]:

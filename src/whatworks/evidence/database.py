@@ -173,17 +173,17 @@ class Evidence:
             for segment in found
         )
 
-    def fold(self, folder: Path, settle: Callable[[], Settled], *, durable: bool = True) -> set[str]:
+    def fold(self, folder: Path, settle: Callable[[], Settled]) -> set[str]:
         """Apply all that the journal in ``folder`` holds and the tables do not.
 
-        See ``replay.look`` for ``settle`` and ``durable``. Returns the patterns touched.
+        See ``replay.look`` for ``settle``. Returns the patterns touched.
         """
         if self.lost:
             self._reopen()
-        news = look(folder, self._marks, settle, durable=durable)
+        news = look(folder, self._marks, settle)
         if ahead(news.segments, self._marks, thorough=self._fresh):
             self._begin_again()
-            news = look(folder, self._marks, settle, durable=durable)
+            news = look(folder, self._marks, settle)
         touched: set[str] = set()
         for batch in batches(news, self._marks):
             touched |= self._apply(batch)
