@@ -136,7 +136,7 @@ def _stands(segment: Segment, mark: Mark) -> bool:
     if before is not None:
         return before.sequence == mark.sequence - 1
     behind = next(read(segment, mark.position), None)
-    return behind is not None and behind.sequence == mark.sequence or mark.position == segment.size
+    return (behind is not None and behind.sequence == mark.sequence) or mark.position == segment.size
 
 
 def batches(news: News, marks: Mapping[str, Mark]) -> Iterator[Batch]:
