@@ -116,6 +116,19 @@ def _record(measured: Measured, folder: Path, size: Size) -> None:
         for metric, chosen in (("many patterns", numbers), ("one pattern", [0] * SINGLE)):
             calls = [partial(memory.record, pattern_id(n), outcome=1.0) for n in chosen]
             _add_latency(measured, f"record, {metric}", calls)
+        _add_latency(measured, "record, and ask with it folded", _asking(memory, numbers))
+
+
+def _asking(memory: Memory, numbers: Sequence[int]) -> Sequence[Callable[[], object]]:
+    """Record a try in a new context, and ask for the counts of its pattern."""
+
+    def call(number: int) -> None:
+        name = pattern_id(number)
+        before = memory.get_pattern(name).usage_count
+        memory.record(name, outcome=1.0, context=f"recorded and asked, {number}")
+        assert memory.get_pattern(name).usage_count == before + 1
+
+    return [partial(call, number) for number in numbers]
 
 
 def _add_latency(measured: Measured, metric: str, calls: Sequence[Callable[[], object]]) -> None:

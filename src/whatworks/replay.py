@@ -5,14 +5,14 @@ from __future__ import annotations
 import heapq
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
 from whatworks import system
 from whatworks.errors import disk_error
 from whatworks.segments import Record, Segment, appends, last, read, segments, writer_of
 
-__all__ = ["START", "Batch", "Mark", "News", "ahead", "batches", "look", "torn"]
+__all__ = ["MARK", "START", "Batch", "Mark", "News", "ahead", "batches", "look", "torn"]
 
 # 20,000 events are about 6 MB of JSON: large enough to amortise a commit,
 # small enough to stay far below the engine's memory limit.
@@ -36,8 +36,14 @@ class Mark:
     damaged: int = 0
     writer: str = ""
 
+    @property
+    def row(self) -> tuple[int | str, ...]:
+        """The values in the order of ``MARK``."""
+        return self.position, self.sequence, self.stamp, self.damaged, self.writer
+
 
 START = Mark()
+MARK = tuple(item.name for item in fields(Mark))
 
 
 @dataclass(slots=True)

@@ -9,17 +9,15 @@ import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import orjson
 
 from whatworks import failpoints
 from whatworks.errors import StoreError, StoreFullError
 from whatworks.evidence import fold
-from whatworks.evidence.schema import IDS, SCHEMA, VERSION
-from whatworks.replay import START, Batch, Mark, Settled, ahead, batches, look, torn
+from whatworks.evidence.rows import Table, insert, update
+from whatworks.evidence.schema import SCHEMA, VERSION
+from whatworks.replay import MARK, START, Batch, Mark, Settled, ahead, batches, look, torn
 from whatworks.segments import Segment
 
 if TYPE_CHECKING:
@@ -34,11 +32,7 @@ MEMORY_LIMIT = "256MB"
 _FULL = ("No space left", "Disk quota exceeded", "File too large")
 # Reasons not to open that leave the file as good as it is.
 _NOT_DAMAGE = ("Could not set lock", "Permission denied", "Too many open files", *_FULL)
-_ADD_MARKS = """
-    INSERT INTO watermarks
-    SELECT unnest(from_json(?::JSON, '[{"segment":"VARCHAR","writer":"VARCHAR","position":"BIGINT",
-        "sequence":"BIGINT","stamp":"BIGINT","damaged":"BIGINT"}]'), recursive := true)
-"""
+_MARKS = Table("watermarks", ("segment",), MARK)
 
 
 class Evidence:
@@ -60,6 +54,7 @@ class Evidence:
         # Weak: the cursor of a thread goes with the thread.
         self._cursors: weakref.WeakSet[duckdb.DuckDBPyConnection] = weakref.WeakSet()
         self._cursors_lock = threading.Lock()
+        self._writing = threading.RLock()  # two transactions in one would undo each other
         self._marks: dict[str, Mark] = {}
         self._torn: dict[str, int] = {}  # sizes of segments that end in what was never acknowledged
         self._fresh = True  # not compared with the journal yet
@@ -133,9 +128,7 @@ class Evidence:
 
         try:
             meta = dict(con.execute("SELECT name, value FROM meta").fetchall())
-            marks = con.execute(
-                "SELECT segment, position, sequence, stamp, damaged, writer FROM watermarks"
-            ).fetchall()
+            marks = con.execute(f"SELECT segment, {', '.join(MARK)} FROM watermarks").fetchall()
         except (duckdb.CatalogException, duckdb.BinderException):  # of another version
             return False
         self._marks = {segment: Mark(*values) for segment, *values in marks}
@@ -196,17 +189,15 @@ class Evidence:
 
     def _apply(self, batch: Batch) -> set[str]:
         """One batch and its marks in one transaction: each record counts exactly once."""
-        known = [name for name in batch.marks if name in self._marks]
-        rows = orjson.dumps([{"segment": name, **asdict(m)} for name, m in batch.marks.items()])
+        rows = {(name,): mark.row for name, mark in batch.marks.items()}
+        new = [key + row for key, row in rows.items() if key[0] not in self._marks]
+        known = {key: row for key, row in rows.items() if key[0] in self._marks}
 
         def step(con: duckdb.DuckDBPyConnection) -> set[str]:
             touched = fold.apply(con, batch.bodies)
             failpoints.reached("fold.applied")
-            if known:
-                con.execute(
-                    f"DELETE FROM watermarks WHERE segment IN {IDS}", [orjson.dumps(known).decode()]
-                )
-            con.execute(_ADD_MARKS, [rows.decode()])
+            insert(con, _MARKS.name, new)
+            update(con, _MARKS, known)
             return touched
 
         touched: set[str] = self.write(step)
@@ -216,6 +207,10 @@ class Evidence:
 
     def write(self, step: Callable[[duckdb.DuckDBPyConnection], Any]) -> Any:
         """Run ``step`` in a transaction; on any error nothing of it is kept."""
+        with self._writing:
+            return self._write(step)
+
+    def _write(self, step: Callable[[duckdb.DuckDBPyConnection], Any]) -> Any:
         import duckdb
 
         try:

@@ -2,10 +2,11 @@
 
 Every statement takes its batch as one parameter, one JSON text a line:
 binding values one by one costs 0.1 ms each in this engine, and one large JSON
-array is seven times slower than lines. A batch is applied kind by kind, in the
-order patterns, priors, events, resolutions, predictions; within a kind in
-journal order. That equals the journal's own order, because a record only ever
-refers to patterns and events acknowledged before it.
+array is seven times slower than lines. A few events or outcomes are left to
+``handful``. A batch is applied kind by kind, in the order patterns, priors,
+events, resolutions, predictions; within a kind in journal order. That equals
+the journal's own order, because a record only ever refers to patterns and
+events acknowledged before it.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from typing import TYPE_CHECKING
 
 import orjson
 
+from whatworks.evidence import handful
+from whatworks.evidence.latest import correct_tries, correct_uses, next_numbers
 from whatworks.evidence.schema import WORTH
 from whatworks.text import word_key, words
 
@@ -42,7 +45,10 @@ def apply(con: duckdb.DuckDBPyConnection, batch: Batch) -> set[str]:
     """
     touched: set[str] = set()
     for kind, step in _STEPS.items():
-        if bodies := batch.get(kind):
+        bodies = batch.get(kind)
+        if bodies and kind in handful.STEPS and handful.fits(bodies):
+            touched |= handful.STEPS[kind](con, bodies)
+        elif bodies:
             touched |= step(con, b"\n".join(bodies).decode())
     return touched
 
@@ -64,11 +70,6 @@ def _ids(con: duckdb.DuckDBPyConnection, query: str) -> set[str]:
     return {row[0] for row in con.execute(query).fetchall()}
 
 
-def _next(con: duckdb.DuckDBPyConnection, column: str, table: str) -> int:
-    row = con.execute(f"SELECT coalesce(max({column}) + 1, 0) FROM {table}").fetchone()
-    return int(row[0]) if row else 0
-
-
 def _patterns(con: duckdb.DuckDBPyConnection, bodies: str) -> set[str]:
     """Add patterns; the same id again replaces type, description and metadata, no count."""
     _stage(
@@ -87,7 +88,7 @@ def _patterns(con: duckdb.DuckDBPyConnection, bodies: str) -> set[str]:
         LEFT JOIN pattern_rows p USING (pattern_id)
         """
     )
-    change, first_no = _next_change(con), _next(con, "pattern_no", "pattern_rows")
+    change, first_no, _ = next_numbers(con)
     con.execute(
         """
         UPDATE pattern_rows p SET
@@ -110,16 +111,6 @@ def _patterns(con: duckdb.DuckDBPyConnection, bodies: str) -> set[str]:
     )
     _index_words(con)
     return _ids(con, "SELECT pattern_id FROM changed_patterns")
-
-
-def _next_change(con: duckdb.DuckDBPyConnection) -> int:
-    row = con.execute(
-        """
-        SELECT greatest((SELECT max(change) FROM pattern_rows),
-                        (SELECT max(change) FROM context_rows), 0)
-        """
-    ).fetchone()
-    return int(row[0]) if row else 0
 
 
 def _index_words(con: duckdb.DuckDBPyConnection) -> None:
@@ -208,7 +199,7 @@ def _events(con: duckdb.DuckDBPyConnection, bodies: str) -> set[str]:
                 OR nth NOT IN (SELECT min(nth) FROM new_events GROUP BY event_id))
             """
         )
-    change, first_no = _next_change(con), _next(con, "context_no", "context_rows")
+    change, _, first_no = next_numbers(con)
     con.execute(
         """
         INSERT INTO context_rows
@@ -235,18 +226,18 @@ def _events(con: duckdb.DuckDBPyConnection, bodies: str) -> set[str]:
         ORDER BY e.timestamp, e.nth
         """
     )
-    # An event that came with a late outcome was pending before.
-    con.execute(
-        """
-        INSERT INTO earlier_states
-        SELECT md5_number_lower(e.event_id), p.pattern_no, c.context_no,
-               make_timestamp(e.timestamp), 'pending', NULL,
-               make_timestamp(e.timestamp), make_timestamp(e.resolved_at)
-        FROM new_events e JOIN pattern_rows p USING (pattern_id)
-        LEFT JOIN context_rows c USING (context_id)
-        WHERE e.resolved_at > e.timestamp
-        """
-    )
+    if '"resolved_at"' in bodies:  # an event that came with a late outcome was pending before
+        con.execute(
+            """
+            INSERT INTO earlier_states
+            SELECT md5_number_lower(e.event_id), p.pattern_no, c.context_no,
+                   make_timestamp(e.timestamp), 'pending', NULL,
+                   make_timestamp(e.timestamp), make_timestamp(e.resolved_at)
+            FROM new_events e JOIN pattern_rows p USING (pattern_id)
+            LEFT JOIN context_rows c USING (context_id)
+            WHERE e.resolved_at > e.timestamp
+            """
+        )
     con.execute(
         """
         CREATE OR REPLACE TEMP TABLE moves AS
@@ -300,28 +291,8 @@ def _resolutions(con: duckdb.DuckDBPyConnection, bodies: str) -> set[str]:
         """
     )
     touched = _count(con)
-    # A try that turned out not to be one was perhaps the last use.
-    con.execute(
-        """
-        UPDATE pattern_rows p SET last_used_at = e.last_used_at
-        FROM (SELECT pattern_no, max(timestamp) FILTER (state <> 'not_used') AS last_used_at
-              FROM event_rows WHERE pattern_no IN (SELECT pattern_no FROM moves WHERE used < 0)
-              GROUP BY pattern_no) e
-        WHERE p.pattern_no = e.pattern_no
-        """
-    )
-    con.execute(
-        """
-        UPDATE cells c SET last_at = e.last_at
-        FROM (SELECT context_no, pattern_no, timestamp::DATE AS day, max(timestamp) AS last_at
-              FROM event_rows
-              WHERE state = 'resolved'
-                AND pattern_no IN (SELECT pattern_no FROM moves WHERE resolved < 0)
-              GROUP BY ALL) e
-        WHERE c.context_no IS NOT DISTINCT FROM e.context_no
-          AND c.pattern_no = e.pattern_no AND c.day = e.day
-        """
-    )
+    correct_uses(con, "SELECT pattern_no FROM moves WHERE used < 0")
+    correct_tries(con, "SELECT pattern_no FROM moves WHERE resolved < 0")
     return touched
 
 

@@ -16,7 +16,7 @@ SCHEMA = """
 CREATE TABLE meta (name VARCHAR, value BIGINT);
 -- how far each segment of the journal is folded: see replay.Mark
 CREATE TABLE watermarks (
-    segment VARCHAR, writer VARCHAR, position BIGINT, sequence BIGINT, stamp BIGINT, damaged BIGINT
+    segment VARCHAR, position BIGINT, sequence BIGINT, stamp BIGINT, damaged BIGINT, writer VARCHAR
 );
 
 CREATE TABLE pattern_rows (

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -269,6 +270,31 @@ def test_readers_see_the_last_committed_state(open_evidence: Open) -> None:
     evidence.write(step)
     assert seen == [1]
     assert questions.counts(evidence)["patterns"] == 0
+
+
+def test_writes_of_two_threads_take_turns(open_evidence: Open) -> None:
+    evidence = open_evidence("evidence")
+    within, failed = threading.Event(), list[Exception]()
+
+    def slow(con: object) -> None:
+        con.execute("INSERT INTO watermarks VALUES ('first', 1, 1, 0)")  # type: ignore[attr-defined]
+        within.set()
+        time.sleep(0.1)
+        con.execute("INSERT INTO watermarks VALUES ('second', 1, 1, 0)")  # type: ignore[attr-defined]
+
+    def first() -> None:
+        try:
+            evidence.write(slow)
+        except StoreError as error:
+            failed.append(error)
+
+    writer = threading.Thread(target=first)
+    writer.start()
+    within.wait()
+    evidence.write(lambda con: con.execute("INSERT INTO watermarks VALUES ('third', 1, 1, 0)"))
+    writer.join()
+    assert failed == []
+    assert evidence.one("SELECT list(segment) FROM watermarks") == (["first", "second", "third"],)
 
 
 def test_a_stream_is_of_one_state(open_evidence: Open) -> None:

@@ -1,0 +1,394 @@
+"""A few events or outcomes, added up here instead of in statements over the batch.
+
+After a single write a question waits for the fold of one record. The tables
+become what the statements of ``fold`` make of the same records.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from hashlib import md5
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import orjson
+
+from whatworks.evidence.latest import correct_tries, correct_uses, next_numbers
+from whatworks.evidence.rows import Row, Table, insert, listed, read, select, update
+
+if TYPE_CHECKING:
+    import duckdb
+
+__all__ = ["STEPS", "fits"]
+
+# Beyond about this many the statements over the batch are faster.
+RECORDS = 32
+CHARACTERS = 64 << 10
+
+Body = dict[str, Any]
+Moves = Sequence[tuple["_Place", "_Amounts"]]
+
+_EPOCH = datetime(1970, 1, 1)  # times in the tables are UTC, and do not say so
+_CONTEXT_NUMBERS = Table("context_rows", ("context_id",), ("context_no",))
+_EVENT_IDS = Table("event_rows", ("event_key",), ("event_id",))
+_EVENTS = Table(
+    "event_rows",
+    ("event_key", "event_id"),
+    ("rowid", "pattern_no", "context_no", "timestamp", "state", "outcome", "changed_at"),
+)
+_OUTCOMES = Table("event_rows", ("rowid",), ("state", "outcome", "resolved_at", "changed_at"))
+_EARLIER = Table("earlier_states", ("event_key",), ("rowid", "until"))
+_EARLIER_ENDS = Table("earlier_states", ("rowid",), ("until",))
+_DAYS = Table("days", ("day", "pattern_no"), ("used", "resolved", "outcome_sum", "outcome_squares"))
+_CELLS = Table("cells", ("context_no", "pattern_no", "day"), ("tries", "outcome_sum", "last_at"))
+_COUNTS = ("used", "resolved", "outcome_sum", "last_used_at", "effective", "effective_sum")
+_PATTERNS = Table("pattern_rows", ("pattern_no",), _COUNTS)
+_PATTERNS_BY_ID = Table("pattern_rows", ("pattern_id",), ("pattern_no", *_COUNTS))
+_PATTERNS_BY_NO = Table("pattern_rows", ("pattern_no",), ("pattern_id", *_COUNTS))
+
+
+class _Place(NamedTuple):
+    """The pattern, context and time of a try."""
+
+    pattern_no: int
+    context_no: int | None
+    timestamp: datetime
+
+
+class _State(NamedTuple):
+    """What is known of a try, and since when."""
+
+    state: str
+    outcome: float | None
+    since: datetime
+
+
+class _Amounts(NamedTuple):
+    """By how much counts and sums change."""
+
+    used: int
+    resolved: int
+    outcome: float
+    square: float
+
+    def plus(self, other: _Amounts, sign: int = 1) -> _Amounts:
+        return _Amounts(
+            self.used + sign * other.used,
+            self.resolved + sign * other.resolved,
+            self.outcome + sign * other.outcome,
+            self.square + sign * other.square,
+        )
+
+
+def fits(bodies: Sequence[bytes]) -> bool:
+    """Whether records are few and small, and hold no NUL, which no literal can hold."""
+    return (
+        len(bodies) <= RECORDS
+        and sum(map(len, bodies)) <= CHARACTERS
+        and not any(rb"\u0000" in body for body in bodies)
+    )
+
+
+# -- events ----------------------------------------------------------------------------------------
+
+
+def _events(con: duckdb.DuckDBPyConnection, bodies: Sequence[bytes]) -> set[str]:
+    """Add tries; the same event id again is the same try, and the first record of it stands."""
+    numbered = _unknown(con, [(nth, orjson.loads(body)) for nth, body in enumerate(bodies, 1)])
+    named = read(con, _PATTERNS_BY_ID, {(event["pattern_id"],) for _, event in numbered})
+    patterns = {name: row[0] for (name,), row in named.items()}
+    contexts = _contexts(con, numbered)
+    events = [event for _, event in numbered if event["pattern_id"] in patterns]
+    events.sort(key=lambda event: int(event["timestamp"]))
+    places = [
+        _Place(
+            patterns[event["pattern_id"]],
+            contexts.get(event.get("context_id")),
+            _time(event["timestamp"]),
+        )
+        for event in events
+    ]
+    placed = list(zip(events, places, strict=True))
+    insert(con, "event_rows", [_event_row(event, place) for event, place in placed])
+    insert(con, "earlier_states", [row for event, place in placed for row in _pending(event, place)])
+    moves = [(place, _amounts(event["state"], event["outcome"])) for event, place in placed]
+    _count(con, moves, {row[:1]: row[1:] for row in named.values()})
+    return {event["pattern_id"] for event in events}
+
+
+def _unknown(
+    con: duckdb.DuckDBPyConnection, numbered: list[tuple[int, Body]]
+) -> list[tuple[int, Body]]:
+    """Leave out events whose id was given and is known; ids made here never come twice."""
+    given = {event["event_id"] for _, event in numbered if event.get("given_id")}
+    if not given:
+        return numbered
+    known = read(con, _EVENT_IDS, [(_key(event_id),) for event_id in given])
+    first = {event["event_id"]: nth for nth, event in reversed(numbered)}
+    return [
+        (nth, event)
+        for nth, event in numbered
+        if not event.get("given_id")
+        or ((_key(event["event_id"]),) not in known and first[event["event_id"]] == nth)
+    ]
+
+
+def _contexts(con: duckdb.DuckDBPyConnection, numbered: list[tuple[int, Body]]) -> dict[Any, int]:
+    """The numbers of the contexts by id, after adding the new ones."""
+    found: dict[str, list[tuple[int, Body]]] = {}
+    for nth, event in numbered:
+        if event.get("context_id") is not None:
+            found.setdefault(event["context_id"], []).append((nth, event))
+    known = read(con, _CONTEXT_NUMBERS, [(name,) for name in found])
+    numbers = {name: number for (name,), (number,) in known.items()}
+    new = {name: events for name, events in found.items() if name not in numbers}
+    if new:
+        change, _, first = next_numbers(con)
+        added = dict(zip(new, range(first, first + len(new)), strict=True))
+        rows = [
+            (
+                added[name],
+                name,
+                events[0][1]["context"],
+                _time(min(event["timestamp"] for _, event in events)),
+                change + events[0][0],
+            )
+            for name, events in new.items()
+        ]
+        insert(con, "context_rows", rows)
+        numbers |= added
+    return numbers
+
+
+def _event_row(event: Body, place: _Place) -> Row:
+    state, at, late = event["state"], place.timestamp, _resolved_at(event)
+    return (
+        event["event_id"],
+        _key(event["event_id"]),
+        place.pattern_no,
+        place.context_no,
+        at,
+        state,
+        event["outcome"],
+        late or (at if state == "resolved" else None),
+        late or at,
+        _time(event["recorded_at"]),
+        event.get("session_id"),
+        event.get("source"),
+        event.get("channel"),
+        event.get("files"),
+        event.get("tools"),
+        event.get("duration_ms"),
+        event.get("cost"),
+        event.get("prediction_id"),
+        event.get("metadata"),
+    )
+
+
+def _pending(event: Body, place: _Place) -> Iterable[Row]:
+    """An event that came with a late outcome was pending before."""
+    late = _resolved_at(event)
+    if late is not None and late > place.timestamp:
+        yield _key(event["event_id"]), *place, "pending", None, place.timestamp, late
+
+
+def _resolved_at(event: Body) -> datetime | None:
+    at = event.get("resolved_at")
+    return None if at is None else _time(at)
+
+
+def _key(event_id: str) -> int:
+    """What the engine calls ``md5_number_lower``."""
+    return int.from_bytes(md5(event_id.encode(), usedforsecurity=False).digest()[8:], "little")
+
+
+def _time(micros: int) -> datetime:
+    return _EPOCH + timedelta(microseconds=micros)
+
+
+def _amounts(state: str, outcome: float | None) -> _Amounts:
+    total = outcome or 0.0
+    return _Amounts(int(state != "not_used"), int(state == "resolved"), total, total * total)
+
+
+# -- outcomes --------------------------------------------------------------------------------------
+
+
+def _resolutions(con: duckdb.DuckDBPyConnection, bodies: Sequence[bytes]) -> set[str]:
+    """Give tries their outcome; a later resolution of the same try corrects the earlier one."""
+    said: dict[Row, list[_State]] = {}
+    for body in map(orjson.loads, bodies):
+        state = _State(body["state"], body["outcome"], _time(body["timestamp"]))
+        said.setdefault((_key(body["event_id"]), body["event_id"]), []).append(state)
+    found = {key: row for key, row in read(con, _EVENTS, said).items() if key in said}
+    if not found:
+        return set()
+    histories = {key: [_State(*row[4:]), *said[key]] for key, row in found.items()}
+    places = {key: _Place(*row[1:4]) for key, row in found.items()}
+    _keep_earlier(con, places, histories)
+    update(con, _OUTCOMES, {row[:1]: _outcome_row(said[key][-1]) for key, row in found.items()})
+    moves = [
+        (place, _difference(histories[key][0], histories[key][-1])) for key, place in places.items()
+    ]
+    numbered = read(con, _PATTERNS_BY_NO, {place[:1] for place in places.values()})
+    _count(con, moves, {number: row[1:] for number, row in numbered.items()})
+    _correct(con, moves)
+    return {row[0] for row in numbered.values()}
+
+
+def _outcome_row(last: _State) -> Row:
+    return last.state, last.outcome, last.since if last.state == "resolved" else None, last.since
+
+
+def _difference(before: _State, after: _State) -> _Amounts:
+    return _amounts(*after[:2]).plus(_amounts(*before[:2]), -1)
+
+
+def _keep_earlier(
+    con: duckdb.DuckDBPyConnection,
+    places: Mapping[Row, _Place],
+    histories: Mapping[Row, list[_State]],
+) -> None:
+    """Keep what events were until now, for questions as of earlier times.
+
+    What is said later holds from its own time on, also if that lies before
+    the time of what was said earlier.
+    """
+    ends = {key[0]: min(state.since for state in said) for key, (_, *said) in histories.items()}
+    shortened = {
+        (row,): (ends[key],)
+        for key, row, until in select(con, _EARLIER, [(key,) for key in ends])
+        if until > ends[key]
+    }
+    update(con, _EARLIER_ENDS, shortened)
+    ended = [
+        (key[0], *places[key], *state, min(later.since for later in history[nth:]))
+        for key, history in histories.items()
+        for nth, state in enumerate(history[:-1], 1)
+    ]
+    insert(con, "earlier_states", [row for row in ended if row[-2] < row[-1]])
+
+
+def _correct(con: duckdb.DuckDBPyConnection, moves: Moves) -> None:
+    if unused := {place.pattern_no for place, by in moves if by.used < 0}:
+        correct_uses(con, listed(unused))
+    if untried := {place.pattern_no for place, by in moves if by.resolved < 0}:
+        correct_tries(con, listed(untried))
+
+
+# -- counts ----------------------------------------------------------------------------------------
+
+
+def _count(con: duckdb.DuckDBPyConnection, moves: Moves, counts: Mapping[Row, Row]) -> None:
+    """Carry changes into days, cells and the patterns' own ``counts``, by pattern number.
+
+    Sums of outcomes stay between 0 and their count: taking back what was added
+    leaves a rest of rounding, and a rate of -5e-17 is none.
+    """
+    if moves:
+        _count_days(con, moves)
+        effective = _count_cells(con, moves)
+        _count_patterns(con, moves, counts, effective)
+
+
+def _count_days(con: duckdb.DuckDBPyConnection, moves: Moves) -> None:
+    days = _summed(((place.timestamp.date(), place.pattern_no), by) for place, by in moves)
+    known = read(con, _DAYS, days)
+    changed = {}
+    for key in days.keys() & known.keys():
+        now = _Amounts(*known[key]).plus(days[key])
+        changed[key] = (
+            now.used,
+            now.resolved,
+            _between(now.outcome, now.resolved),
+            max(0.0, now.square),
+        )
+    update(con, _DAYS, changed)
+    insert(con, "days", [key + by for key, by in sorted(days.items()) if key not in known])
+
+
+def _count_cells(con: duckdb.DuckDBPyConnection, moves: Moves) -> dict[int, tuple[float, float]]:
+    """Change the cells; return by how much each pattern's effective tries and their sum change."""
+    moved = _summed((_cell(place), by) for place, by in moves)
+    cells = {key: by for key, by in moved.items() if by.resolved or by.outcome}
+    if not cells:
+        return {}
+    last = _last((_cell(place), place.timestamp) for place, by in moves if by.resolved > 0)
+    known = read(con, _CELLS, cells)
+    changed, new, effective = {}, [], dict[int, tuple[float, float]]()
+    for key, by in cells.items():
+        old_tries, old_total, old_last = known.get(key, (0, 0.0, None))
+        tries, total = old_tries + by.resolved, old_total + by.outcome
+        at = _later(old_last if old_tries > 0 else None, last.get(key))
+        if key in known:
+            changed[key] = tries, _between(total, tries), at
+        else:
+            new.append((*key, tries, total, at))
+        worth, share = _worth(key, tries, total)
+        old_worth, old_share = _worth(key, old_tries, old_total)
+        more, more_share = effective.get(key[1], (0.0, 0.0))
+        effective[key[1]] = more + (worth - old_worth), more_share + (share - old_share)
+    update(con, _CELLS, changed)
+    insert(con, "cells", new)
+    return effective
+
+
+def _count_patterns(
+    con: duckdb.DuckDBPyConnection,
+    moves: Moves,
+    counts: Mapping[Row, Row],
+    gained: Mapping[int, tuple[float, float]],
+) -> None:
+    sums = _summed(((place.pattern_no,), by) for place, by in moves)
+    last = _last(((place.pattern_no,), place.timestamp) for place, by in moves if by.used > 0)
+    changed = {}
+    for key, by in sums.items():
+        used, resolved, total, last_used_at, effective, effective_total = counts[key]
+        more, more_total = gained.get(key[0], (0.0, 0.0))
+        changed[key] = (
+            used + by.used,
+            resolved + by.resolved,
+            _between(total + by.outcome, resolved + by.resolved),
+            _later(last_used_at, last.get(key)),
+            max(0.0, effective + more),
+            _between(effective_total + more_total, effective + more),
+        )
+    update(con, _PATTERNS, changed)
+
+
+def _cell(place: _Place) -> Row:
+    return place.context_no, place.pattern_no, place.timestamp.date()
+
+
+def _worth(cell: Row, tries: int, total: float) -> tuple[float, float]:
+    """How many effective tries a cell holds, as ``schema.WORTH`` says, and their sum of outcomes."""
+    worth = tries if cell[0] is None else 2.0 * tries / (tries + 1)
+    return worth, worth * total / tries if tries else 0.0
+
+
+def _summed(changes: Iterable[tuple[Row, _Amounts]]) -> dict[Row, _Amounts]:
+    sums: dict[Row, _Amounts] = {}
+    for key, by in changes:
+        sums[key] = sums[key].plus(by) if key in sums else by
+    return sums
+
+
+def _last(times: Iterable[tuple[Row, datetime]]) -> dict[Row, datetime]:
+    last: dict[Row, datetime] = {}
+    for key, at in times:
+        last[key] = max(last.get(key, at), at)
+    return last
+
+
+def _later(one: datetime | None, other: datetime | None) -> datetime | None:
+    return max(one, other) if one and other else one or other
+
+
+def _between(total: float, count: float) -> float:
+    return max(0.0, min(total, count))
+
+
+STEPS: Mapping[str, Callable[[duckdb.DuckDBPyConnection, Sequence[bytes]], set[str]]] = {
+    "event.recorded": _events,
+    "event.resolved": _resolutions,
+}
