@@ -94,6 +94,7 @@ class Keeper:
         self.used = monotonic()  # when it was last of use
         self._when_idle = when_idle
         self._keeper_lock = lock
+        self._embedding = threading.RLock()  # held while a model works; taken before the other
         self._lock = threading.RLock()  # held while a layer is changed
         self._wake = threading.Event()
         self._stop = threading.Event()
@@ -238,9 +239,9 @@ class Keeper:
         found = self._vectors.get(collection)
         if found is not None and self._all_embedded:
             return found
+        self.embed()
         with self._lock:
             self._open_vectors(evidence)
-            self.embed()
             return self._vectors[collection]
 
     def _open_vectors(self, evidence: Evidence) -> None:
@@ -278,23 +279,33 @@ class Keeper:
         return sum(texts.count_waiting(evidence, name, model) for name in COLLECTIONS)
 
     def _embed_some(self, evidence: Evidence, name: str) -> int:
-        with self._lock:
-            self.check()
-            batch = texts.waiting(evidence, name, self.config.embedder, self._embed_batch)
+        # Without the lock while the model works: a question may have to fold meanwhile.
+        with self._embedding:
+            with self._lock:
+                self.check()
+                batch = texts.waiting(evidence, name, self.config.embedder, self._embed_batch)
+                build = evidence.build
             if not batch:
                 return 0
-            count = len(batch)
             start = monotonic()
             made = self._embedded([text.text for text in batch])
             fitting = len(batch) * EMBED_SECONDS / max(monotonic() - start, 1e-3)
             self._embed_batch = round(min(max(fitting, EMBED_BATCH[0]), EMBED_BATCH[1]))
-            reached = batch[-1].change
-            batch, made = self._directed(batch, made)
-            texts.add_embeddings(evidence, name, self.config.embedder, batch, made, reached)
-            if name in self._vectors and batch:
-                self._vectors[name].add([text.id for text in batch], made)
-                self._vectors[name].project()
-        return count
+            with self._lock:
+                self.check()
+                if evidence.build == build:  # else it was begun anew
+                    self._keep_embeddings(evidence, name, batch, made)
+            return len(batch)
+
+    def _keep_embeddings(
+        self, evidence: Evidence, name: str, batch: list[texts.Text], made: NDArray[np.float32]
+    ) -> None:
+        reached = batch[-1].change
+        batch, made = self._directed(batch, made)
+        texts.add_embeddings(evidence, name, self.config.embedder, batch, made, reached)
+        if name in self._vectors and batch:
+            self._vectors[name].add([text.id for text in batch], made)
+            self._vectors[name].project()
 
     def _directed(
         self, batch: list[texts.Text], made: NDArray[np.float32]
@@ -386,7 +397,7 @@ class Keeper:
         goes on where it was.
         """
         evidence = self.evidence()
-        with self._lock:
+        with self._embedding, self._lock:
             old, before = self.embedder, self.config
             made = vectors_of(embedder, ["dimension"])
             same = embedder.model_id == before.embedder
