@@ -88,7 +88,7 @@ def examine(path: str | os.PathLike[str] | None = None) -> list[Finding]:
     with _locked(store.folder) as (ours, lock):
         found.append(lock)
         found += _layer("store.json", _config(store))
-        found += _layer("journal", _journal(store, settled=ours))
+        found += _layer("journal", _journal(store))
         if ours:
             found += _layer("evidence", _evidence(store))
             found += _layer("vectors", _vectors(store))
@@ -179,19 +179,18 @@ def _locked(folder: Path) -> Iterator[tuple[bool, Finding]]:
         yield False, Finding("lock", "bad", f"{path} cannot be read: {error.strerror}")
         return
     try:
-        yield _taken(file, path)
+        yield _taken(file, folder)
     finally:
         os.close(file)
 
 
-def _taken(file: int, path: Path) -> tuple[bool, Finding]:
+def _taken(file: int, folder: Path) -> tuple[bool, Finding]:
     try:
         # Shared: an examination keeps writers out, not another examination.
         fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except OSError:
-        message = (
-            f"in use by process {holder(path) or 'unknown'}; evidence and vectors were not examined"
-        )
+        pid = holder(folder) or "unknown"
+        message = f"in use by process {pid}; evidence and vectors were not examined"
         return False, Finding("lock", "warn", message, "close it there, and run whatworks doctor again")
     return True, Finding("lock", "ok", "free")
 
@@ -228,8 +227,7 @@ class _Segment:
     end: int = 0
 
 
-def _journal(store: _Store, *, settled: bool) -> Iterator[Look]:
-    """``settled``: nobody writes, so that a torn end is one."""
+def _journal(store: _Store) -> Iterator[Look]:
     folder = store.folder / "journal"
     if not folder.is_dir():
         yield "bad", f"{folder} is missing, and with it all that was stored", "restore it from a backup"
@@ -239,7 +237,7 @@ def _journal(store: _Store, *, settled: bool) -> Iterator[Look]:
         read = _read(segment)
         store.ends[segment.name] = read.end
         records += read.records
-        yield from _segment(store, segment, read, settled=settled)
+        yield from _segment(store, segment, read)
     size = sum(segment.size for segment in found)
     yield "ok", f"{records:,} sound records, {size:,} bytes, segments: {len(found)}", ""
 
@@ -263,9 +261,7 @@ def _read(segment: journal.Segment) -> _Segment:
     return seen
 
 
-def _segment(
-    store: _Store, segment: journal.Segment, seen: _Segment, *, settled: bool
-) -> Iterator[Look]:
+def _segment(store: _Store, segment: journal.Segment, seen: _Segment) -> Iterator[Look]:
     name, torn = segment.name, segment.size - seen.end
     if seen.damaged:
         where = f"the first at byte {seen.damaged[0]}"
@@ -278,12 +274,24 @@ def _segment(
             f"{name} is of another store ({seen.store_id})",
             "move it to the journal it belongs to",
         )
-    if torn > 0 and settled:
+    if torn > 0 and not _written(segment):
         yield (
             "warn",
             f"{name}: {torn} bytes behind the last record were never acknowledged; nothing is lost",
             f"truncate -s {seen.end} {shlex.quote(str(segment.path))}",
         )
+
+
+def _written(segment: journal.Segment) -> bool:
+    """Whether a process writes to a segment: its end may then only just be coming."""
+    file = os.open(segment.path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(file)
+    return False
 
 
 # -- evidence -------------------------------------------------------------------------------------
