@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from typer.testing import Result
 
-from whatworks import Memory, StoreFullError
+from whatworks import Memory, StoreFullError, link
 from whatworks.cli.exits import CODES
 
 Run = Callable[..., Result]
@@ -97,11 +97,27 @@ def test_what_is_not_found_is_4(run: Run, filled: Any, tmp_path: Path) -> None:
     assert both(run, 4, "events", "nobody", "--store", filled.path) == "NotFoundError"
 
 
-def test_a_store_in_use_is_5_and_its_holder_is_named(run: Run, filled: Any) -> None:
+def test_a_store_in_use_is_answered_by_its_keeper(run: Run, filled: Any) -> None:
     code = (
         "import sys\nfrom whatworks import Memory\n"
-        "with Memory.open(sys.argv[1], embedder='none'):\n"
-        "    print('open', flush=True)\n    sys.stdin.read()"
+        "with Memory.open(sys.argv[1], embedder='none') as memory:\n"
+        "    memory.stats()\n    print('open', flush=True)\n    sys.stdin.read()"
+    )
+    command = [sys.executable, "-c", code, str(filled.path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as keeper:
+        assert keeper.stdout and keeper.stdout.readline() == b"open\n"
+        said = json.loads(run("stats", "--json", "--store", filled.path).stdout)
+        assert said["keeper"] == keeper.pid
+        keeper.communicate()
+
+
+def test_a_keeper_that_does_not_answer_is_5_and_is_named(
+    run: Run, filled: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(link, "PATIENCE_SECONDS", 0.3)
+    code = (
+        "import sys\nfrom pathlib import Path\nfrom whatworks.lock import KeeperLock\n"
+        "lock = KeeperLock(Path(sys.argv[1]))\nprint('open', flush=True)\nsys.stdin.read()"
     )
     command = [sys.executable, "-c", code, str(filled.path)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:

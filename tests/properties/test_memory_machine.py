@@ -107,7 +107,7 @@ class MemoryMachine(RuleBasedStateMachine):
         self.copies += 1
         copy = self.folder / f"copy{self.copies}"
         with self.memory._keeper._lock:  # the files of one moment, as a crash leaves them
-            shutil.copytree(self.store, copy, ignore=shutil.ignore_patterns("keeper.lock"))
+            shutil.copytree(self.store, copy, ignore=shutil.ignore_patterns("keeper.*"))
         self.memory.close()
         self.store = copy
         self.open()

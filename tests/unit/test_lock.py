@@ -13,7 +13,7 @@ from whatworks.lock import KeeperLock, holder
 
 def test_the_lock_file_names_its_holder(tmp_path: Path) -> None:
     lock = KeeperLock(tmp_path)
-    assert holder(tmp_path / "keeper.lock") == os.getpid()
+    assert holder(tmp_path) == os.getpid()
     lock.release()
 
 
@@ -34,7 +34,7 @@ def test_a_killed_holder_leaves_no_lock(tmp_path: Path) -> None:
     child = subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False)
     assert child.returncode == -9
     KeeperLock(tmp_path).release()
-    assert holder(tmp_path / "keeper.lock") == os.getpid()
+    assert holder(tmp_path) == os.getpid()
 
 
 def test_reading_the_lock_file_does_not_free_it(tmp_path: Path) -> None:
@@ -81,9 +81,8 @@ def test_a_lock_is_free_although_a_forked_child_of_its_holder_lives(tmp_path: Pa
 
 @pytest.mark.parametrize("content", ["", "no number", "12 34"])
 def test_an_unreadable_lock_file_names_nobody(tmp_path: Path, content: str) -> None:
-    path = tmp_path / "keeper.lock"
-    path.write_text(content)
-    assert holder(path) is None
+    (tmp_path / "keeper.lock").write_text(content)
+    assert holder(tmp_path) is None
     assert holder(tmp_path / "missing") is None
 
 

@@ -148,7 +148,7 @@ def test_the_memory_of_recent_events_is_bounded(
     monkeypatch.setattr(writer, "REMEMBERED", 10)
     for n in range(35):
         memory.record("p", outcome=None, event_id=f"e{n}")
-        assert len(memory._keeper.recent.events) <= 10
+        assert len(memory._link.recent.events) <= 10
     for n in range(35):
         assert memory.record("p", outcome=None, event_id=f"e{n}").event_id == f"e{n}"
         memory.resolve(f"e{n}", outcome=1.0)

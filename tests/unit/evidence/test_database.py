@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from support.log import apply, event, pattern
-from whatworks import StoreError, journal
+from whatworks import StoreError, journal, replay
 from whatworks.errors import StoreFullError
 from whatworks.evidence import Evidence, database, questions
 from whatworks.journal import Journal
@@ -29,7 +29,7 @@ def log(tmp_path: Path) -> Journal:
 
 
 def fold(evidence: Evidence, log: Journal, folder: Path) -> set[str]:
-    return evidence.fold(journal.segments(folder / "journal"), log.settle())
+    return evidence.fold(folder / "journal", log.settle)
 
 
 def test_a_new_file_is_private_and_empty(open_evidence: Open, tmp_path: Path) -> None:
@@ -82,8 +82,8 @@ def test_a_long_journal_is_folded_in_batches(
     records: int,
     size: int,
 ) -> None:
-    monkeypatch.setattr(database, "BATCH_RECORDS", records)
-    monkeypatch.setattr(database, "BATCH_BYTES", size)
+    monkeypatch.setattr(replay, "BATCH_RECORDS", records)
+    monkeypatch.setattr(replay, "BATCH_BYTES", size)
     log.append("pattern.added", [pattern("p")[1]])
     log.append("event.recorded", [event(f"e{n}", "p", n % 2)[1] for n in range(10)])
     evidence = open_evidence("evidence")
@@ -99,7 +99,7 @@ def test_what_is_not_acknowledged_yet_is_not_folded(
     log.append("pattern.added", [pattern("p")[1]])
     settled = log.settle()
     log.append("pattern.added", [pattern("q")[1]])
-    evidence.fold(journal.segments(tmp_path / "journal"), settled)
+    evidence.fold(tmp_path / "journal", lambda: settled)
     assert set(questions.patterns(evidence, ["p", "q"])) == {"p"}
     fold(evidence, log, tmp_path)
     assert set(questions.patterns(evidence, ["p", "q"])) == {"p", "q"}
@@ -110,11 +110,13 @@ def test_a_segment_begun_while_folding_waits_for_the_next_fold(
 ) -> None:
     evidence = open_evidence("evidence")
     log.append("pattern.added", [pattern("p")[1]])
-    listed = journal.segments(tmp_path / "journal")
-    settled = log.settle()
     monkeypatch.setattr(journal, "SEGMENT_BYTES", 1)
-    log.append("pattern.added", [pattern("q")[1]])
-    assert evidence.fold(listed, settled) == {"p"}
+
+    def settle() -> tuple[str, int] | None:
+        log.append("pattern.added", [pattern("q")[1]])
+        return log.settle()
+
+    assert evidence.fold(tmp_path / "journal", settle) == {"p"}
     assert fold(evidence, log, tmp_path) == {"q"}
 
 
@@ -128,7 +130,7 @@ def test_damaged_records_are_counted_and_left_out(
         segment.path.read_bytes().replace(b'"pattern_id":"b"', b'"pattern_id":"B"')
     )
     evidence = open_evidence("evidence")
-    evidence.fold([segment], None)
+    fold(evidence, log, tmp_path)
     assert set(questions.patterns(evidence, list("abcB"))) == {"a", "c"}
     assert evidence.damaged == 1
     evidence.close()
@@ -163,7 +165,7 @@ def test_a_damaged_file_is_moved_aside_and_begun_anew(
     else:
         assert questions.counts(evidence)["patterns"] == 0
         assert evidence.moved_aside.exists()
-        assert evidence.mark("any") == (0, 0)
+        assert evidence.marks == {}
 
 
 def test_a_flipped_header_is_noticed(open_evidence: Open, tmp_path: Path) -> None:
@@ -300,7 +302,7 @@ def test_writes_of_two_threads_take_turns(open_evidence: Open) -> None:
 def test_a_stream_is_of_one_state(open_evidence: Open) -> None:
     evidence = open_evidence("evidence")
     apply(evidence, [pattern(f"p{n:05}") for n in range(5_000)])
-    stream = questions.every_pattern(evidence)
+    stream = evidence.stream("SELECT pattern_id FROM pattern_rows")
     first = next(stream)
     evidence.write(lambda con: con.execute("DELETE FROM pattern_rows"))
     assert len([first, *stream]) == 5_000
@@ -326,10 +328,14 @@ def test_a_closed_database_is_a_store_error(open_evidence: Open) -> None:
     with pytest.raises(StoreError):
         apply(evidence, [pattern("p")])
     with pytest.raises(StoreError):
-        list(questions.every_pattern(evidence))
+        questions.patterns_after(evidence, None)
+    with pytest.raises(StoreError):
+        list(evidence.stream("SELECT 1"))
 
 
-def test_after_a_fatal_error_the_database_is_opened_again(open_evidence: Open) -> None:
+def test_after_a_fatal_error_the_database_is_opened_again(
+    open_evidence: Open, log: Journal, tmp_path: Path
+) -> None:
     import duckdb
 
     evidence = open_evidence("evidence")
@@ -341,7 +347,7 @@ def test_after_a_fatal_error_the_database_is_opened_again(open_evidence: Open) -
     with pytest.raises(StoreError, match="reopened"):
         evidence.write(step)
     assert evidence.lost
-    evidence.fold([], None)
+    fold(evidence, log, tmp_path)
     assert questions.counts(evidence)["patterns"] == 1
     apply(evidence, [pattern("q")])
     assert questions.counts(evidence)["patterns"] == 2

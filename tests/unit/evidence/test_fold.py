@@ -72,7 +72,7 @@ def stored_sums(evidence: Evidence) -> dict[str, Sums]:
 
 def assert_tables_agree(evidence: Evidence, log: Log) -> None:
     events = expected_events(log)
-    stored = {item.event_id: item for item in questions.every_event(evidence)}
+    stored = {item.event_id: item for item in questions.events_after(evidence, None)}
     assert stored == events
     expected = recompute(events.values())
     for name, sums in stored_sums(evidence).items():
@@ -119,7 +119,7 @@ def test_folding_reports_the_patterns_that_it_touched(evidence: Evidence) -> Non
 def test_the_first_record_of_an_event_stands(evidence: Evidence) -> None:
     apply(evidence, [pattern("p"), event("e", "p", 1.0, context="first")])
     apply(evidence, [event("e", "p", 0.0, context="second"), event("e", "p", 0.0)])
-    (stored,) = questions.every_event(evidence)
+    (stored,) = questions.events_after(evidence, None)
     assert (stored.outcome, stored.context) == (1.0, "first")
     assert evidence.one("SELECT count(*) FROM context_rows")[0] == 1
 
@@ -137,7 +137,7 @@ def test_an_event_that_turns_out_not_used_was_no_use(evidence: Evidence) -> None
     apply(evidence, [resolved("e2", None, "not_used")])
     found = questions.patterns(evidence, ["p"])["p"]
     assert (found.usage_count, found.last_used_at) == (1, early)
-    assert [item.resolved_at for item in questions.every_event(evidence)] == [early, None]
+    assert [item.resolved_at for item in questions.events_after(evidence, None)] == [early, None]
     apply(evidence, [resolved("e2", 0.0)])
     assert questions.patterns(evidence, ["p"])["p"].last_used_at == NOW
 

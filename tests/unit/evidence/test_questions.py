@@ -135,7 +135,7 @@ def test_patterns_come_newest_first_and_then_by_id(evidence: Evidence) -> None:
     )
     assert [item.pattern_id for item in questions.matching(evidence, None, 10)] == ["c", "a", "b"]
     assert [item.pattern_id for item in questions.matching(evidence, None, 2)] == ["c", "a"]
-    assert [item.pattern_id for item in questions.every_pattern(evidence)] == ["a", "b", "c"]
+    assert [item.pattern_id for item in questions.patterns_after(evidence, None)] == ["a", "b", "c"]
 
 
 METADATA = st.dictionaries(
@@ -256,7 +256,12 @@ def test_events_come_newest_first(evidence: Evidence) -> None:
         "e2",
         "e0",
     ]
-    assert [item.event_id for item in questions.every_event(evidence)] == ["e0", "e2", "e1", "e3"]
+    assert [item.event_id for item in questions.events_after(evidence, None)] == [
+        "e0",
+        "e2",
+        "e1",
+        "e3",
+    ]
 
 
 def test_an_event_comes_back_whole(evidence: Evidence) -> None:
