@@ -195,15 +195,16 @@ class Journal:
         with self._sync_lock:
             if any(low < stamp <= high for low, high in self._refused):
                 raise StoreError(f"the disk refused to sync {self._folder}; nothing was stored")
-            opened = self._open
-            if opened is None or stamp <= self._safe:
+            if stamp <= self._safe:
                 return  # another thread's sync covered this record
-            failure = self._sync(opened)
-        if failure is not None:
-            with self._write_lock:
-                if self._open is opened:
-                    self._replace(opened, failure)
-            self._secure(stamp)
+            opened = self._open
+            failure = None if opened is None else self._sync(opened)
+            if opened is not None and failure is None:
+                return
+        with self._write_lock:  # without a segment, another thread is about to replace it
+            if failure is not None and opened is not None and self._open is opened:
+                self._replace(opened, failure)
+        self._secure(stamp)
 
     def _sync(self, opened: _Open) -> OSError | None:
         """Sync a segment; the caller holds the sync lock."""
@@ -296,7 +297,7 @@ class Journal:
         if system.try_lock(file):
             size = os.fstat(file).st_size
             end = last(Segment(segment.name, segment.path, size))
-            if end is not None and not end.more:
+            if end is not None and not end.more and self._sole(segment):
                 self._stamp = max(self._stamp, end.stamp)
                 return _Open(
                     file,
@@ -308,6 +309,12 @@ class Journal:
                 )
         system.let_go(file)
         return None
+
+    def _sole(self, segment: Segment) -> bool:
+        """Whether a segment is the only one of its writer: stamps of two would be out of order."""
+        writer = writer_of(segment)
+        others = [each for each in segments(self._folder) if each.name > writer]
+        return writer == segment.name and all(writer_of(each) != writer for each in others)
 
     def _begin(self, writer: str | None = None) -> _Open:
         """A new segment; ``writer`` where it goes on with what another one should have held."""
@@ -354,9 +361,9 @@ class Journal:
             system.let_go(opened.file)
 
     def _seal(self, opened: _Open) -> None:
-        """Take back what the disk did not take, and let nobody go on behind it."""
+        """Take back what was not acknowledged, and let nobody go on behind it."""
         with suppress(OSError):
-            os.ftruncate(opened.file, opened.synced)
+            os.ftruncate(opened.file, opened.synced if self._durable else opened.written[0])
             os.write(opened.file, SEALED)
         self._retire(opened)
 
