@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +14,14 @@ from zlib import crc32
 import orjson
 import pytest
 
-from whatworks import StoreClosedError, StoreError, StoreFullError, journal, segments
+from whatworks import (
+    StoreClosedError,
+    StoreError,
+    StoreFullError,
+    failpoints,
+    journal,
+    segments,
+)
 from whatworks.journal import Durability, Journal, Record
 
 OpenJournal = Callable[..., Journal]
@@ -346,13 +356,16 @@ class Disk:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.failing: dict[str, int] = {}
+        self.times: dict[str, int] = {}  # how often; without it, always
         self.room: int | None = None
         for name in ("write", "fdatasync", "ftruncate", "fsync", "open"):
             monkeypatch.setattr(journal.os, name, self._wrapped(name, getattr(os, name)))
 
     def _wrapped(self, name: str, real: Callable[..., object]) -> Callable[..., object]:
         def call(*arguments: object) -> object:
-            if name in self.failing:
+            if name in self.failing and self.times.get(name) != 0:
+                if name in self.times:
+                    self.times[name] -= 1
                 raise OSError(self.failing[name], os.strerror(self.failing[name]))
             if name == "write" and self.room is not None:
                 data = arguments[1][: self.room]  # type: ignore[index]
@@ -488,6 +501,301 @@ def test_a_segment_that_cannot_be_cut_back_is_given_up(
     disk.room, disk.failing = None, {}
     opened.append("try", [{"n": 3}])
     assert numbers(folder) == [1, 3]
+
+
+# -- failed syncs -----------------------------------------------------------------------------------
+
+
+def append_at_once(opened: Journal, monkeypatch: pytest.MonkeyPatch, count: int) -> list[bool]:
+    """Whether each of so many threads succeeded; none is synced before all have written."""
+    written, real = threading.Barrier(count), failpoints.reached
+
+    def reached(point: str) -> None:
+        if point == "journal.written":
+            written.wait(30)
+        real(point)
+
+    def append(n: int) -> bool:
+        try:
+            opened.append("try", [{"n": n}])
+        except StoreError:
+            return False
+        return True
+
+    with monkeypatch.context() as patch, ThreadPoolExecutor(count) as pool:
+        patch.setattr(failpoints, "reached", reached)
+        return list(pool.map(append, range(count)))
+
+
+def test_what_one_disk_error_has_hit_is_written_again_and_acknowledged(
+    folder: Path, open_journal: OpenJournal, disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = open_journal()
+    opened.append("try", [{"n": -1}])
+    disk.failing["fdatasync"], disk.times["fdatasync"] = errno.EIO, 1
+    assert all(append_at_once(opened, monkeypatch, 8))
+    old, fresh = journal.segments(folder)
+    hit = list(journal.read(old))[2:]
+    again = list(journal.read(fresh))[1:]
+    assert sorted(orjson.loads(record.body)["n"] for record in hit) == list(range(8))
+    assert [(r.stamp, r.kind, r.body) for r in again] == [(r.stamp, r.kind, r.body) for r in hit]
+    assert segments.writer_of(fresh) == segments.writer_of(old) == old.name
+    assert opened.settle() == (fresh.name, fresh.size)
+    opened.append("try", [{"n": 8}])
+    assert numbers(folder)[-1] == 8
+    assert len(journal.segments(folder)) == 2
+
+
+def test_an_append_that_is_written_again_stays_one_append(
+    folder: Path, open_journal: OpenJournal, disk: Disk
+) -> None:
+    opened = open_journal()
+    opened.append("try", [{"n": 0}])
+    disk.failing["fdatasync"], disk.times["fdatasync"] = errno.EIO, 1
+    opened.append("try", [{"n": 1}, {"n": 2}, {"n": 3}])
+    for segment in journal.segments(folder):
+        *_, append = segments.appends(segment)
+        assert [orjson.loads(record.body)["n"] for record in append] == [1, 2, 3]
+
+
+def test_when_the_disk_fails_twice_nothing_comes_back(
+    folder: Path, open_journal: OpenJournal, disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = open_journal()
+    opened.append("try", [{"n": -1}])
+    disk.failing["fdatasync"], disk.times["fdatasync"] = errno.EIO, 2
+    assert append_at_once(opened, monkeypatch, 8) == [False] * 8
+    assert numbers(folder) == [-1]
+    sealed = {segment.name: segment.size for segment in journal.segments(folder)}
+    other = open_journal()
+    for n, each in enumerate((opened, other)):
+        each.append("try", [{"n": 100 + n}])
+    assert numbers(folder) == [-1, 100, 101]
+    now = {segment.name: segment.size for segment in journal.segments(folder)}
+    assert sealed.items() <= now.items()
+
+
+def test_nobody_goes_on_in_a_segment_whose_records_were_written_again(
+    folder: Path, open_journal: OpenJournal, disk: Disk
+) -> None:
+    # Its writer is known by the other one: what another process wrote there would seem repeated.
+    opened = open_journal()
+    opened.append("try", [{"n": 1}])
+    disk.failing["fdatasync"], disk.times["fdatasync"] = errno.EIO, 1
+    opened.append("try", [{"n": 2}])
+    before = {segment.name for segment in journal.segments(folder)}
+    other = open_journal()
+    other.append("try", [{"n": 3}])
+    opened.close()
+    open_journal().append("try", [{"n": 4}])
+    writers = {segment.name: segments.writer_of(segment) for segment in journal.segments(folder)}
+    for name, writer in writers.items():
+        assert (name in before) or writer == name
+    settled = other.settle()
+    assert settled is not None
+    assert settled[0] not in before
+    assert len({writers[name] for name in before}) == 1
+
+
+def test_what_is_acknowledged_at_level_process_survives_a_failed_sync(
+    folder: Path, open_journal: OpenJournal, disk: Disk
+) -> None:
+    opened = open_journal("process")
+    for n in range(3):
+        opened.append("try", [{"n": n}])
+    disk.failing["fdatasync"] = errno.EIO
+    with pytest.raises(StoreError):
+        opened.sync()
+    disk.failing.clear()
+    assert numbers(folder) == [0, 1, 2]
+    opened.append("try", [{"n": 3}])
+    assert numbers(folder) == [0, 1, 2, 3]
+
+
+def test_a_sync_that_fails_while_closing_is_made_good(
+    folder: Path, open_journal: OpenJournal, disk: Disk
+) -> None:
+    opened = open_journal()
+    opened.append("try", [{"n": 1}])
+    opened.append("receipt", [{}], sync=False)
+    disk.failing["fdatasync"], disk.times["fdatasync"] = errno.EIO, 1
+    opened.close()
+    old, fresh = journal.segments(folder)
+    assert [record.kind for record in journal.read(fresh)] == ["segment", "receipt"]
+
+
+# -- two processes ----------------------------------------------------------------------------------
+
+
+def test_two_journals_never_write_one_segment(
+    folder: Path, open_journal: OpenJournal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal, "SEGMENT_BYTES", 2_000)
+    opened = [open_journal() for _ in range(4)]
+
+    def work(each: int) -> set[str]:
+        used = set()
+        for n in range(60):
+            opened[each].append("try", [{"n": 1_000 * each + n}])
+            used.add((opened[each].position() or ("", 0))[0])
+        return used
+
+    with ThreadPoolExecutor(4) as pool:
+        used = list(pool.map(work, range(4)))
+    assert sorted(numbers(folder)) == sorted(1_000 * each + n for each in range(4) for n in range(60))
+    for segment in journal.segments(folder):
+        found = list(journal.read(segment))
+        assert [record.sequence for record in found] == list(range(len(found)))
+        stamps = [record.stamp for record in found]
+        assert stamps == sorted(set(stamps))
+    assert all(len(names) > 1 for names in used)
+    current = [each.position() for each in opened]
+    assert len({place[0] for place in current if place}) == 4
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from whatworks.journal import Journal
+Journal(Path(sys.argv[1]), "store-1").append("try", [{"n": 1}])
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_the_segment_of_a_killed_process_is_gone_on_with(
+    folder: Path, open_journal: OpenJournal
+) -> None:
+    subprocess.run([sys.executable, "-c", KILLED, str(folder)], check=False, timeout=60)
+    (segment,) = journal.segments(folder)
+    open_journal().append("try", [{"n": 2}])
+    assert [each.name for each in journal.segments(folder)] == [segment.name]
+    assert numbers(folder) == [1, 2]
+
+
+def test_a_torn_segment_is_left_as_it_is(folder: Path, open_journal: OpenJournal) -> None:
+    first = open_journal()
+    first.append("try", [{"n": 1}])
+    first.close()
+    (segment,) = journal.segments(folder)
+    with open(segment.path, "ab") as file:
+        file.write(b"0123abcd 2 17")
+    torn = segment.path.read_bytes()
+    open_journal().append("try", [{"n": 2}])
+    assert segment.path.read_bytes() == torn
+    assert numbers(folder) == [1, 2]
+
+
+def test_a_segment_that_ends_within_an_append_is_left_as_it_is(
+    folder: Path, open_journal: OpenJournal
+) -> None:
+    first = open_journal()
+    first.append("try", [{"n": 1}, {"n": 2}])
+    first.close()
+    (segment,) = journal.segments(folder)
+    os.truncate(segment.path, list(segments.appends(segment))[1][0].end)
+    open_journal().append("try", [{"n": 3}])
+    assert numbers(folder) == [3]
+
+
+def test_many_short_runs_share_a_file(folder: Path, open_journal: OpenJournal) -> None:
+    for n in range(20):
+        run = open_journal()
+        run.append("try", [{"n": n}])
+        run.close()
+    assert len(journal.segments(folder)) == 1
+    assert numbers(folder) == list(range(20))
+
+
+# -- time -------------------------------------------------------------------------------------------
+
+
+class Watch:
+    """Stands for the module ``time``."""
+
+    def __init__(self, micros: int) -> None:
+        self.micros = micros
+
+    def time_ns(self) -> int:
+        return self.micros * 1_000
+
+
+def stamps(folder: Path) -> list[int]:
+    return [record.stamp for record in records(folder)]
+
+
+def test_stamps_increase_also_when_the_clock_is_set_back(
+    folder: Path, open_journal: OpenJournal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watch = Watch(5_000)
+    monkeypatch.setattr(journal, "time", watch)
+    opened = open_journal()
+    opened.append("try", [{"n": 1}, {"n": 2}])
+    watch.micros = 10
+    opened.append("try", [{"n": 3}])
+    opened.close()
+    open_journal().append("try", [{"n": 4}])  # another process goes on where the last stamp is
+    watch.micros = 9_000
+    open_journal()
+    assert stamps(folder) == [5_000, 5_001, 5_002, 5_003]
+
+
+def test_what_is_written_after_something_was_seen_has_a_later_stamp(
+    folder: Path, open_journal: OpenJournal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal, "time", Watch(100))
+    opened = open_journal()
+    opened.append("try", [{"n": 1}])
+    opened.observe(7_000)
+    assert opened.stamp == 7_000
+    opened.append("try", [{"n": 2}])
+    opened.observe(50)  # of one that is behind
+    opened.append("try", [{"n": 3}])
+    assert stamps(folder) == [100, 7_001, 7_002]
+
+
+# -- closing ----------------------------------------------------------------------------------------
+
+
+def test_closing_frees_the_segment_and_every_descriptor(
+    folder: Path, open_journal: OpenJournal
+) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    opened = open_journal()
+    opened.append("try", [{"n": 1}])
+    opened.close()
+    assert opened.settle() is None
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_closing_a_journal_that_never_wrote_leaves_no_file(
+    folder: Path, open_journal: OpenJournal
+) -> None:
+    open_journal().close()
+    assert journal.segments(folder) == []
+
+
+def test_threads_that_write_while_it_is_closed_are_acknowledged_or_refused(
+    folder: Path, open_journal: OpenJournal
+) -> None:
+    opened = open_journal()
+    going = threading.Event()
+
+    def work(thread: int) -> list[int]:
+        done: list[int] = []
+        with contextlib.suppress(StoreClosedError):
+            for n in range(10_000):
+                opened.append("try", [{"n": 10_000 * thread + n}])
+                done.append(10_000 * thread + n)
+                going.set()
+        return done
+
+    with ThreadPoolExecutor(4) as pool:
+        running = [pool.submit(work, thread) for thread in range(4)]
+        assert going.wait(30)
+        opened.close()
+        acknowledged = [n for item in running for n in item.result(30)]
+    assert set(acknowledged) <= set(numbers(folder))
+    assert len(acknowledged) < 40_000
 
 
 def test_a_closed_journal_refuses(folder: Path, open_journal: OpenJournal) -> None:
