@@ -196,8 +196,9 @@ class Link:
         with _sharing:
             self._users -= 1
             last = self._users == 0
-            if last:
-                _links.pop(os.path.realpath(self.folder), None)
+            key = os.path.realpath(self.folder)
+            if last and _links.get(key) is self:  # after a fork it may be the child's own
+                del _links[key]
         if last:
             self.close()
 

@@ -102,7 +102,7 @@ def _newest(segment: Segment, marks: Mapping[str, Mark]) -> int:
     if found is not None:
         return found.stamp
     behind = appends(segment, marks.get(segment.name, START).position)
-    return max((append[-1].stamp for append in behind), default=0)
+    return max((record.stamp for append in behind for record in append), default=0)
 
 
 def _sync(segment: Segment) -> None:
@@ -140,7 +140,7 @@ def _stands(segment: Segment, mark: Mark) -> bool:
     """Whether the mark lies between the records that it says; one of them may be damaged by now."""
     before = last(replace(segment, size=mark.position))
     if before is not None:
-        return before.sequence == mark.sequence - 1
+        return (before.sequence, before.stamp or mark.stamp) == (mark.sequence - 1, mark.stamp)
     behind = next(read(segment, mark.position), None)
     return (behind is not None and behind.sequence == mark.sequence) or mark.position == segment.size
 
