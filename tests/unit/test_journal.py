@@ -620,7 +620,7 @@ def test_a_sync_that_fails_while_closing_is_made_good(
     opened.append("receipt", [{}], sync=False)
     disk.failing["fdatasync"], disk.times["fdatasync"] = errno.EIO, 1
     opened.close()
-    old, fresh = journal.segments(folder)
+    _, fresh = journal.segments(folder)
     assert [record.kind for record in journal.read(fresh)] == ["segment", "receipt"]
 
 
