@@ -134,11 +134,12 @@ def listen(path: Path) -> socket.socket | None:
     try:
         with _Reachable(path) as address:
             path.unlink(missing_ok=True)  # of a keeper that was killed
-            before = os.umask(0o177)
-            try:
-                made.bind(address)
-            finally:
-                os.umask(before)
+            if sys.platform == "linux":
+                os.fchmod(
+                    made.fileno(), 0o600
+                )  # the mode of what bind makes; a umask is of all threads
+            made.bind(address)
+            os.chmod(path, 0o600)
         made.listen(BACKLOG)
     except BaseException:
         made.close()
