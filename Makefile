@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 # Scoring harness and logged decisions, which may not be distributed with the project.
 SHARED ?= ../shared
 
-.PHONY: help demo test test-newer-engine test-full lint types check bench-smoke bench-decisions bench-rivals bench clean
+.PHONY: help demo test test-newer-engine test-full lint types check faults faults-smoke bench-smoke bench-decisions bench-rivals bench clean
 
 help: ## list what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | sort | expand -t 16
@@ -41,6 +41,15 @@ types: $(READY) ## check types
 
 check: ## everything that CI runs
 	.ci/run
+
+# The suites that need tools of the system say so where these are missing.
+faults: $(READY) ## kill, crash and starve stores at full size, and say what was lost; about an hour
+	@scripts/fault-tools
+	$(BIN)/python -m faults full --write
+
+faults-smoke: $(READY) ## the same small, in minutes
+	@scripts/fault-tools
+	$(BIN)/python -m faults smoke
 
 bench-smoke: $(READY) ## run every benchmark at a small size
 	$(BIN)/python -m benchmarks smoke

@@ -1,0 +1,1 @@
+"""Fault tests of whatworks; ``python -m faults smoke|full`` from a checkout."""

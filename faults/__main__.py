@@ -1,0 +1,32 @@
+"""``python -m faults smoke|full [--seed N] [--only SUITE ...] [--write]``."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+
+from faults import running
+from faults.mounts import keep_to_ourselves
+
+
+def main() -> int:
+    """Run the suites; 1 if something was lost or a null control was not found out."""
+    parser = argparse.ArgumentParser(prog="python -m faults", description="Fault tests of whatworks.")
+    parser.add_argument("size", choices=("smoke", "full"))
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--only", nargs="+", choices=running.SUITES, metavar="SUITE")
+    parser.add_argument("--write", action="store_true", help="write the figures into the documentation")
+    given = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that everything is cleaned up
+    keep_to_ourselves()
+    done = running.run(given.size, given.seed, given.only or running.SUITES)
+    if given.write:
+        from faults import page
+
+        page.write(done)
+    return 0 if all(one.sound for one in done) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
