@@ -10,7 +10,10 @@ from tests.support.reference import assert_counts_agree
 from whatworks import Memory
 from whatworks.testing import HashEmbedder
 
-__all__ = ["Acknowledged", "Verdict", "examined", "opened"]
+__all__ = ["Acknowledged", "Verdict", "examined", "reopened", "stored_tries"]
+
+# In the report of a view that was put aside and made anew, which is as it should be.
+REPAIRED = "rebuilt from the journal"
 
 
 @dataclass(slots=True)
@@ -43,6 +46,7 @@ class Verdict:
     lost: tuple[str, ...]
     doubled: tuple[str, ...]
     miscounted: tuple[str, ...]
+    repairs: tuple[str, ...] = ()
 
     @property
     def sound(self) -> bool:
@@ -50,11 +54,19 @@ class Verdict:
 
     def said(self) -> str:
         """In a few words, with an example of each kind."""
-        kinds = {"lost": self.lost, "doubled": self.doubled, "miscounted": self.miscounted}
-        return ", ".join(f"{len(of)} {kind} ({of[0]})" for kind, of in kinds.items() if of) or "sound"
+        return "; ".join(self.wrongs()) or "sound"
+
+    def wrongs(self) -> list[str]:
+        """One line for each kind of thing that is wrong."""
+        kinds = {
+            "lost": self.lost,
+            "other: doubled": self.doubled,
+            "other: miscounted": self.miscounted,
+        }
+        return [f"{kind}: {len(of)} ({of[0]})" for kind, of in kinds.items() if of]
 
 
-def opened(store: Path) -> Memory:
+def reopened(store: Path) -> Memory:
     """The store, as the children open it."""
     return Memory.open(store, embedder=HashEmbedder(), create=False)
 
@@ -78,7 +90,15 @@ def examined(memory: Memory, acknowledged: Acknowledged) -> Verdict:
         if outcomes.get(name) != outcome and not (outcome == "None" and name in outcomes)
     ]
     lost += sorted(acknowledged.patterns - patterns)
-    return Verdict(tuple(lost), tuple(doubled), tuple(_miscounted(memory)))
+    problems = memory.stats().problems
+    repairs = tuple(problem for problem in problems if REPAIRED in problem)
+    wrong = [f"a problem is reported: {problem}" for problem in problems if REPAIRED not in problem]
+    return Verdict(tuple(lost), tuple(doubled), (*_miscounted(memory), *wrong), repairs)
+
+
+def stored_tries(memory: Memory) -> set[str]:
+    """The calls, by the name of the try that each gave, of which a store has the event."""
+    return {str(event.metadata["try"]) for event in memory.iter_events() if "try" in event.metadata}
 
 
 def _miscounted(memory: Memory) -> list[str]:
@@ -86,4 +106,4 @@ def _miscounted(memory: Memory) -> list[str]:
         assert_counts_agree(memory)
     except AssertionError as error:
         return [f"counts differ from the events: {error}"]
-    return [f"a problem is reported: {problem}" for problem in memory.stats().problems]
+    return []

@@ -39,6 +39,7 @@ class Options(argparse.Namespace):
     seconds: float
     rate: float
     room: int
+    vectors: str | None
 
 
 def command(work: str, store: Path, seed: str, *more: object) -> list[str]:
@@ -53,7 +54,12 @@ def say(*words: object) -> None:
 
 def opened(options: Options) -> Memory:
     """The store, made if there is none, with the patterns that all children write to."""
-    memory = Memory.open(options.store, embedder=HashEmbedder(), durability=options.durability)
+    memory = Memory.open(
+        options.store,
+        embedder=HashEmbedder(),
+        vectors=options.vectors,
+        durability=options.durability,
+    )
     memory.add_patterns([{"description": f"approach {name}", "pattern_id": name} for name in PATTERNS])
     return memory
 
@@ -110,6 +116,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=0)
     parser.add_argument("--rate", type=float, default=0)
     parser.add_argument("--room", type=int, default=0)
+    parser.add_argument("--vectors")
     options = parser.parse_args(namespace=Options())
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if options.guard:

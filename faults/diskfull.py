@@ -10,8 +10,7 @@ from pathlib import Path
 from random import Random
 from time import monotonic, sleep
 
-from faults.acknowledged import Acknowledged, Verdict, examined
-from faults.acknowledged import opened as reopened
+from faults.acknowledged import Acknowledged, Verdict, examined, reopened
 from faults.child import Options, command, opened, say
 from faults.mounts import may_mount, mounted
 from faults.processes import Child, started

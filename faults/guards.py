@@ -13,15 +13,18 @@ __all__ = ["early", "swallow", "unsynced"]
 
 
 def early() -> None:
-    """``append`` returns before its records are written."""
+    """``append`` returns before its events are written."""
     real, waiting = Journal.append, list[tuple[Any, ...]]()
 
-    def append(self: Journal, *arguments: Any, **options: Any) -> None:
-        waiting.append((self, arguments, options))
+    def append(self: Journal, kind: str, *arguments: Any, **options: Any) -> None:
+        if kind.startswith("event"):
+            waiting.append((self, (kind, *arguments), options))
+        else:  # who adds a pattern is shown it at once
+            real(self, kind, *arguments, **options)
 
     def write_later() -> None:
         while True:
-            threading.Event().wait(0.02)
+            threading.Event().wait(0.1)
             while waiting:
                 journal, arguments, options = waiting.pop(0)
                 real(journal, *arguments, **options)
@@ -43,7 +46,10 @@ def swallow() -> None:
     Journal.append = append  # type: ignore[method-assign]
 
 
+def _nothing(fd: Any) -> None:
+    """Leave it to the operating system."""
+
+
 def unsynced() -> None:
     """Nothing is ever synced to the disk."""
-    os.fdatasync = lambda _: None
-    os.fsync = lambda _: None
+    os.fdatasync = os.fsync = _nothing
