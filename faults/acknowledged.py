@@ -67,8 +67,8 @@ class Verdict:
 
 
 def reopened(store: Path) -> Memory:
-    """The store, as the children open it."""
-    return Memory.open(store, embedder=HashEmbedder(), create=False)
+    """The store, as the children open it: made if there is none, so that its loss shows."""
+    return Memory.open(store, embedder=HashEmbedder())
 
 
 def examined(memory: Memory, acknowledged: Acknowledged) -> Verdict:

@@ -208,10 +208,6 @@ def _missing(child: Child, store: Path) -> Iterator[str]:
     """What is wrong with the store when it is opened again, and after a rebuild."""
     acknowledged = Acknowledged()
     acknowledged.hear(child.lines())
-    if not (store / "store.json").exists():
-        if len(acknowledged):
-            yield f"lost: all {len(acknowledged)} acknowledged, for there is no store"
-        return
     try:
         with reopened(store) as memory:
             yield from examined(memory, acknowledged).wrongs()
