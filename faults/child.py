@@ -13,16 +13,18 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib import import_module
+from math import inf
 from pathlib import Path
 from random import Random
+from time import monotonic, sleep
 from typing import Any
 
 from whatworks import Memory, WhatWorksError
 from whatworks.testing import HashEmbedder
 
-__all__ = ["PATTERNS", "Options", "command", "main", "opened", "say", "write_one"]
+__all__ = ["PATTERNS", "Options", "command", "main", "opened", "say", "ticks", "write_one"]
 
 PATTERNS = [f"p{n}" for n in range(5)]
 PR_SET_PDEATHSIG = 1
@@ -64,36 +66,53 @@ def opened(options: Options) -> Memory:
     return memory
 
 
-def mixed(options: Options) -> None:
-    """Write for ever: events, repeats, open ones and their outcomes, now and then a pattern."""
-    memory = opened(options)
-    say("ready", os.getpid())
-    random, n = Random(options.seed), 0
-    while True:
+def ticks(rate: float, seconds: float = inf) -> Iterator[int]:
+    """1, 2, 3 ... for so long, ``rate`` times a second, or as fast as they are taken if it is 0."""
+    start, n = monotonic(), 0
+    while (now := monotonic()) < start + seconds:
+        if rate and (early := start + n / rate - now) > 0:
+            sleep(early)
         n += 1
-        write_one(memory, random, f"{os.getpid()}-{n}", n)
+        yield n
 
 
-def write_one(memory: Memory, random: Random, mark: str, n: int) -> None:
-    """One call, and what it acknowledged; ``n`` chooses its kind."""
+def mixed(options: Options) -> None:
+    """Write for ever: events, repeats, open ones and their outcomes, now and then a pattern.
+
+    Every seventh time it asks for what it wrote last, and says when it asked and how long that took.
+    """
+    memory, random = opened(options), Random(options.seed)
+    say("ready", os.getpid())
+    for n in ticks(options.rate):
+        written = write_one(memory, random, f"{os.getpid()}-{n}", n)
+        if n % 7 == 0 and written is not None:
+            start = monotonic()
+            seen = written in memory.get_events([written])
+            say("asked" if seen else "unseen", start, monotonic() - start, written)
+
+
+def write_one(memory: Memory, random: Random, mark: str, n: int) -> str | None:
+    """One call, and what it acknowledged; ``n`` chooses its kind. The last event, if there is one."""
     outcome = random.choice([0.0, 0.5, 1.0])
     context = f"case {random.randrange(20)}"
     pattern = random.choice(PATTERNS)
     if n % 10 == 0:
         memory.add_pattern(f"approach {mark}", pattern_id=f"p-{mark}")
         say("pattern", f"p-{mark}")
-    elif n % 3 == 0:
+        return None
+    if n % 3 == 0:
         tries = [_try(pattern, outcome, context, f"{mark}-{m}") for m in range(3)]
         for event in memory.record_many(tries):
             say("event", event.event_id, event.outcome)
     elif n % 4 == 0:
-        event_id = memory.record(pattern, outcome=None, context=context, event_id=f"e-{mark}").event_id
-        say("event", event_id, None)
-        memory.resolve(event_id, outcome=outcome)
-        say("resolved", event_id, outcome)
+        event = memory.record(pattern, outcome=None, context=context, event_id=f"e-{mark}")
+        say("event", event.event_id, None)
+        memory.resolve(event.event_id, outcome=outcome)
+        say("resolved", event.event_id, outcome)
     else:
         event = memory.record(pattern, outcome=outcome, context=context, metadata={"try": mark})
         say("event", event.event_id, event.outcome)
+    return event.event_id
 
 
 def _try(pattern: str, outcome: float, context: str, mark: str) -> dict[str, Any]:

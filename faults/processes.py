@@ -13,7 +13,7 @@ from time import monotonic, sleep
 
 import psutil
 
-__all__ = ["PYTHON", "ROOT", "Child", "left_behind", "started"]
+__all__ = ["PYTHON", "ROOT", "Child", "keeper_of", "left_behind", "started"]
 
 ROOT = Path(__file__).parents[1]
 PYTHON = [sys.executable, "-m"]
@@ -98,6 +98,14 @@ def started() -> Iterator[list[Child]]:
         for child in children:
             if child.running():
                 child.kill()
+
+
+def keeper_of(store: Path) -> int | None:
+    """The process that keeps a store, as its lock says."""
+    try:
+        return int((store / "keeper.lock").read_text())
+    except (OSError, ValueError):
+        return None
 
 
 def left_behind() -> list[str]:

@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain, islice, zip_longest
 from pathlib import Path
 from random import Random
@@ -246,7 +247,7 @@ def script(options: Options) -> None:
     """A short life of a store: made, written to, asked, put in order, closed."""
     memory, random = opened(options), Random(options.seed)
     for n in range(1, STEPS + 1):
-        _attempt(f"{options.seed}-{n}", lambda mark, n=n: write_one(memory, random, mark, n))
+        _attempt(f"{options.seed}-{n}", partial(write_one, memory, random, n=n))
         if n % 8 == 0:
             _attempt("-", lambda _: memory.predict("case 1"))
         if n % 12 == 0:
