@@ -6,7 +6,7 @@ import argparse
 import signal
 import sys
 
-from faults import running
+from faults import page, running
 from faults.mounts import keep_to_ourselves
 
 
@@ -22,8 +22,6 @@ def main() -> int:
     keep_to_ourselves()
     done = running.run(given.size, given.seed, given.only or running.SUITES)
     if given.write:
-        from faults import page
-
         page.write(done)
     return 0 if all(one.sound for one in done) else 1
 

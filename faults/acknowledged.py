@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.support.reference import assert_counts_agree
+
 from whatworks import Memory
 from whatworks.testing import HashEmbedder
 

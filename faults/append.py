@@ -7,10 +7,10 @@ from pathlib import Path
 from random import Random
 from time import perf_counter, sleep
 
+from faults.acknowledged import reopened
 from faults.child import PATTERNS, Options, command, opened, say, ticks
 from faults.processes import Child, started
-from faults.result import Figure, Result, Size, at_least, at_most, none_of, quantile
-from faults.acknowledged import reopened
+from faults.result import Figure, Result, Size, at_least, at_most, quantile
 
 __all__ = ["NAME", "WHAT", "run", "write", "writers"]
 
@@ -48,7 +48,7 @@ def _measured(folder: Path, seed: int, seconds: float, rate: float) -> list[arra
     folder.mkdir()
     store = folder / "store"
     with started() as children:
-        children += writers(store, folder, seed, PROCESSES, seconds=seconds, rate=rate)
+        children.extend(writers(store, folder, seed, PROCESSES, seconds=seconds, rate=rate))
         (folder / "go").touch()
         for child in children:
             if child.wait(seconds + 60) != 0:

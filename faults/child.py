@@ -148,7 +148,7 @@ def main() -> None:
     except WhatWorksError as error:
         say("refused", type(error).__name__, str(error))
         sys.exit(2)
-    except Exception as error:  # noqa: BLE001  that is what is looked for
+    except Exception as error:
         _untyped(error)
         raise
 

@@ -81,7 +81,7 @@ def _control(seed: int, folder: Path) -> Control:
 def _fill(
     folder: Path, seed: str, room: int, *, small_disk: bool, guard: str = ""
 ) -> tuple[Verdict, Child]:
-    """One store on one disk: filled, freed, written to again, and examined before and after a rebuild."""
+    """Fill one disk, make room, write again; examine the store before and after a rebuild."""
     tmpfs = small_disk and may_mount()
     disk = folder / "disk"
     disk.mkdir(parents=True)

@@ -51,7 +51,7 @@ def _lags(folder: Path, seed: int, size: Size, others: int, rate: float) -> list
     os.mkfifo(folder / "told")
     store, seconds = folder / "store", EVENTS[size] / RATE
     with started() as children:
-        children += writers(store, folder, seed, others, seconds=seconds + 60, rate=rate)
+        children.extend(writers(store, folder, seed, others, seconds=seconds + 60, rate=rate))
         (folder / "go").touch()
         reader = Child(command("freshness.read", store, str(seed)), folder / "reader")
         writer = Child(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from contextlib import suppress
 from typing import Any
 
 from whatworks.errors import StoreError
@@ -38,10 +39,8 @@ def swallow() -> None:
     real = Journal.append
 
     def append(self: Journal, *arguments: Any, **options: Any) -> None:
-        try:
+        with suppress(StoreError):
             real(self, *arguments, **options)
-        except StoreError:
-            pass
 
     Journal.append = append  # type: ignore[method-assign]
 

@@ -75,7 +75,7 @@ def at_least(what: str, value: float, goal: float, unit: str) -> Figure:
 
 
 def none_of(what: str, count: int, among: int, unit: str = "") -> Figure:
-    """Something that must never happen, and of how many it was looked for in: none of none is no proof."""
+    """Something that must never happen, and among how many it was looked for: 0 of 0 is no proof."""
     held = count == 0 and among > 0
     return Figure(what, count, f"of {among:,} {unit}".rstrip(), "0", held, safety=True)
 

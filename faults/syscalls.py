@@ -41,7 +41,7 @@ CONTROL_POINTS = 20
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """The ``when``-th call of a thread; ``fault`` is as strace takes it, ``+`` for this and all later ones."""
+    """The ``when``-th call of a thread, ``+``: and all later ones; ``fault`` is as strace takes it."""
 
     seed: str
     call: str
@@ -120,8 +120,8 @@ def _points(
         name = f"{seed}.{script_number}"
         kinds = [random.sample(places, len(places)) for places in _calls(folder / name, name)]
         places = (place for place in chain.from_iterable(zip_longest(*kinds)) if place is not None)
-        for place in islice(places, OF_ONE_SCRIPT):
-            yield faults(name, *place, random)
+        for call, when in islice(places, OF_ONE_SCRIPT):
+            yield faults(name, call, when, random)
 
 
 def _kills(seed: str, call: str, when: int, random: Random) -> Point:
@@ -232,7 +232,7 @@ def _control(seed: int, folder: Path) -> Control:
 def _found_out(
     folder: Path, seed: int, guard: str, faults: Callable[[str, str, int, Random], Point]
 ) -> int:
-    """The number of the first point at which a store without a guard loses something, 0 if none does."""
+    """Which point is the first at which a store without a guard loses something; 0: none."""
     points = _points(folder, seed, faults)
     for n, point in zip(range(1, CONTROL_POINTS + 1), points, strict=False):
         if _try(folder, point, guard).has("lost"):
@@ -247,17 +247,18 @@ def script(options: Options) -> None:
     """A short life of a store: made, written to, asked, put in order, closed."""
     memory, random = opened(options), Random(options.seed)
     for n in range(1, STEPS + 1):
-        _attempt(f"{options.seed}-{n}", partial(write_one, memory, random, n=n))
+        mark = f"{options.seed}-{n}"
+        _attempt(partial(write_one, memory, random, mark, n), mark)
         if n % 8 == 0:
-            _attempt("-", lambda _: memory.predict("case 1"))
+            _attempt(partial(memory.predict, "case 1"))
         if n % 12 == 0:
-            _attempt("-", lambda _: memory.flush())
-    _attempt("-", lambda _: memory.rebuild())
-    _attempt("-", lambda _: memory.close())
+            _attempt(memory.flush)
+    _attempt(memory.rebuild)
+    _attempt(memory.close)
 
 
-def _attempt(mark: str, step: Callable[[str], object]) -> None:
+def _attempt(step: Callable[[], object], mark: str = "") -> None:
     try:
-        step(mark)
+        step()
     except WhatWorksError as error:
-        say("refused" if mark == "-" else "refused-write", mark, type(error).__name__, error)
+        say("refused-write" if mark else "refused", mark or "-", type(error).__name__, error)
