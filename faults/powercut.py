@@ -24,6 +24,7 @@ NAME = "powercut"
 WHAT = "a disk (ext4) as it was at one moment of a run, mounted and opened"
 CUTS = {"smoke": 5, "full": 200}
 OF_ONE_RUN = 5
+PROCESSES, RATE = 3, 60  # calls a second of each: flat out, the disk would never be quiet
 IMAGE_BYTES = 64 << 20
 # A copy that the disk was written during shows no moment; it is thrown away and taken again.
 MOST_COPIES = 400
@@ -74,7 +75,7 @@ def run(size: Size, seed: int, folder: Path) -> Result:
             held=True,
         ),
     )
-    options = f"{wanted} cuts of {wanted // OF_ONE_RUN} runs, durability durable, one process"
+    options = f"{wanted} cuts of {wanted // OF_ONE_RUN} runs, durability durable, {PROCESSES} processes"
     notes = tuple(f"cut {cut.name}: {cut.verdict.said()} {'; '.join(cut.views)}" for cut in bad)
     return Result(figures, options, _control(seed, folder / "control"), notes)
 
@@ -99,27 +100,33 @@ def _cuts(folder: Path, seed: str, durability: str, number: int) -> Iterator[Cut
         file.truncate(IMAGE_BYTES)
     subprocess.run(["mkfs.ext4", "-q", "-F", str(image)], check=True, capture_output=True)
     with mounted(folder / "disk", "-o", "loop", str(image)) as disk, started() as children:
-        child = Child(
-            command("mixed", disk / "store", seed, "--durability", durability), folder / "said"
-        )
-        children.append(child)
+        told = ["--durability", durability, "--rate", RATE]
+        for n in range(PROCESSES):
+            child = command("mixed", disk / "store", f"{seed}-{n}", *told)
+            children.append(Child(child, folder / f"said-{n}"))
         acknowledged = Acknowledged()
         for n in range(number):
             sleep(random.uniform(0.02, 1.5))
-            if not child.running():
-                raise RuntimeError(f"the child ended: {child.errors.read_text()[-2_000:]}")
-            before = _copied(image, copy, disk, child, acknowledged, random)
+            if ended := [child for child in children if not child.running()]:
+                raise RuntimeError(f"a child ended: {ended[0].errors.read_text()[-2_000:]}")
+            before = _copied(image, copy, disk, children, acknowledged, random)
             if before is not None:
                 yield _found(f"{seed}.{n}", copy, folder / "cut", before)
     shutil.rmtree(folder)
 
 
 def _copied(
-    image: Path, copy: Path, disk: Path, child: Child, acknowledged: Acknowledged, random: Random
+    image: Path,
+    copy: Path,
+    disk: Path,
+    children: list[Child],
+    acknowledged: Acknowledged,
+    random: Random,
 ) -> Acknowledged | None:
     """Copy the disk at one moment, and say what had been acknowledged before it."""
     for _ in range(MOST_COPIES):
-        acknowledged.hear(child.news())
+        for child in children:
+            acknowledged.hear(child.news())
         written = _written(disk)
         if written is not None:
             _copy(image, copy)

@@ -199,10 +199,14 @@ def _misbehaved(child: Child, code: int, point: Point) -> Iterator[str]:
             yield line
     printed = child.errors.read_text(errors="replace")
     if not point.kills and ("Traceback" in printed or "panicked" in printed):
-        yield f"untyped on stderr: {printed.splitlines()[-1]}"
+        yield f"untyped on stderr: {_last(printed)}"
     if code not in ((-9, 137) if point.kills else (0, 2)):
         ended = f"exit code {code}" if code != HUNG else f"did not end within {SECONDS} s"
-        yield f"other: {ended}: {printed[-300:]}"
+        yield f"other: {ended}: {_last(printed)}"
+
+
+def _last(printed: str) -> str:
+    return printed.strip().rpartition("\n")[2]
 
 
 def _missing(child: Child, store: Path) -> Iterator[str]:
