@@ -83,6 +83,13 @@ def test_a_store_that_was_never_written_is_well(tmp_path: Path) -> None:
     assert faults(tmp_path / "s") == []
 
 
+def test_a_store_whose_events_have_no_context_is_well(tmp_path: Path) -> None:
+    with Memory.open(tmp_path / "store", embedder=HashEmbedder(), vectors="exact") as memory:
+        memory.record(memory.add_pattern("try again").pattern_id, outcome=1.0)
+        memory.flush()
+    assert faults(tmp_path / "store") == []
+
+
 def test_what_waits_is_no_fault(healthy: Path) -> None:
     with Memory.open(healthy, embedder="none") as memory:
         memory.add_pattern("A new one")

@@ -46,7 +46,8 @@ RULES = {
     "events without their pattern or context": """
         SELECT count(*) FROM event_rows
         WHERE pattern_no NOT IN (SELECT pattern_no FROM pattern_rows)
-           OR context_no NOT IN (SELECT context_no FROM context_rows)
+           OR context_no IS NOT NULL  -- which an empty list would take for missing
+              AND context_no NOT IN (SELECT context_no FROM context_rows)
     """,
 }
 _TEXTS = {"patterns": ("pattern_rows", "pattern_id"), "contexts": ("context_rows", "context_id")}
