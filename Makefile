@@ -38,6 +38,7 @@ lint: $(READY) ## check style
 types: $(READY) ## check types
 	$(BIN)/mypy
 	$(BIN)/mypy tests/typing
+	$(BIN)/mypy -p faults
 
 check: ## everything that CI runs
 	.ci/run

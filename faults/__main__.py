@@ -1,4 +1,4 @@
-"""``python -m faults smoke|full [--seed N] [--only SUITE ...] [--write]``."""
+"""``python -m faults smoke|full [--seed N] [--only SUITE ...] [--write]``, or ``points``."""
 
 from __future__ import annotations
 
@@ -13,11 +13,14 @@ from faults.mounts import keep_to_ourselves
 def main() -> int:
     """Run the suites; 1 if something was lost or a null control was not found out."""
     parser = argparse.ArgumentParser(prog="python -m faults", description="Fault tests of whatworks.")
-    parser.add_argument("size", choices=("smoke", "full"))
+    parser.add_argument("size", choices=("smoke", "full", "points"))
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", nargs="+", choices=running.SUITES, metavar="SUITE")
     parser.add_argument("--write", action="store_true", help="write the figures into the documentation")
     given = parser.parse_args()
+    if given.size == "points":  # no suite: the list of failpoints alone
+        page.write([])
+        return 0
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that everything is cleaned up
     keep_to_ourselves()
     done = running.run(given.size, given.seed, given.only or running.SUITES)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from faults.machine import machine
@@ -9,8 +10,9 @@ from faults.processes import ROOT
 from faults.result import Figure
 from faults.running import Run, shown, verdict
 
-__all__ = ["PAGE", "table", "write"]
+__all__ = ["PAGE", "points", "table", "write"]
 
+POINT = re.compile(r'failpoints\.reached\(\s*"([a-z.]+)"')
 PAGE = ROOT / "docs" / "reliability.md"
 
 
@@ -18,17 +20,28 @@ def write(runs: Iterable[Run]) -> None:
     """Put the figures of suites that ran in the place of older ones; the rest of the page stays."""
     text = PAGE.read_text(encoding="utf-8")
     for run in runs:
-        text = _replaced(text, run.name, table(run))
+        text = _replaced(text, f"figures of {run.name}", f"end of {run.name}", table(run))
+    text = _replaced(text, "failpoints", "end of failpoints", points())
     PAGE.write_text(text, encoding="utf-8")
 
 
-def _replaced(text: str, name: str, figures: str) -> str:
-    begin, end = f"<!-- figures of {name} -->", f"<!-- end of {name} -->"
-    before, found, rest = text.partition(begin)
-    _, closed, after = rest.partition(end)
+def _replaced(text: str, begin: str, end: str, content: str) -> str:
+    """``text`` with other content between two marks."""
+    before, found, rest = text.partition(f"<!-- {begin} -->")
+    _, closed, after = rest.partition(f"<!-- {end} -->")
     if not (found and closed):
-        raise RuntimeError(f"{PAGE} has no place for the figures of {name}: {begin} and {end}")
-    return f"{before}{begin}\n{figures}\n{end}{after}"
+        raise RuntimeError(f"{PAGE} has no place between <!-- {begin} --> and <!-- {end} -->")
+    return f"{before}<!-- {begin} -->\n{content}\n<!-- {end} -->{after}"
+
+
+def points() -> str:
+    """All failpoints that the source names, as Markdown."""
+    source = ROOT / "src" / "whatworks"
+    rows = []
+    for path in sorted(source.rglob("*.py")):
+        if found := sorted(set(POINT.findall(path.read_text(encoding="utf-8")))):
+            rows.append(f"| `{path.relative_to(source)}` | {', '.join(f'`{name}`' for name in found)} |")
+    return "\n".join(["| file | points |", "|---|---|", *rows])
 
 
 def table(run: Run) -> str:

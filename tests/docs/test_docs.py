@@ -56,3 +56,19 @@ def test_no_document_speaks_of_a_command_that_does_not_exist() -> None:
             r"^whatworks ([a-z]+)|`whatworks ([a-z]+)", document.read_text(), re.M
         ):
             assert (command[0] or command[1]) in known, f"{document.name}: whatworks {command}"
+
+
+def test_every_failpoint_is_in_the_list_of_them() -> None:
+    from faults import page
+
+    assert page.points() in page.PAGE.read_text(), "run python -m faults points"
+
+
+def test_every_fault_suite_has_a_place_for_its_figures() -> None:
+    from faults import page, running
+
+    text = page.PAGE.read_text()
+    for name in running.SUITES:
+        assert running.suite(name).NAME == name
+        for mark in ("figures of", "end of"):
+            assert text.count(f"<!-- {mark} {name} -->") == 1
