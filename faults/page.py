@@ -40,7 +40,8 @@ def points() -> str:
     rows = []
     for path in sorted(source.rglob("*.py")):
         if found := sorted(set(POINT.findall(path.read_text(encoding="utf-8")))):
-            rows.append(f"| `{path.relative_to(source)}` | {', '.join(f'`{name}`' for name in found)} |")
+            names = ", ".join(f"`{name}`" for name in found)
+            rows.append(f"| `{path.relative_to(source)}` | {names} |")
     return "\n".join(["| file | points |", "|---|---|", *rows])
 
 

@@ -69,6 +69,6 @@ def test_every_fault_suite_has_a_place_for_its_figures() -> None:
 
     text = page.PAGE.read_text()
     for name in running.SUITES:
-        assert running.suite(name).NAME == name
+        assert name == running.suite(name).NAME
         for mark in ("figures of", "end of"):
             assert text.count(f"<!-- {mark} {name} -->") == 1
