@@ -79,13 +79,13 @@ def ticks(rate: float, seconds: float = inf) -> Iterator[int]:
 def mixed(options: Options) -> None:
     """Write for ever: events, repeats, open ones and their outcomes, now and then a pattern.
 
-    Every seventh time it asks for what it wrote last, and says when it asked and how long that took.
+    Every third time it asks for what it wrote last, and says when it asked and how long that took.
     """
     memory, random = opened(options), Random(options.seed)
     say("ready", os.getpid())
     for n in ticks(options.rate):
         written = write_one(memory, random, f"{os.getpid()}-{n}", n)
-        if n % 7 == 0 and written is not None:
+        if n % 3 == 0 and written is not None:
             start = monotonic()
             seen = written in memory.get_events([written])
             say("asked" if seen else "unseen", start, monotonic() - start, written)
@@ -125,7 +125,7 @@ def _try(pattern: str, outcome: float, context: str, mark: str) -> dict[str, Any
 
 
 def main() -> None:
-    """Do the work named; 3 and a line ``untyped`` if an error escapes that is not one of ours."""
+    """Do the work named; say ``untyped`` if an error escapes that is not one of ours."""
     parser = argparse.ArgumentParser()
     parser.add_argument("work")
     parser.add_argument("store", type=Path)

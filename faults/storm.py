@@ -66,7 +66,7 @@ def run(size: Size, seed: int, folder: Path) -> Result:
         storm.verdicts.append(examined(memory, storm.acknowledged))
     options = (
         f"{storm.kills:,} kills, {len(storm.keepers)} of them on the keeper, {PROCESSES} processes, "
-        f"{RATE} calls a second each"
+        f"{RATE} calls a second each, {len(storm.waits):,} answers waited for"
     )
     return Result(_figures(storm), options, _control(seed, folder / "control"), _notes(storm))
 
