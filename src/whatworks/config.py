@@ -10,6 +10,7 @@ from typing import Any
 
 import orjson
 
+from whatworks import failpoints
 from whatworks.errors import (
     InvalidInputError,
     NotFoundError,
@@ -144,9 +145,11 @@ def create(folder: Path, *, embedder: str, dim: int | None, vectors: str) -> Con
     config = Config(FORMAT, uuid7(), embedder, dim, vectors)
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        failpoints.reached("store.founded")
         require_free(folder)
         folder.chmod(0o700)  # it may have been there; not all engines make private files
         (folder / "journal").mkdir(exist_ok=True, mode=0o700)
+        failpoints.reached("store.prepared")
         save(folder, config)
     except FileExistsError as error:
         raise StoreError(f"{folder} is a file; expected a folder for the store") from error
@@ -177,8 +180,11 @@ def replace_file(path: Path, body: bytes) -> None:
     with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
         file.write(body)
         file.flush()
+        failpoints.reached("file.drafted")
         os.fsync(file.fileno())
+    failpoints.reached("file.synced")
     draft.replace(path)
+    failpoints.reached("file.replaced")
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(folder)

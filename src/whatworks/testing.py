@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from whatworks.errors import InvalidInputError, StoreError
 from whatworks.stores import CanMaintain, Hits, VectorStore
+from whatworks.stores.contents import Contents
 from whatworks.text import words
 
 __all__ = ["HashEmbedder", "StoreConformance", "state_machine"]
@@ -307,6 +308,21 @@ class StoreConformance:
         one.close()
         assert other.search(np.ones(8, np.float32), 9).ids in (["b", "c"], ["c", "b"])
         assert self.open(tmp_path / "one", 4).search(np.ones(4, np.float32), 9).ids == ["a"]
+
+    def test_s28_files_stay_as_they_were_flushed(self, tmp_path: Path) -> None:
+        """S28: opening, searching and closing touch no file: the owner compares. Source: base.py."""
+        store, _, vectors = self._filled(tmp_path, 300)
+        store.flush()
+        flushed = Contents(tmp_path).listing()
+        for query in vectors[:3]:
+            store.search(query, 5)
+        store.close()
+        assert Contents(tmp_path).listing() == flushed
+        again = self.open(tmp_path, 16)
+        assert again.count() == 300
+        again.search(vectors[0], 5)
+        again.close()
+        assert Contents(tmp_path).listing() == flushed
 
     def test_s27_a_closed_store_refuses(self, tmp_path: Path) -> None:
         """S27: after ``close`` nothing is answered or written. Source: base.py."""

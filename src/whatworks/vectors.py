@@ -1,7 +1,9 @@
 """The vectors of one collection: what the store holds, and in memory what it does not yet.
 
 A view of the embeddings in the evidence. A manifest beside the store says
-how far it has come and how it was made; if anything differs, the store is
+how far it has come, how it was made, and which files it consists of, with
+their checksums: engines have none for their data, and may take the process
+with them when they read a damaged file. If anything differs, the store is
 thrown away and filled again, never tried.
 """
 
@@ -17,15 +19,18 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
+from whatworks import failpoints
 from whatworks.config import replace_file
-from whatworks.errors import StoreError, disk_error
+from whatworks.errors import StoreError, StoreFullError, disk_error
 from whatworks.evidence import Evidence, texts
 from whatworks.stores import CanMaintain, Hits, VectorStore, open_store
+from whatworks.stores.base import closed
+from whatworks.stores.contents import Contents, Listing
 from whatworks.stores.exact import Rows
 
 __all__ = ["IN_MEMORY", "Vectors"]
 
-FORMAT = 2
+FORMAT = 3
 # Up to here all vectors are kept in memory and compared one by one: 15 MB at
 # 384 dimensions, 1 ms. At this size no vector engine is loaded but by `flush`.
 IN_MEMORY = 10_000
@@ -62,7 +67,11 @@ class Vectors:
         self.collection = collection
         self.model = model
         self._lock = threading.Lock()
+        self._writing = threading.Lock()  # held while the manifest may not agree with the store
         self._store: VectorStore | None = None
+        self._failed = False
+        self._contents = Contents(folder / "store")
+        self._files: Listing = {}
         self._stored, self._count = -1, 0
         self._near = Rows(dim)
         self._in_upkeep = False
@@ -107,8 +116,26 @@ class Vectors:
         hits = near.search(query, k)
         if store is None:
             return hits
-        older = self._older(store, near, query, k)
+        try:
+            older = self._older(store, near, query, k)
+        except StoreError:
+            self._give_up(store)
+            return self._scanned(query, k)
         return _hits([*zip(hits.distances.tolist(), hits.ids, strict=True), *older], k)
+
+    def _give_up(self, store: VectorStore) -> None:
+        """Take down that a store failed: the next projection fills another one."""
+        if self._store is None:
+            raise closed()
+        self._failed = self._failed or self._store is store
+
+    def _scanned(self, query: NDArray[np.float32], k: int) -> Hits:
+        """The ``k`` nearest among the embeddings in the evidence: slow, and needs no store."""
+        near: list[tuple[float, str]] = []
+        for ids, vectors, _ in texts.vectors(self._evidence, self.collection, self.model):
+            distances = 1 - vectors @ query
+            near = sorted([*near, *zip(distances.tolist(), ids, strict=True)])[:k]
+        return _hits(near, k)
 
     def _older(
         self, store: VectorStore, near: Rows, query: NDArray[np.float32], k: int
@@ -128,9 +155,14 @@ class Vectors:
         with self._lock:
             store, near = self._store, self._near
         found = near.get(ids)
-        if store is not None and (missing := [name for name in ids if name not in found]):
-            found |= store.get(missing)
-        return found
+        if store is None or not (missing := [name for name in ids if name not in found]):
+            return found
+        try:
+            return found | store.get(missing)
+        except StoreError:
+            self._give_up(store)
+            known, vectors = texts.of(self._evidence, self.collection, self.model, missing)
+            return found | dict(zip(known, vectors, strict=True))
 
     def distances(self, query: NDArray[np.float32], ids: list[str]) -> Hits:
         """The distances of some ids from ``query``, nearest first, exact."""
@@ -144,59 +176,95 @@ class Vectors:
     def project(self, *, force: bool = False) -> None:
         """Bring the store up to the evidence, when enough has gathered or ``force`` says so."""
         newest = texts.embedded(self._evidence, self.collection, self.model)
-        if newest <= self._stored:
+        if newest <= self._stored and not self._failed:
             return
         large = texts.total(self._evidence, self.collection, self.model) > IN_MEMORY
-        due = large and (self._store is None or len(self._near) >= TAIL) and not self._in_upkeep
-        if not due and not force:
+        waits = self._store is None or len(self._near) >= TAIL or self._failed
+        if not force and (not large or not waits or self._in_upkeep):
             return
         try:
-            store = self._fill(newest)
+            with self._writing:
+                store = self._brought_up(newest, large)
         except OSError as error:
             raise disk_error(error, f"write the vectors in {self._folder}") from error
         if large:
             with self._lock:
-                self._store, self._near = store, Rows(self._dim)
+                self._store, self._near, self._failed = store, Rows(self._dim), False
         elif self._store is None:
             store.close()
 
-    def _fill(self, newest: int) -> VectorStore:
+    def _brought_up(self, newest: int, large: bool) -> VectorStore:
+        try:
+            return self._fill(newest, large)
+        except StoreFullError:
+            raise
+        except StoreError:  # a store that fails is a store to fill again
+            self._failed = True
+            return self._fill(newest, large)
+
+    def _fill(self, newest: int, large: bool) -> VectorStore:
         store = self._opened()
         for ids, vectors, _ in texts.vectors(
             self._evidence, self.collection, self.model, self._stored, BATCH
         ):
             store.upsert(ids, vectors)
+            failpoints.reached("vectors.upserted")
+        if not large and isinstance(store, CanMaintain):
+            store.maintain()  # it is closed at once, and this is the time for it
         store.flush()
+        failpoints.reached("vectors.flushed")
         self._write_manifest(newest, store.count())
         return store
 
     def maintain(self) -> None:
         """Let the store do its upkeep; searches go on meanwhile."""
         store = self._store
-        if isinstance(store, CanMaintain):
-            self._in_upkeep = True  # new vectors stay in memory rather than wait for it
-            try:
-                if store.maintain():
-                    store.flush()
-            finally:
-                self._in_upkeep = False
+        if not isinstance(store, CanMaintain):
+            return
+        self._in_upkeep = True  # new vectors stay in memory rather than wait for it
+        try:
+            if store.maintain():
+                failpoints.reached("vectors.maintained")
+                with self._writing:
+                    self._keep_up(store)
+        finally:
+            self._in_upkeep = False
+
+    def _keep_up(self, store: VectorStore) -> None:
+        """Take down the files as they are after upkeep, unless the store was let go meanwhile."""
+        if self._store is store:
+            store.flush()
+            self._write_manifest(self._stored, self._count)
 
     def _opened(self) -> VectorStore:
+        """The store as the manifest describes it, or an empty one."""
         if self._store is not None:
-            return self._store
+            if not self._failed:
+                return self._store
+            self._store.close()  # and kept: what is searched meanwhile is looked for in the evidence
+            self._stored = -1
         if self._stored >= 0:
             with suppress(StoreError):  # a store that does not open is a store to fill again
-                store = open_store(self._engine, self._folder / "store", dim=self._dim)
-                if store.count() >= self._count:
+                if store := self._found():
                     return store
-                store.close()
         self._discard()
         return open_store(self._engine, self._folder / "store", dim=self._dim)
+
+    def _found(self) -> VectorStore | None:
+        """The store on the disk, if it is what was flushed: no file is opened that was touched."""
+        if self._contents.listing() != self._files:
+            return None
+        store = open_store(self._engine, self._folder / "store", dim=self._dim)
+        if store.count() == self._count:
+            return store
+        store.close()
+        return None
 
     def _discard(self) -> None:
         """Throw away what lies in the folder; the next projection fills a new store."""
         shutil.rmtree(self._folder, ignore_errors=True)
-        self._folder.mkdir(parents=True, mode=0o700)
+        failpoints.reached("vectors.discarded")
+        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._stored = -1
 
     def _description(self) -> dict[str, Any]:
@@ -218,22 +286,33 @@ class Vectors:
             return -1
         if not isinstance(manifest, dict) or manifest | self._description() != manifest:
             return -1
-        sequence, count = manifest.get("sequence"), manifest.get("vectors")
-        if not isinstance(sequence, int) or not isinstance(count, int):
+        reached: list[Any] = [manifest.get(name) for name in ("sequence", "vectors", "folded")]
+        files = manifest.get("files")
+        if not isinstance(files, dict) or not all(isinstance(number, int) for number in reached):
             return -1
-        self._count = count
-        return sequence
+        sequence, self._count, folded = reached
+        self._files = files
+        # Evidence that lost its end may number what it folds again otherwise than before.
+        return int(sequence) if folded <= self._evidence.opened_at else -1
 
     def _write_manifest(self, sequence: int, count: int) -> None:
-        reached = {"sequence": sequence, "vectors": count}
+        files = self._contents.listing()
+        reached = {
+            "sequence": sequence,
+            "vectors": count,
+            "folded": self._evidence.folded,
+            "files": files,
+        }
         replace_file(self._folder / "manifest.json", orjson.dumps(self._description() | reached))
-        self._stored, self._count = sequence, count
+        failpoints.reached("vectors.described")
+        self._stored, self._count, self._files = sequence, count, files
 
     def close(self) -> None:
         """Let go of the store."""
-        if self._store is not None:
-            self._store.close()
-            self._store = None
+        with self._writing:
+            if self._store is not None:
+                self._store.close()
+                self._store = None
 
 
 def _hits(pairs: list[tuple[float, str]], k: int) -> Hits:

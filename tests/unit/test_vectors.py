@@ -12,7 +12,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from support.log import apply, pattern
-from whatworks import vectors
+from whatworks import StoreError, vectors
 from whatworks.evidence import Evidence, texts
 from whatworks.stores import Hits
 from whatworks.testing import HashEmbedder, nearest
@@ -249,6 +249,142 @@ def test_a_broken_store_is_filled_again(
     opened = open_vectors()
     assert_answers(opened, described(0, 70))
     add(evidence, described(70, 100), opened)
+    opened.close()
+    assert_answers(open_vectors(), described(0, 100))
+
+
+def every_file(store: Path) -> list[Path]:
+    return sorted(path for path in store.rglob("*") if path.is_file())
+
+
+def flip(path: Path, place: int) -> None:
+    content = bytearray(path.read_bytes())
+    content[place % len(content)] ^= 4
+    path.write_bytes(content)
+
+
+@pytest.mark.usefixtures("small")
+def test_a_flipped_bit_in_any_file_is_a_store_to_fill_again(
+    evidence: Evidence, open_vectors: Callable[..., Vectors], tmp_path: Path
+) -> None:
+    filled(evidence, open_vectors)
+    names = [path.relative_to(tmp_path) for path in every_file(tmp_path / "vectors" / "store")]
+    for n, name in enumerate(names):
+        if not (tmp_path / name).exists():  # of a store that was thrown away
+            continue
+        flip(tmp_path / name, 97 * n)
+        opened = open_vectors()
+        assert_answers(opened, described(0, 70))
+        opened.close()
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("damage", ["left over", "one missing", "emptied", "count", "sum"])
+def test_a_store_that_is_not_what_was_flushed_is_never_opened(
+    evidence: Evidence,
+    open_vectors: Callable[..., Vectors],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    damage: str,
+) -> None:
+    filled(evidence, open_vectors)
+    store, manifest = tmp_path / "vectors" / "store", tmp_path / "vectors" / "manifest.json"
+    newest = max(every_file(store), key=lambda path: path.stat().st_mtime_ns)
+    given = orjson.loads(manifest.read_bytes())
+    if damage == "left over":
+        (newest.parent / "half-written.tmp").write_bytes(b"x")
+    elif damage == "one missing":
+        newest.unlink()
+    elif damage == "emptied":
+        os.truncate(newest, 0)
+    elif damage == "count":
+        manifest.write_bytes(orjson.dumps(given | {"vectors": 69}))
+    else:
+        given["files"][str(newest.relative_to(store))][1] += 1
+        manifest.write_bytes(orjson.dumps(given))
+    discarded = spy(monkeypatch, "_discard")
+    assert_answers(open_vectors(), described(0, 70))
+    assert discarded == [1]
+
+
+@pytest.mark.usefixtures("small")
+def test_a_sound_store_is_not_filled_again(
+    evidence: Evidence, open_vectors: Callable[..., Vectors], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filled(evidence, open_vectors)
+    discarded = spy(monkeypatch, "_discard")
+    opened = open_vectors()
+    opened.maintain()
+    add(evidence, described(70, 100), opened)
+    opened.close()
+    assert_answers(open_vectors(), described(0, 100))
+    assert discarded == []
+
+
+@pytest.mark.usefixtures("small")
+def test_a_store_that_is_ahead_of_the_evidence_is_filled_again(
+    evidence: Evidence, open_vectors: Callable[..., Vectors], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Evidence that lost its end numbers texts anew: what the store says to hold is something else."""
+    filled(evidence, open_vectors)
+    monkeypatch.setattr(Evidence, "folded", 5)
+    opened = open_vectors()
+    add(evidence, described(70, 100), opened)
+    opened.close()
+    discarded = spy(monkeypatch, "_discard")
+    assert_answers(open_vectors(), described(0, 100))
+    assert discarded == [1]
+
+
+def spy(monkeypatch: pytest.MonkeyPatch, method: str) -> list[int]:
+    """Takes down a 1 for each call of a method of ``Vectors``."""
+    called: list[int] = []
+    real = getattr(Vectors, method)
+
+    def noted(self: Vectors) -> Any:
+        called.append(1)
+        return real(self)
+
+    monkeypatch.setattr(Vectors, method, noted)
+    return called
+
+
+@pytest.mark.usefixtures("small")
+def test_a_store_that_fails_while_open_is_not_missed_and_filled_again(
+    evidence: Evidence, open_vectors: Callable[..., Vectors], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = open_vectors()
+    add(evidence, described(0, 70), opened)
+    add(evidence, described(70, 75), opened)
+    broken = opened._store
+    assert broken is not None
+
+    def fails(*_: object) -> None:
+        raise StoreError("the file is gone")
+
+    monkeypatch.setattr(broken, "search", fails)
+    monkeypatch.setattr(broken, "get", fails)
+    assert_answers(opened, described(0, 75))
+    assert set(opened.get(["p0001", "p0074", "nobody"])) == {"p0001", "p0074"}
+    assert opened._store is broken
+    add(evidence, described(75, 76), opened)
+    assert opened._store is not broken
+    assert_answers(opened, described(0, 76))
+
+
+@pytest.mark.usefixtures("small")
+def test_a_store_that_refuses_a_write_is_filled_again(
+    evidence: Evidence, open_vectors: Callable[..., Vectors], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = open_vectors()
+    add(evidence, described(0, 70), opened)
+
+    def fails(*_: object) -> None:
+        raise StoreError("the manifest is damaged")
+
+    monkeypatch.setattr(opened._store, "upsert", fails)
+    add(evidence, described(70, 100), opened)
+    assert_answers(opened, described(0, 100))
     opened.close()
     assert_answers(open_vectors(), described(0, 100))
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from whatworks import failpoints
 from whatworks.errors import StoreError, StoreFullError
-from whatworks.evidence import fold
+from whatworks.evidence import damage, fold
 from whatworks.evidence.rows import Table, insert, update
 from whatworks.evidence.schema import SCHEMA, VERSION
 from whatworks.replay import MARK, START, Batch, Mark, Settled, ahead, batches, look, torn
@@ -60,7 +60,9 @@ class Evidence:
         self._fresh = True  # not compared with the journal yet
         self.moved_aside: Path | None = None
         self.build = 0
+        self.opened_at = 0
         self.lost = False
+        self._spoilt = self._struggles = False
         self._con = self._open()
 
     def _open(self) -> duckdb.DuckDBPyConnection:
@@ -68,7 +70,13 @@ class Evidence:
             found = self._open_existing()
             if found is not None:
                 return found
+        elif self._log.exists():  # without its database it says nothing
+            self._move_aside()
         return self._begin()
+
+    @property
+    def _log(self) -> Path:
+        return self._path.with_name(f"{self._path.name}.wal")
 
     def _begin(self) -> duckdb.DuckDBPyConnection:
         import duckdb
@@ -78,11 +86,13 @@ class Evidence:
             con = self._connect()
             con.execute(f"BEGIN; {SCHEMA}")
             con.execute(f"INSERT INTO meta VALUES ('version', {VERSION}), ('build', {build}); COMMIT")
+            failpoints.reached("evidence.defined")
             # A crash must never replay definitions of tables (duckdb issue 22044).
             con.execute("CHECKPOINT")
         except duckdb.Error as error:
             raise self._refused(error) from error
         os.chmod(self._path, 0o600)
+        failpoints.reached("evidence.begun")
         self._read_state(con)
         return con
 
@@ -94,6 +104,7 @@ class Evidence:
         try:
             con = self._connect()
             if self._read_state(con):
+                damage.check(con)
                 return con
         except duckdb.Error as error:
             message = _first_line(error)
@@ -104,8 +115,9 @@ class Evidence:
             self._move_aside()
             return None
         con.close()
-        for path in (self._path, self._path.with_name(f"{self._path.name}.wal")):
+        for path in (self._log, self._path):
             path.unlink(missing_ok=True)
+            failpoints.reached("evidence.removed")
         return None
 
     def _connect(self) -> duckdb.DuckDBPyConnection:
@@ -132,6 +144,7 @@ class Evidence:
         except (duckdb.CatalogException, duckdb.BinderException):  # of another version
             return False
         self._marks = {segment: Mark(*values) for segment, *values in marks}
+        self.opened_at = self.folded
         self._fresh = True
         self.build = int(meta.get("build", 0))
         return meta.get("version") == VERSION
@@ -139,12 +152,18 @@ class Evidence:
     def _move_aside(self) -> None:
         """Keep the file that cannot be used under another name; it may still be looked at."""
         stamp = f"{time.strftime('%Y%m%dT%H%M%S')}-{time.time_ns() % 10**9:09}"
-        for suffix in ("", ".wal"):
-            source = self._path.with_name(self._path.name + suffix)
+        # The log first: a process that dies in between must not leave it alone.
+        for source, suffix in ((self._log, ".wal"), (self._path, "")):
             if source.exists():
                 target = source.with_name(f"{self._path.stem}.aside-{stamp}.duckdb{suffix}")
                 source.rename(target)
-                self.moved_aside = self.moved_aside or target
+                failpoints.reached("evidence.moved")
+                self.moved_aside = target
+
+    @property
+    def folded(self) -> int:
+        """How many bytes of the journal are in the tables; ``opened_at``: when they were opened."""
+        return sum(mark.position for mark in self._marks.values())
 
     # -- writing: the caller holds the owner's lock --------------------------------------------
 
@@ -221,16 +240,36 @@ class Evidence:
             # The engine has shut this database: only a new connection knows what was committed.
             self.close()
             self.lost = True  # the next fold opens it again
+            self._take_down(error)
             raise StoreError(
                 f"the evidence is reopened after {_first_line(error)}; ask again"
             ) from error
         except duckdb.Error as error:
             self._roll_back()
+            if damage.shows(error):
+                raise self._unread(error) from error
             raise self._refused(error) from error
         except BaseException:
             self._roll_back()
             raise
+        self._struggles = False
         return result
+
+    def _take_down(self, error: Exception) -> None:
+        """Note whether the file is to be made anew: it is damaged, or opening it again did not help."""
+        full = any(reason in str(error) for reason in _FULL)
+        again = self._struggles and not full and self.moved_aside is None
+        self._struggles = True
+        self._spoilt = self._spoilt or again or damage.shows(error)
+
+    def _unread(self, error: Exception) -> StoreError:
+        """What a reader is told; the next fold makes damaged evidence anew."""
+        if not damage.shows(error):
+            return StoreError(f"the evidence cannot be read: {_first_line(error)}")
+        self._spoilt = self.lost = True
+        return StoreError(
+            f"the evidence is damaged and made anew from the journal; ask again: {_first_line(error)}"
+        )
 
     def _refused(self, error: Exception) -> StoreError:
         if any(reason in str(error) for reason in _FULL):
@@ -258,8 +297,10 @@ class Evidence:
     def _reopen(self) -> None:
         self.close()
         self.lost = True  # until it is open again; the disk may be full
+        if self._spoilt:
+            self._move_aside()
         self._con = self._open()
-        self.lost = False
+        self.lost = self._spoilt = False
 
     # -- reading ------------------------------------------------------------------------------
 
@@ -270,7 +311,7 @@ class Evidence:
         try:
             return self._cursor().execute(query, parameters).fetchall()
         except duckdb.Error as error:
-            raise StoreError(f"the evidence cannot be read: {_first_line(error)}") from error
+            raise self._unread(error) from error
 
     def columns(self, query: str, parameters: Sequence[object] = ()) -> dict[str, NDArray[Any]]:
         """The columns of a long answer without nulls, by name."""
@@ -279,7 +320,7 @@ class Evidence:
         try:
             return self._cursor().execute(query, parameters).fetchnumpy()
         except duckdb.Error as error:
-            raise StoreError(f"the evidence cannot be read: {_first_line(error)}") from error
+            raise self._unread(error) from error
 
     def stream(
         self, query: str, parameters: Sequence[object] = (), size: int = 2_000
@@ -293,7 +334,7 @@ class Evidence:
                 while rows := result.fetchmany(size):
                     yield from rows
         except duckdb.Error as error:
-            raise StoreError(f"the evidence cannot be read: {_first_line(error)}") from error
+            raise self._unread(error) from error
 
     def one(self, query: str, parameters: Sequence[object] = ()) -> tuple[Any, ...]:
         """The single row of a question that always has one."""

@@ -10,6 +10,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
+from whatworks import failpoints
 from whatworks.evidence.database import Evidence
 
 if TYPE_CHECKING:
@@ -93,6 +94,7 @@ def add_embeddings(
             "(SELECT unnest(from_json(?::JSON, '[\"VARCHAR\"]')))",
             [collection, model, orjson.dumps([text.id for text in texts]).decode()],
         )
+        failpoints.reached("embeddings.deleted")
         execute(
             """
             INSERT INTO embeddings
@@ -110,8 +112,10 @@ def add_embeddings(
         )
         execute("DELETE FROM meta WHERE name = ?", [mark])
         execute("INSERT INTO meta VALUES (?, ?)", [mark, done])
+        failpoints.reached("embeddings.inserted")
 
     evidence.write(step)
+    failpoints.reached("embeddings.kept")
 
 
 def total(evidence: Evidence, collection: str, model: str) -> int:
@@ -155,12 +159,14 @@ def drop_other_models(evidence: Evidence, model: str) -> None:
 
     def step(con: Connection) -> None:
         con.execute("DELETE FROM embeddings WHERE model <> ?", [model])
+        failpoints.reached("models.deleted")
         con.execute(
             "DELETE FROM meta WHERE starts_with(name, 'embedded ') AND name NOT IN (?, ?)",
             [_mark(collection, model) for collection in _TABLES],
         )
 
     evidence.write(step)
+    failpoints.reached("models.dropped")
 
 
 def _unpacked(

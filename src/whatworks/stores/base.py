@@ -36,6 +36,9 @@ class VectorStore(ABC):
 
     A store is a view: it is always rebuilt from the evidence when in doubt,
     so it may lose what was written since the last ``flush``, never mix it up.
+    Between ``flush`` and the next change its files stay byte for byte as they
+    are, also when it is opened, searched and closed: their owner compares
+    checksums before it lets an engine read them.
     One process writes it; within that, any thread may call any method.
 
     Subclasses implement the underscored methods, which get checked values.

@@ -80,6 +80,59 @@ def test_many_small_writes_are_merged_into_few_files(tmp_path: Path) -> None:
     np.testing.assert_allclose(store.get(["id3"])["id3"], vectors[3], atol=1e-6)
 
 
+def test_replacing_leaves_few_files(tmp_path: Path) -> None:
+    store, vectors = LanceStore(tmp_path, dim=8), directions(1, 8)
+    for _ in range(3 * lance.MAX_VERSIONS):
+        store.upsert(["one"], vectors)
+        store.maintain()
+    store.flush()
+    assert sum(path.is_file() for path in tmp_path.rglob("*")) < 5 * lance.MAX_VERSIONS
+    assert store.count() == 1
+
+
+def test_large_fragments_are_not_merged_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lance, "LARGE_FRAGMENT", 100)
+    store, vectors = LanceStore(tmp_path, dim=8), directions(2_000, 8)
+    for n in range(0, 2_000, 100):
+        store.upsert([f"id{row}" for row in range(n, n + 100)], vectors[n : n + 100])
+    assert len(store._dataset.get_fragments()) == 20
+    assert store._file_work() is None
+
+
+def test_a_reader_does_not_miss_the_files_of_a_version_that_was_cleaned_up(tmp_path: Path) -> None:
+    store, vectors = LanceStore(tmp_path, dim=8), directions(60, 8)
+    store.upsert(["a", "b"], vectors[:2])
+    old = store._dataset
+    for n in range(2, 60):
+        store.upsert([f"id{n}"], vectors[n : n + 1])
+    store.maintain()
+    new = store._dataset
+    with pytest.raises(Exception, match=r"(?i)not found"):
+        old.to_table()
+
+    class Stale:
+        def to_table(self, **what: object) -> object:
+            store._dataset = new
+            return old.to_table(**what)
+
+    store._dataset = Stale()
+    assert set(store.get(["a", "id59"])) == {"a", "id59"}
+
+
+def test_a_panic_of_the_engine_is_a_store_error(tmp_path: Path) -> None:
+    class PanicException(BaseException):
+        pass
+
+    class Panics:
+        def count_rows(self) -> int:
+            raise PanicException("index out of bounds")
+
+    store = LanceStore(tmp_path, dim=8)
+    store._dataset = Panics()
+    with pytest.raises(StoreError, match="out of bounds"):
+        store.count()
+
+
 def test_flushing_syncs_every_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     synced: set[str] = set()
     monkeypatch.setattr(lance, "_sync", synced.add)
