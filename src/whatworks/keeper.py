@@ -161,6 +161,14 @@ class Keeper:
         with self._lock:
             return self._fold()
 
+    def mended(self) -> bool:
+        """Whether the evidence failed, and is whole again now: then it is worth asking again."""
+        found = self._evidence
+        if found is None or not found.lost or self.closed:
+            return False
+        self.catch_up()
+        return True
+
     def folded(self) -> Evidence:
         """The evidence as of the last fold; cheaper where that is enough."""
         found = self._evidence

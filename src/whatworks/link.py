@@ -236,7 +236,7 @@ class Link:
             self.check()
             if (desk := self._enter()) is not None:
                 try:
-                    return question(desk, *args, **kwargs)
+                    return _answer(desk, question, *args, **kwargs)
                 finally:
                     self._leave()
             try:
@@ -245,7 +245,7 @@ class Link:
                 if self.embedder is None:
                     raise
                 with self.kept() as desk:  # the keeper has no embedder, this process has
-                    return question(desk, *args, **kwargs)
+                    return _answer(desk, question, *args, **kwargs)
             except _gone():
                 self._pause(deadline)
 
@@ -438,7 +438,7 @@ class Link:
             keeper.lend_embedder()
             if request.position is not None:
                 keeper.catch_up(request.position)
-            value = wire.encoded(question(desk, **shape.values(request)))
+            value = wire.encoded(_answer(desk, question, **shape.values(request)))
             return wire.Reply("answer", value, stamp=self.journal.stamp)
         except StoreError as error:
             if keeper.closed:
@@ -489,6 +489,16 @@ class Link:
                 if self._client is not None:
                     self._client.close()
                 self.journal.close()
+
+
+def _answer(desk: Desk, question: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+    """Ask, and ask again if the evidence turned out to be damaged and was made anew."""
+    try:
+        return question(desk, *args, **kwargs)
+    except StoreError:
+        if not desk.keeper.mended():
+            raise
+    return question(desk, *args, **kwargs)
 
 
 def _gone() -> type[Exception]:

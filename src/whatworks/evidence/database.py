@@ -190,6 +190,14 @@ class Evidence:
 
         See ``replay.look`` for ``settle``. Returns the patterns touched.
         """
+        try:
+            return self._fold(folder, settle, durable=durable)
+        except StoreError:
+            if not self._spoilt:
+                raise
+            return self._fold(folder, settle, durable=durable)  # which begins anew
+
+    def _fold(self, folder: Path, settle: Callable[[], Settled], *, durable: bool) -> set[str]:
         if self.lost:
             self._reopen()
         news = look(folder, self._marks, settle)
