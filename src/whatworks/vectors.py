@@ -313,6 +313,7 @@ class Vectors:
             if self._store is not None:
                 self._store.close()
                 self._store = None
+                failpoints.reached("vectors.closed")
 
 
 def _hits(pairs: list[tuple[float, str]], k: int) -> Hits:

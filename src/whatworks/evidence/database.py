@@ -191,13 +191,13 @@ class Evidence:
         See ``replay.look`` for ``settle``. Returns the patterns touched.
         """
         try:
-            return self._fold(folder, settle, durable=durable)
+            return self._fold(folder, settle)
         except StoreError:
             if not self._spoilt:
                 raise
-            return self._fold(folder, settle, durable=durable)  # which begins anew
+            return self._fold(folder, settle)  # which begins anew
 
-    def _fold(self, folder: Path, settle: Callable[[], Settled], *, durable: bool) -> set[str]:
+    def _fold(self, folder: Path, settle: Callable[[], Settled]) -> set[str]:
         if self.lost:
             self._reopen()
         news = look(folder, self._marks, settle)
@@ -363,7 +363,9 @@ class Evidence:
             for cursor in self._cursors:
                 cursor.close()
             self._cursors.clear()
+        failpoints.reached("evidence.closing")
         self._con.close()
+        failpoints.reached("evidence.closed")
 
 
 def _first_line(error: Exception) -> str:

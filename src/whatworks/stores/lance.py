@@ -39,8 +39,8 @@ __all__ = ["LanceStore"]
 
 # An exact scan of this many vectors takes about as long as an indexed search.
 INDEX_FROM = 5_000
-# Rows outside of the index, as a share of those inside, that a search may scan.
-UNINDEXED_SHARE = 0.05
+# Rows outside of the index that a search may scan, and as a share of those inside.
+UNINDEXED, UNINDEXED_SHARE = 1_000, 0.05
 INDEX = "vector_idx"
 # Files of more rows than this are left alone, so that merging costs the same in a store of any size.
 LARGE_FRAGMENT = 65_536
@@ -185,7 +185,7 @@ class LanceStore(VectorStore):
         if not self._indexed:
             return partial(_build, rows=rows)
         outside = self._dataset.stats.index_stats(INDEX)["num_unindexed_rows"]
-        if outside <= max(1_000, UNINDEXED_SHARE * rows):
+        if outside <= max(UNINDEXED, UNINDEXED_SHARE * rows):
             return None
         if rows > 4 * ROWS_PER_PARTITION * self._indexed:
             return partial(_build, rows=rows)  # grown fourfold: the old partitions are too coarse

@@ -1,0 +1,284 @@
+"""A process dies at each of the points that the source names, in every part of a store's life."""
+
+from __future__ import annotations
+
+import errno
+import re
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import NamedTuple
+
+from faults.acknowledged import Acknowledged, examined
+from faults.child import PATTERNS, Options, command, say, write_one
+from faults.processes import ROOT, Child, started
+from faults.result import Control, Result, Size, at_least, none_of
+from whatworks import Memory, WhatWorksError, config, failpoints, system, vectors
+from whatworks.errors import NotFoundError
+from whatworks.stores import lance
+from whatworks.testing import HashEmbedder
+
+__all__ = ["NAME", "WHAT", "counted", "life", "points", "run"]
+
+NAME = "failpoints"
+WHAT = "a process dies at a point that the source names, and the next one opens the store"
+SEEDS = {"smoke": 1, "full": 3}
+POINT = re.compile(r"failpoints\.reached\(\s*\"([a-z]+\.[a-z]+)\"")
+AT_ONCE = 2
+SECONDS = 60
+DIED = 9  # the exit code of a process that came to its point
+CONTROL_DEATHS = 6
+
+
+class Death(NamedTuple):
+    """Where a process died: when it came to ``point`` for the ``time``-th time."""
+
+    point: str
+    time: int
+    seed: str
+
+    def __str__(self) -> str:
+        return f"{self.point}:{self.time} (life {self.seed})"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What came of it; ``reached`` if the process came to the point at all."""
+
+    death: Death
+    reached: bool
+    wrong: tuple[str, ...] = ()
+
+
+def points() -> list[str]:
+    """Every point that the source names."""
+    sources = (ROOT / "src").rglob("*.py")
+    return sorted({point for path in sources for point in POINT.findall(path.read_text())})
+
+
+def run(size: Size, seed: int, folder: Path) -> Result:
+    """Live once to count how often a life comes to each point, then die at each of them."""
+    named, seeds = points(), [f"{seed}.{n}" for n in range(SEEDS[size])]
+    deaths = [death for life in seeds for death in _deaths(folder / life, named, life)]
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        found = list(pool.map(lambda death: _died(folder, death), deaths))
+    missed = sorted({one.death.point for one in found if not one.reached})
+    wrong = [one for one in found if one.wrong]
+    figures = (
+        at_least("named points", len(named), 40, ""),
+        none_of("points that no life came to", len(missed), len(named)),
+        none_of("deaths after which something was wrong", len(wrong), len(found)),
+    )
+    notes = (
+        *(f"never reached: {point}" for point in missed),
+        *(f"{one.death}: {'; '.join(one.wrong)}" for one in wrong),
+    )
+    options = f"{len(named)} points, {len(seeds)} lives each, {len(found)} deaths"
+    return Result(figures, options, _control(seed, folder / "control"), notes)
+
+
+def _deaths(folder: Path, named: list[str], seed: str) -> list[Death]:
+    """One death at each point, at a time that the seed chooses among those that a life comes to it."""
+    times = _times(folder, seed)
+    return [
+        Death(point, Random(f"{seed} {point}").randint(1, max(times[point], 1)), seed)
+        for point in named
+    ]
+
+
+def _times(folder: Path, seed: str) -> Counter[str]:
+    """How often a life that nothing ends early comes to each point."""
+    folder.mkdir(parents=True)
+    with started() as children:
+        child = Child(command("failpoints.counted", folder / "store", seed), folder / "said")
+        children.append(child)
+        code = child.wait(2 * SECONDS)
+    if code != 0:
+        raise RuntimeError(f"a life ended with {code}: {child.errors.read_text()[-2_000:]}")
+    said = [line.split() for line in child.lines() if line.startswith("reached")]
+    return Counter({point: int(times) for _, point, times in said})
+
+
+def _died(folder: Path, death: Death, guard: str = "") -> Found:
+    """Die, as late as was wanted or earlier: threads do not always do the same."""
+    time = death.time
+    while True:
+        found = _die(
+            folder / f"{death.seed}{guard}-{death.point}-{time}", death._replace(time=time), guard
+        )
+        if found.reached or time == 1:
+            return found
+        time //= 2
+
+
+def _die(folder: Path, death: Death, guard: str) -> Found:
+    folder.mkdir(parents=True)
+    store = folder / "store"
+    told = command("failpoints.life", store, death.seed, "--guard", guard)
+    with started() as children:
+        child = Child(told, folder / "said", WHATWORKS_FAIL=f"{death.point}:{death.time}")
+        children.append(child)
+        code = child.wait(SECONDS)
+    wrong: tuple[str, ...] = ()
+    if code == DIED:
+        wrong = tuple(_wrongs(store, child))
+    elif code != 0:
+        wrong = (f"exit code {code}: {child.errors.read_text()[-300:]}",)
+    shutil.rmtree(folder)
+    return Found(death, code == DIED, wrong)
+
+
+def _wrongs(store: Path, child: Child) -> Iterator[str]:
+    """What is wrong with the store that a process left behind when it died."""
+    acknowledged = Acknowledged()
+    acknowledged.hear(child.lines())
+    try:
+        with Memory.open(store, embedder=embedder_of(store)) as memory:
+            yield from examined(memory, acknowledged).wrongs()
+            yield from _unfound(memory)
+            memory.flush()
+            yield from (f"{wrong} after a flush" for wrong in _unfound(memory))
+    except WhatWorksError as error:
+        yield f"the store does not open: {type(error).__name__}: {error}"
+
+
+def _unfound(memory: Memory) -> Iterator[str]:
+    """Patterns that are not found by their own words, and texts that have no vector."""
+    for pattern in memory.patterns(limit=10):
+        nearest = memory.find_similar(pattern.description, limit=1)
+        if not nearest or nearest[0].distance is None or abs(nearest[0].distance) > 1e-4:
+            yield f"not found: {pattern.pattern_id}"
+    stats = memory.stats()
+    for name, count in (("patterns", stats.patterns), ("contexts", stats.contexts)):
+        there = stats.vectors[name]
+        if (there["vectors"], there["waiting"]) != (count, 0):
+            yield f"{count} {name}, but {there}"
+
+
+def _control(seed: int, folder: Path) -> Control:
+    """Rows and watermarks that are not written in one transaction must be found out."""
+    for time in range(1, CONTROL_DEATHS + 1):
+        found = _die(folder / str(time), Death("fold.applied", time, f"{seed}.0"), "apart")
+        if found.wrong:
+            return Control("rows apart from their watermark", True, found.wrong[0])
+    return Control("rows apart from their watermark", False, f"{CONTROL_DEATHS} deaths, nothing wrong")
+
+
+def embedder_of(store: Path) -> HashEmbedder:
+    """The embedder that a store has now, or that a new one gets."""
+    try:
+        return HashEmbedder(int(config.load(store).embedder.removeprefix("hash-")))
+    except NotFoundError:
+        return HashEmbedder()
+
+
+# -- in the child -----------------------------------------------------------------------------------
+
+
+def counted(options: Options) -> None:
+    """Live, and say how often each point was reached."""
+    times: Counter[str] = Counter()
+
+    def reached(point: str) -> None:
+        times[point] += 1
+
+    failpoints.reached = reached
+    life(options)
+    for point, count in times.items():
+        say("reached", point, count)
+
+
+def life(options: Options) -> None:
+    """All that can happen to a store, one thing after another; upkeep is due early."""
+    vectors.IN_MEMORY, vectors.TAIL = 20, 5
+    lance.INDEX_FROM, lance.ROWS_PER_PARTITION, lance.UNINDEXED = 60, 40, 10
+    lance.MAX_FRAGMENTS, lance.MAX_VERSIONS = 2, 4
+    random = Random(options.seed)
+    for step in (_begun, _grown, _resumed, _refused, _rebuilt, _reembedded, _unfinished, _damaged):
+        step(options.store, random)
+
+
+def _opened(store: Path) -> Memory:
+    return Memory.open(store, embedder=embedder_of(store))
+
+
+def _write(memory: Memory, random: Random, step: str, calls: int = 6) -> None:
+    for n in range(1, calls + 1):
+        write_one(memory, random, f"{step}-{n}", n)
+
+
+def _begun(store: Path, random: Random) -> None:
+    with _opened(store) as memory:
+        for name in PATTERNS:
+            memory.add_pattern(f"approach {name}", pattern_id=name)
+            say("pattern", name)
+        _write(memory, random, "begun", 20)
+        memory.predict("case 1")
+
+
+def _grown(store: Path, random: Random) -> None:
+    """More patterns than are kept in memory, then more than are searched without an index."""
+    with _opened(store) as memory:
+        for step, count in enumerate((60, 15, 5)):
+            described = [
+                {"description": f"way {step} {n}", "pattern_id": f"w{step}-{n}"} for n in range(count)
+            ]
+            for pattern in memory.add_patterns(described):
+                say("pattern", pattern.pattern_id)
+            memory.find_similar("way 1")
+            memory.flush()
+
+
+def _resumed(store: Path, random: Random, step: str = "resumed") -> None:
+    with _opened(store) as memory:
+        _write(memory, random, step)
+        memory.find_similar("way 1")
+
+
+def _refused(store: Path, random: Random) -> None:
+    """The disk refuses to sync once."""
+    real: Callable[[int], None] = system.sync_data
+
+    def refuse(file: int) -> None:
+        system.sync_data = real
+        raise OSError(errno.EIO, "refused by a test")
+
+    with _opened(store) as memory:
+        _write(memory, random, "before", 2)
+        system.sync_data = refuse
+        _write(memory, random, "refused")
+        memory.stats()
+
+
+def _rebuilt(store: Path, random: Random) -> None:
+    with _opened(store) as memory:
+        memory.rebuild()
+        _write(memory, random, "rebuilt")
+
+
+def _reembedded(store: Path, random: Random) -> None:
+    for dim in (32, 64):
+        with _opened(store) as memory:
+            memory.reembed(HashEmbedder(dim))
+            _write(memory, random, f"reembedded{dim}", 3)
+
+
+def _unfinished(store: Path, random: Random) -> None:
+    """An evidence file whose tables were never made."""
+    import duckdb
+
+    evidence = store / "evidence.duckdb"
+    evidence.unlink()
+    duckdb.connect(str(evidence)).close()
+    _resumed(store, random, "unfinished")
+
+
+def _damaged(store: Path, random: Random) -> None:
+    """An evidence file that does not open, and a log beside it."""
+    (store / "evidence.duckdb").write_bytes(b"damaged" * 1_000)
+    (store / "evidence.duckdb.wal").write_bytes(b"damaged")
+    _resumed(store, random, "damaged")
