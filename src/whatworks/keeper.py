@@ -25,7 +25,7 @@ from whatworks.errors import (
     StoreClosedError,
     StoreError,
 )
-from whatworks.evidence import Evidence, questions, texts
+from whatworks.evidence import Evidence, OutdatedError, questions, renewal, texts
 from whatworks.evidence.cells import PopulationRow
 from whatworks.journal import Journal, segments
 from whatworks.lock import KeeperLock
@@ -222,10 +222,16 @@ class Keeper:
     def _open_evidence(self) -> Evidence:
         if not self._journal_folder.is_dir():
             raise StoreError(f"{self._journal_folder} is missing: restore it from a backup")
-        evidence = Evidence(self.folder / "evidence.duckdb")
+        path = self.folder / "evidence.duckdb"
+        renewal.clear(path)
+        try:
+            evidence = Evidence(path)
+        except OutdatedError:
+            self._renew()
+            evidence = Evidence(path)
         failpoints.reached("evidence.opened")
         try:
-            evidence.fold(self._journal_folder, self.journal.settle)
+            self._fill(evidence)
         except BaseException:
             evidence.close()
             raise
@@ -233,6 +239,17 @@ class Keeper:
         if evidence.damaged:
             self._note(f"{evidence.damaged} damaged journal records were left out")
         return evidence
+
+    def _fill(self, evidence: Evidence) -> None:
+        """Bring an evidence that nobody asks yet up to the journal."""
+        evidence.fold(self._journal_folder, self.journal.settle)
+
+    def _renew(self) -> None:
+        """Put another evidence in the place of the old one; nobody may have it open."""
+        path, made_with = self.folder / "evidence.duckdb", self.config
+        lost = renewal.renew(path, self._fill, model=made_with.embedder, dim=made_with.dim)
+        if lost is not None:
+            self._note(f"all texts are embedded again, the old evidence could not be read: {lost}")
 
     def _note_rebuilt(self, evidence: Evidence) -> None:
         if evidence.moved_aside:
@@ -387,13 +404,11 @@ class Keeper:
             vectors.maintain()
 
     def rebuild(self) -> None:
-        """Throw evidence and vectors away, and make the evidence again from the journal."""
+        """Make the evidence again from the journal; unchanged texts keep their embedding."""
         self.check()
         with self._lock:
             self._drop_layers()
-            # The write-ahead log first: without its database it would be taken for damage.
-            for path in sorted(self.folder.glob("evidence.duckdb*"), reverse=True):
-                _remove(path)
+            self._renew()
             _remove(self.folder / "vectors")
             self._forget()
             self._fold()

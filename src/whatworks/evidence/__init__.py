@@ -1,5 +1,5 @@
 """DuckDB: what the journal says, in tables that answer questions."""
 
-from whatworks.evidence.database import Evidence
+from whatworks.evidence.database import Evidence, OutdatedError
 
-__all__ = ["Evidence"]
+__all__ = ["Evidence", "OutdatedError"]

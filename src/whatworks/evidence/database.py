@@ -8,7 +8,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import duckdb
     from numpy.typing import NDArray
 
-__all__ = ["Evidence"]
+__all__ = ["Evidence", "OutdatedError", "connect", "is_damage", "refused"]
 
 # More helps no question that a store asks; the engine spills beyond it.
 MEMORY_LIMIT = "256MB"
@@ -35,14 +35,23 @@ _NOT_DAMAGE = ("Could not set lock", "Permission denied", "Too many open files",
 _MARKS = Table("watermarks", ("segment",), MARK)
 
 
+class OutdatedError(StoreError):
+    """The evidence file is of another version; ``renewal`` makes one of this version from it."""
+
+
 class Evidence:
     """What the journal says, in tables.
 
     Parameters
     ----------
     path
-        The database file. A missing, unreadable or outdated one is moved
-        aside and begun anew; ``fold`` then fills it from the journal.
+        The database file. A missing or unreadable one is moved aside and
+        begun anew; ``fold`` then fills it from the journal.
+
+    Raises
+    ------
+    OutdatedError
+        The file is of another version.
 
     One connection writes, under the owner's lock; each thread reads through a
     cursor of its own, at the last committed state.
@@ -54,6 +63,7 @@ class Evidence:
         # Weak: the cursor of a thread goes with the thread.
         self._cursors: weakref.WeakSet[duckdb.DuckDBPyConnection] = weakref.WeakSet()
         self._cursors_lock = threading.Lock()
+        self._copying = threading.Lock()  # held while somebody needs the file to stay open
         self._writing = threading.RLock()  # two transactions in one would undo each other
         self._marks: dict[str, Mark] = {}
         self._torn: dict[str, int] = {}  # sizes of segments that end in what was never acknowledged
@@ -83,71 +93,65 @@ class Evidence:
 
         build = secrets.randbits(62)
         try:
-            con = self._connect()
+            con = connect(self._path)
             con.execute(f"BEGIN; {SCHEMA}")
             con.execute(f"INSERT INTO meta VALUES ('version', {VERSION}), ('build', {build}); COMMIT")
             failpoints.reached("evidence.defined")
             # A crash must never replay definitions of tables (duckdb issue 22044).
             con.execute("CHECKPOINT")
         except duckdb.Error as error:
-            raise self._refused(error) from error
+            raise refused(self._path, error) from error
         os.chmod(self._path, 0o600)
         failpoints.reached("evidence.begun")
         self._read_state(con)
         return con
 
     def _open_existing(self) -> duckdb.DuckDBPyConnection | None:
-        """The database, or ``None``: a damaged one is moved aside, an unfinished or old one gone."""
+        """The database, or ``None``: a damaged one is moved aside, an unfinished one gone."""
         import duckdb
 
         con = None
         try:
-            con = self._connect()
+            con = connect(self._path)
             if self._read_state(con):
                 damage.check(con)
                 return con
         except duckdb.Error as error:
-            message = _first_line(error)
-            if any(reason in str(error) for reason in _NOT_DAMAGE):
-                raise StoreError(f"the evidence {self._path} does not open: {message}") from error
+            if not is_damage(error):
+                message = f"the evidence {self._path} does not open: {_first_line(error)}"
+                raise StoreError(message) from error
             if con is not None:
                 con.close()
             self._move_aside()
             return None
+        except OutdatedError:
+            if con is not None:
+                con.close()  # which puts its write-ahead log into the file
+            raise
         con.close()
         for path in (self._log, self._path):
             path.unlink(missing_ok=True)
             failpoints.reached("evidence.removed")
         return None
 
-    def _connect(self) -> duckdb.DuckDBPyConnection:
-        import duckdb
-
-        settings: dict[str, Any] = {
-            "threads": min(4, os.cpu_count() or 1),
-            "memory_limit": MEMORY_LIMIT,
-            "autoinstall_known_extensions": False,
-            "autoload_known_extensions": False,
-            "preserve_insertion_order": True,
-        }
-        con = duckdb.connect(str(self._path), config=settings)
-        con.execute("SET TimeZone = 'UTC'")
-        return con
-
     def _read_state(self, con: duckdb.DuckDBPyConnection) -> bool:
-        """Read version, build and watermarks; false if the tables are of another version."""
+        """Read version, build and watermarks; false if the tables were never finished."""
         import duckdb
 
         try:
             meta = dict(con.execute("SELECT name, value FROM meta").fetchall())
-            marks = con.execute(f"SELECT segment, {', '.join(MARK)} FROM watermarks").fetchall()
-        except (duckdb.CatalogException, duckdb.BinderException):  # of another version
+        except duckdb.CatalogException:
             return False
+        if "version" not in meta:
+            return False
+        if meta["version"] != VERSION:
+            raise OutdatedError(f"the evidence {self._path} is of another version of whatworks")
+        marks = con.execute(f"SELECT segment, {', '.join(MARK)} FROM watermarks").fetchall()
         self._marks = {segment: Mark(*values) for segment, *values in marks}
         self.opened_at = self.folded
         self._fresh = True
         self.build = int(meta.get("build", 0))
-        return meta.get("version") == VERSION
+        return True
 
     def _move_aside(self) -> None:
         """Keep the file that cannot be used under another name; it may still be looked at."""
@@ -256,7 +260,7 @@ class Evidence:
             self._roll_back()
             if damage.shows(error):
                 raise self._unread(error) from error
-            raise self._refused(error) from error
+            raise refused(self._path, error) from error
         except BaseException:
             self._roll_back()
             raise
@@ -278,14 +282,6 @@ class Evidence:
         return StoreError(
             f"the evidence is damaged and made anew from the journal; ask again: {_first_line(error)}"
         )
-
-    def _refused(self, error: Exception) -> StoreError:
-        if any(reason in str(error) for reason in _FULL):
-            return StoreFullError(
-                f"no room left for {self._path}; what was acknowledged is in the journal: "
-                "free some space and ask again"
-            )
-        return StoreError(f"the evidence cannot be written: {_first_line(error)}")
 
     def _roll_back(self) -> None:
         import duckdb
@@ -338,6 +334,7 @@ class Evidence:
 
         try:
             with self._con.cursor() as cursor:
+                self._remember(cursor)
                 result = cursor.execute(query, parameters)
                 while rows := result.fetchmany(size):
                     yield from rows
@@ -352,20 +349,73 @@ class Evidence:
         cursor = getattr(self._local, "cursor", None)
         if cursor is None or getattr(self._local, "owner", None) is not self._con:
             cursor = self._con.cursor()
-            with self._cursors_lock:
-                self._cursors.add(cursor)
+            self._remember(cursor)
             self._local.cursor, self._local.owner = cursor, self._con
         return cursor
 
+    def _remember(self, cursor: duckdb.DuckDBPyConnection) -> None:
+        """Have it closed with the file: one left open would hand out the old file under the name."""
+        with self._cursors_lock:
+            self._cursors.add(cursor)
+
+    @contextmanager
+    def snapshot(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A connection in a transaction that sees the tables as they are now, one at a time.
+
+        Folds go on meanwhile, and ``close`` waits.
+        """
+        import duckdb
+
+        with self._copying:
+            try:
+                with self._con.cursor() as cursor:
+                    cursor.execute("BEGIN")
+                    cursor.execute("SELECT count(*) FROM meta").fetchall()  # now is now
+                    yield cursor
+            except duckdb.Error as error:
+                raise refused(self._path, error) from error
+
     def close(self) -> None:
         """Close every connection; the last one writes a checkpoint."""
-        with self._cursors_lock:
-            for cursor in self._cursors:
-                cursor.close()
-            self._cursors.clear()
-        failpoints.reached("evidence.closing")
-        self._con.close()
+        with self._copying:
+            with self._cursors_lock:
+                for cursor in self._cursors:
+                    cursor.close()
+                self._cursors.clear()
+            failpoints.reached("evidence.closing")
+            self._con.close()
         failpoints.reached("evidence.closed")
+
+
+def connect(path: Path) -> duckdb.DuckDBPyConnection:
+    """The one writing connection to a database file; times are UTC."""
+    import duckdb
+
+    settings: dict[str, Any] = {
+        "threads": min(4, os.cpu_count() or 1),
+        "memory_limit": MEMORY_LIMIT,
+        "autoinstall_known_extensions": False,
+        "autoload_known_extensions": False,
+        "preserve_insertion_order": True,
+    }
+    con = duckdb.connect(str(path), config=settings)
+    con.execute("SET TimeZone = 'UTC'")
+    return con
+
+
+def is_damage(error: Exception) -> bool:
+    """Whether a file that the engine refuses is damaged, and not only out of reach."""
+    return not any(reason in str(error) for reason in _NOT_DAMAGE)
+
+
+def refused(path: Path, error: Exception) -> StoreError:
+    """What the engine says of writing the evidence at ``path``, as one of our errors."""
+    if any(reason in str(error) for reason in _FULL):
+        return StoreFullError(
+            f"no room left for {path}; what was acknowledged is in the journal: "
+            "free some space and ask again"
+        )
+    return StoreError(f"the evidence cannot be written: {_first_line(error)}")
 
 
 def _first_line(error: Exception) -> str:

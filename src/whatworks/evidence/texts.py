@@ -17,11 +17,13 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection as Connection
 
 __all__ = [
+    "TABLES",
     "Text",
     "add_embeddings",
     "count_waiting",
     "drop_other_models",
     "embedded",
+    "mark",
     "of",
     "total",
     "vectors",
@@ -29,7 +31,7 @@ __all__ = [
 ]
 
 # What is embedded: the collection's name, its table, its id and its text.
-_TABLES = {
+TABLES = {
     "patterns": ("pattern_rows", "pattern_id", "description"),
     "contexts": ("context_rows", "context_id", "text"),
 }
@@ -43,25 +45,26 @@ class Text(NamedTuple):
     text: str
 
 
-def _mark(collection: str, model: str) -> str:
+def mark(collection: str, model: str) -> str:
+    """Under which name the evidence keeps how far a collection is embedded with ``model``."""
     return f"embedded {collection} {model}"
 
 
 def embedded(evidence: Evidence, collection: str, model: str) -> int:
     """Up to which change the texts of a collection are embedded with ``model``."""
-    rows = evidence.rows("SELECT value FROM meta WHERE name = ?", [_mark(collection, model)])
+    rows = evidence.rows("SELECT value FROM meta WHERE name = ?", [mark(collection, model)])
     return int(rows[0][0]) if rows else -1
 
 
 def count_waiting(evidence: Evidence, collection: str, model: str) -> int:
     """How many texts have no embedding by ``model`` yet."""
-    query = f"SELECT count(*) FROM {_TABLES[collection][0]} WHERE change > ?"
+    query = f"SELECT count(*) FROM {TABLES[collection][0]} WHERE change > ?"
     return int(evidence.one(query, [embedded(evidence, collection, model)])[0])
 
 
 def waiting(evidence: Evidence, collection: str, model: str, limit: int) -> list[Text]:
     """The oldest texts without an embedding by ``model``."""
-    table, name, text = _TABLES[collection]
+    table, name, text = TABLES[collection]
     query = f"SELECT change, {name}, {text} FROM {table} WHERE change > ? ORDER BY change LIMIT ?"
     after = embedded(evidence, collection, model)
     return [Text(*row) for row in evidence.rows(query, [after, limit])]
@@ -85,7 +88,7 @@ def add_embeddings(
         [text.id, text.change, base64.b64encode(little[n].tobytes()).decode()]
         for n, text in enumerate(texts)
     ]
-    mark = _mark(collection, model)
+    name = mark(collection, model)
 
     def step(con: Connection) -> None:
         execute = con.execute
@@ -110,8 +113,8 @@ def add_embeddings(
                 ).decode(),
             ],
         )
-        execute("DELETE FROM meta WHERE name = ?", [mark])
-        execute("INSERT INTO meta VALUES (?, ?)", [mark, done])
+        execute("DELETE FROM meta WHERE name = ?", [name])
+        execute("INSERT INTO meta VALUES (?, ?)", [name, done])
         failpoints.reached("embeddings.inserted")
 
     evidence.write(step)
@@ -162,7 +165,7 @@ def drop_other_models(evidence: Evidence, model: str) -> None:
         failpoints.reached("models.deleted")
         con.execute(
             "DELETE FROM meta WHERE starts_with(name, 'embedded ') AND name NOT IN (?, ?)",
-            [_mark(collection, model) for collection in _TABLES],
+            [mark(collection, model) for collection in TABLES],
         )
 
     evidence.write(step)

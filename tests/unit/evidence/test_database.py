@@ -15,7 +15,7 @@ import pytest
 from support.log import apply, event, pattern
 from whatworks import StoreError, journal, replay
 from whatworks.errors import StoreFullError
-from whatworks.evidence import Evidence, database, questions
+from whatworks.evidence import Evidence, OutdatedError, database, questions
 from whatworks.journal import Journal
 
 Open = Callable[[str], Evidence]
@@ -191,14 +191,15 @@ def test_a_file_cut_short_is_moved_aside(open_evidence: Open, tmp_path: Path) ->
     assert questions.counts(evidence)["patterns"] == 0
 
 
-def test_a_file_of_another_version_is_begun_anew(
+def test_a_file_of_another_version_is_left_as_it_is(
     open_evidence: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     filled(open_evidence, tmp_path)
-    monkeypatch.setattr(database, "VERSION", database.VERSION + 1)
-    evidence = open_evidence("evidence")
-    assert evidence.moved_aside is None
-    assert questions.counts(evidence)["patterns"] == 0
+    with monkeypatch.context() as patch:
+        patch.setattr(database, "VERSION", database.VERSION + 1)
+        with pytest.raises(OutdatedError):
+            open_evidence("evidence")
+    assert questions.counts(open_evidence("evidence"))["patterns"] == 200
 
 
 def test_two_files_moved_aside_at_once_are_both_kept(open_evidence: Open, tmp_path: Path) -> None:
