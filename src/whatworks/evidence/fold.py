@@ -83,7 +83,9 @@ def _patterns(con: duckdb.DuckDBPyConnection, bodies: str) -> set[str]:
         """
         CREATE OR REPLACE TEMP TABLE changed_patterns AS
         SELECT n.*, p.pattern_no, p.description IS DISTINCT FROM n.description AS new_text
-        FROM (SELECT * FROM new_patterns
+        FROM (SELECT * REPLACE (first_value(coalesce(created_at, recorded_at))
+                                OVER (PARTITION BY pattern_id ORDER BY nth) AS created_at)
+              FROM new_patterns
               QUALIFY row_number() OVER (PARTITION BY pattern_id ORDER BY nth DESC) = 1) n
         LEFT JOIN pattern_rows p USING (pattern_id)
         """
@@ -102,7 +104,7 @@ def _patterns(con: duckdb.DuckDBPyConnection, bodies: str) -> set[str]:
         """
         INSERT INTO pattern_rows
         SELECT ? + row_number() OVER (ORDER BY nth) - 1, pattern_id, pattern_type, description,
-               metadata, make_timestamp(coalesce(created_at, recorded_at)),
+               metadata, make_timestamp(created_at),
                make_timestamp(recorded_at), ? + nth,
                0, 0, 0, NULL, 0, 0, 0, 0
         FROM changed_patterns WHERE pattern_no IS NULL
