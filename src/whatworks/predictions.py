@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from whatworks import choosing, rank, receipts
+from whatworks import choosing, old_receipts, rank, receipts
 from whatworks.answers import Answers
 from whatworks.checks import Chance, micros
 from whatworks.coverage import Coverage
@@ -108,11 +108,12 @@ class Predictions:
     def why(self, prediction_id: str) -> Why:
         """The summands of each estimate of a prediction, from its receipt alone."""
         evidence = self._keeper.evidence(receipts=True)
-        receipt = questions.receipt(evidence, prediction_id)
-        if receipt is None:
+        found = questions.receipt(evidence, prediction_id)
+        if found is None:
             raise NotFoundError(
                 f"there is no prediction {prediction_id!r} in this store; predict returns the id"
             )
+        receipt = old_receipts.readable(found)
         texts = questions.context_texts(evidence, receipts.named_contexts(receipt))
         made = self._prediction(receipt, texts)
         shown = {answer.pattern_id for answer in made.answers}
