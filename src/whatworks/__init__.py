@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from whatworks.ledgers import ReliabilityBin as ReliabilityBin
     from whatworks.memory import Memory as Memory
     from whatworks.records import Answer as Answer
+    from whatworks.records import Backup as Backup
     from whatworks.records import Cause as Cause
     from whatworks.records import Change as Change
     from whatworks.records import ChangePoint as ChangePoint
@@ -60,8 +61,8 @@ _MODULES = {
     "ledgers": ("Calibration CalibrationScore IntervalCheck Recalibration ReliabilityBin"),
     "memory": "Memory",
     "records": (
-        "Answer Cause Change ChangePoint Coincidence Contribution Diff Estimate Evaluation Evidence "
-        "Explanation Flip Lift Match NewEvent NewPattern Pattern Prediction Prior Stats Trend "
+        "Answer Backup Cause Change ChangePoint Coincidence Contribution Diff Estimate Evaluation "
+        "Evidence Explanation Flip Lift Match NewEvent NewPattern Pattern Prediction Prior Stats Trend "
         "TrendDay UsageEvent Where Why"
     ),
     "text": "clean_text",

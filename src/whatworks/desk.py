@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from whatworks.checks import Chance, identifier, shown
 from whatworks.errors import NotFoundError
 from whatworks.ledgers import Calibration
 from whatworks.records import (
+    Backup,
     Diff,
     Evaluation,
     Lift,
@@ -215,6 +217,10 @@ class Desk:
     def rebuild(self) -> None:
         """Throw evidence and vectors away; make the evidence again."""
         self.keeper.rebuild()
+
+    def backup(self, folder: str, *, keep: int | None, made_at: datetime) -> Backup:
+        """Make a backup into ``folder``."""
+        return self.keeper.backup(Path(folder), keep=keep, made_at=made_at)
 
     def reembed(self, embedder: Embedder, progress: Any) -> None:
         """Change the embedder, in this process alone."""

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
+from datetime import datetime
 from pathlib import Path
 from time import monotonic
 from typing import Any, TypeVar
@@ -30,7 +31,7 @@ from whatworks.evidence.cells import PopulationRow
 from whatworks.journal import Journal, segments
 from whatworks.lock import KeeperLock
 from whatworks.rank import Learned
-from whatworks.records import ChangePoint, Pattern
+from whatworks.records import Backup, ChangePoint, Pattern
 from whatworks.vectors import Vectors
 
 T = TypeVar("T")
@@ -84,6 +85,7 @@ class Keeper:
         self.folder = folder
         self.config = made
         self.journal = journal
+        self._backups = threading.Lock()  # one at a time, and nobody waits for it with the other lock
         self.embedder = embedder
         self.problems: list[str] = []
         self.patterns: HotCache[Pattern] = HotCache(PATTERNS_CACHED)
@@ -444,6 +446,17 @@ class Keeper:
             texts.drop_other_models(evidence, embedder.model_id)
             _remove(self.folder / "vectors" / str(before.generation))
         self.flush()
+
+    def backup(self, folder: Path, *, keep: int | None, made_at: datetime) -> Backup:
+        """Put a backup of all that is acknowledged now into ``folder``; writes and questions go on."""
+        from whatworks import backup
+
+        backup.require_target(folder, self.folder)
+        with self._backups, ExitStack() as stack:
+            with self._lock:  # the configuration belongs to the state of the evidence
+                con = stack.enter_context(self.evidence(receipts=True).snapshot())
+                made_with = self.config
+            return backup.make(con, self._journal_folder, made_with, folder, made_at=made_at, keep=keep)
 
     # -- background work --------------------------------------------------------------------------
 

@@ -16,6 +16,7 @@ from whatworks.errors import InvalidInputError, NotFoundError
 from whatworks.handle import Clock
 from whatworks.link import Link
 from whatworks.records import (
+    Backup,
     Match,
     NewEvent,
     NewPattern,
@@ -401,9 +402,39 @@ class Memory(Advice):
         self._ask(Desk.flush)
 
     def rebuild(self, *, progress: Callable[[int], object] | None = None) -> None:
-        """Make evidence and vectors anew from the journal."""
+        """Make evidence and vectors anew from the journal.
+
+        Texts that have not changed keep their embedding, as far as the old
+        evidence can be read. It is built beside the old one, and takes its
+        place when it is whole.
+        """
         self._ask(Desk.rebuild)
         self.flush(progress=progress)
+
+    def backup(self, folder: str | os.PathLike[str], *, keep: int | None = None) -> Backup:
+        """Make a backup of all that is acknowledged, while the store is in use.
+
+        It is a new folder ``whatworks-TIME`` inside ``folder``, there only
+        once it is whole, read again and on the disk. ``whatworks.backup.restore``
+        makes a store of it.
+
+        Parameters
+        ----------
+        folder
+            Where backups lie, best on another disk; made if missing. Not
+            inside the store.
+        keep
+            Take away the oldest backups of this store beyond so many,
+            afterwards. Default: keep all.
+
+        Raises
+        ------
+        StoreFullError, StoreError
+            The disk refuses, or what was written is not what was read; no
+            backup was made, and none taken away.
+        """
+        most = None if keep is None else checks.count(keep, "keep", least=1, most=100_000)
+        return self._ask(Desk.backup, str(config.locate(folder)), keep=most, made_at=self._clock())
 
     def reembed(
         self,

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 __all__ = [
     "Answer",
+    "Backup",
     "Cause",
     "Change",
     "ChangePoint",
@@ -596,3 +597,21 @@ class Stats:
     vector_bytes: int
     problems: tuple[str, ...] = ()
     keeper: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Backup:
+    """A finished backup, or what was restored from one.
+
+    ``path`` is its folder, ``made_at`` the moment whose state it holds,
+    ``bytes`` the size of its files. ``removed`` are the older backups that were
+    taken away after it was finished.
+    """
+
+    path: str
+    store_id: str
+    made_at: datetime
+    patterns: int
+    events: int
+    bytes: int
+    removed: tuple[str, ...] = ()

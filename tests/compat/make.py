@@ -113,8 +113,8 @@ def said(memory: Memory, *, vectors: bool = True) -> dict[str, Any]:
             [p.pattern_id, p.success_rate, p.usage_count, p.origin] for p in memory.iter_priors()
         ],
         "days": {
-            p.pattern_id: [[d.day, d.usage_count, d.avg_success] for d in memory.trend(p.pattern_id).days]
-            for p in patterns
+            p.pattern_id: [[d.day, d.usage_count, d.avg_success] for d in days]
+            for p, days in ((p, memory.trend(p.pattern_id).days) for p in patterns)
         },
     }  # fmt: skip
     if vectors:

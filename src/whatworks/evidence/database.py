@@ -372,6 +372,9 @@ class Evidence:
                     cursor.execute("BEGIN")
                     cursor.execute("SELECT count(*) FROM meta").fetchall()  # now is now
                     yield cursor
+            except (duckdb.FatalException, duckdb.InternalException) as error:
+                self.lost = True  # the engine has shut the file; the next fold opens it again
+                raise refused(self._path, error) from error
             except duckdb.Error as error:
                 raise refused(self._path, error) from error
 
