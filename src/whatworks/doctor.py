@@ -29,7 +29,7 @@ from whatworks.lock import holder
 if TYPE_CHECKING:
     from whatworks.evidence.audit import Audit
 
-__all__ = ["Finding", "examine"]
+__all__ = ["Finding", "examine", "faulty_vectors"]
 
 Status = Literal["ok", "warn", "bad"]
 
@@ -96,9 +96,22 @@ def examine(path: str | os.PathLike[str] | None = None) -> list[Finding]:
             store.audit.close()
     return [
         *found,
+        *_layer("quarantine", _quarantine(store.folder)),
         *_layer("embedder", _embedder(store)),
         *_layer("disk", _disk(store.folder)),
     ]
+
+
+def faulty_vectors(folder: Path) -> list[str]:
+    """What is wrong with the vector stores of a store that nobody has open."""
+    from whatworks.evidence.audit import Audit
+
+    store = _Store(folder, config.load(folder), audit=Audit(folder / "evidence.duckdb"))
+    assert store.audit is not None
+    try:
+        return [look.message for look in _layer("vectors", _vectors(store)) if look.status != "ok"]
+    finally:
+        store.audit.close()
 
 
 def _layer(name: str, looks: Iterator[Look]) -> list[Finding]:
@@ -405,7 +418,14 @@ def _embedder(store: _Store) -> Iterator[Look]:
     yield "ok", f"{MiniLM.model_id} is the model expected, and embeds ({made.shape[1]} dimensions)", ""
 
 
-# -- disk -----------------------------------------------------------------------------------------
+# -- quarantine and disk --------------------------------------------------------------------------
+
+
+def _quarantine(folder: Path) -> Iterator[Look]:
+    path = folder / "quarantine"
+    if path.is_dir():
+        held = sum(item.name != "report.txt" for item in path.iterdir())
+        yield "ok", f"{held:,} files were taken out of use; {path}/report.txt says why", ""
 
 
 def _disk(folder: Path) -> Iterator[Look]:

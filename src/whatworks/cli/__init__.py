@@ -27,7 +27,14 @@ _PANELS: dict[str, tuple[Callable[..., None], ...]] = {
     ),
     "Judge": (calibrate.calibrate, judge.evaluate, judge.lift),
     "Exchange": (exchange.export,),
-    "Look after": (upkeep.serve, upkeep.rebuild, upkeep.reembed, upkeep.doctor),
+    "Look after": (
+        upkeep.serve,
+        upkeep.backup,
+        upkeep.restore,
+        upkeep.rebuild,
+        upkeep.reembed,
+        upkeep.doctor,
+    ),
     "Try out": (upkeep.demo, upkeep.bench, upkeep.version),
 }
 

@@ -1,4 +1,4 @@
-"""Commands that look after a store and the program: serve, rebuild, doctor, bench, demo and others."""
+"""Commands that look after a store and the program: serve, backups, rebuild, doctor and others."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from whatworks.errors import InvalidInputError
 if TYPE_CHECKING:
     from whatworks.embedders import EmbedFunction
 
-__all__ = ["bench", "demo", "doctor", "rebuild", "reembed", "serve", "version"]
+__all__ = ["backup", "bench", "demo", "doctor", "rebuild", "reembed", "restore", "serve", "version"]
 
 
 def serve(store: Store = None, as_json: Json = False) -> None:
@@ -55,6 +55,43 @@ def rebuild(store: Store = None, as_json: Json = False) -> None:
         embed_waiting(memory, at_least=1)
         made = memory.stats()
     print_json(made) if as_json else views.made(made)
+
+
+def backup(
+    folder: Annotated[str, typer.Argument(metavar="DIR", help="Where backups lie.")],
+    keep: Annotated[
+        int | None, typer.Option(metavar="N", help="Remove the oldest beyond so many.")
+    ] = None,
+    store: Store = None,
+    as_json: Json = False,
+) -> None:
+    """Make a verified backup of the store in a folder of backups.
+
+    Example: whatworks backup ~/backups --keep 7
+    """
+    from whatworks.cli import views
+
+    with opened(store) as memory:
+        made = memory.backup(folder, keep=keep)
+    print_json(made) if as_json else views.backed_up(made)
+
+
+def restore(
+    backup: Annotated[
+        str, typer.Argument(metavar="BACKUP", help="Folder of one backup.", show_default=False)
+    ],
+    store: Store = None,
+    as_json: Json = False,
+) -> None:
+    """Make a store from a backup, in a folder that is new or empty.
+
+    Example: whatworks restore ~/backups/whatworks-20261125T010203Z
+    """
+    from whatworks.backup import restore as bring_back
+    from whatworks.cli import views
+
+    made = bring_back(config.locate(backup), config.locate(store))
+    print_json(made) if as_json else views.restored(made)
 
 
 def reembed(
@@ -99,7 +136,11 @@ def _loaded(name: str) -> EmbedFunction:
     return made
 
 
-def doctor(store: Store = None, as_json: Json = False) -> None:
+def doctor(
+    repair: Annotated[bool, typer.Option("--repair", help="Mend what can be mended.")] = False,
+    store: Store = None,
+    as_json: Json = False,
+) -> None:
     """Examine every layer, and say how to mend what is found.
 
     Example: whatworks doctor
@@ -107,8 +148,19 @@ def doctor(store: Store = None, as_json: Json = False) -> None:
     from whatworks.cli import views
     from whatworks.doctor import examine
 
-    found = examine(config.locate(store))
-    print_json(found) if as_json else views.findings(found)
+    folder = config.locate(store)
+    found = examine(folder)
+    if repair:
+        from whatworks.repair import repair as mend
+
+        before, done = found, mend(folder)
+        found = examine(folder)
+        if as_json:
+            print_json({"before": before, "repairs": done, "after": found})
+        else:
+            views.repaired(before, done, found)
+    else:
+        print_json(found) if as_json else views.findings(found)
     if any(item.status != "ok" for item in found):
         raise typer.Exit(INCOMPLETE)
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from whatworks.importers import Report
     from whatworks.records import (
         Answer,
+        Backup,
         Cause,
         Change,
         ChangePoint,
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
         UsageEvent,
         Why,
     )
+    from whatworks.repair import Repair
 
 __all__ = [
     "differences",
@@ -476,6 +478,39 @@ def made(found: Stats) -> None:
     say(f"{count(found.patterns)} patterns and {count(found.events)} events")
     say(f"embedder {found.embedder}")
     say(f"vectors in {_vectors(found)}")
+
+
+def backed_up(found: Backup) -> None:
+    """What a backup holds, and where it is."""
+    say(found.path)
+    say(f"{count(found.patterns)} patterns and {count(found.events)} events, {size(found.bytes)}")
+    for path in found.removed:
+        say(f"removed {path}")
+
+
+def restored(found: Backup) -> None:
+    """What was restored, and to where."""
+    say(found.path)
+    say(
+        f"{count(found.patterns)} patterns and {count(found.events)} events,",
+        f"as of {found.made_at:%Y-%m-%d %H:%M:%S} UTC",
+    )
+
+
+def repaired(before: Sequence[Finding], done: Sequence[Repair], after: Sequence[Finding]) -> None:
+    """What there was to look at, what was done, and what there is now."""
+    findings(before)
+    say("")
+    if done:
+        show(
+            table(
+                ("layer", "*repaired"), [(item.layer, cell(item.message, cut=False)) for item in done]
+            )
+        )
+        say("")
+        findings(after)
+    else:
+        say("nothing was repaired")
 
 
 def findings(found: Sequence[Finding]) -> None:
