@@ -15,7 +15,6 @@ on the disk, so that what bears the name of a backup is one.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import shutil
@@ -30,7 +29,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
-from whatworks import config, failpoints, journal
+from whatworks import config, failpoints, journal, system
 from whatworks.errors import (
     InvalidInputError,
     NotFoundError,
@@ -44,7 +43,7 @@ from whatworks.records import Backup
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection as Connection
 
-__all__ = ["make", "require_target", "restore", "verify"]
+__all__ = ["make", "newest", "require_target", "restore", "verify"]
 
 # Raise when an older whatworks could not restore a backup any more.
 FORMAT = 1
@@ -196,19 +195,30 @@ def _publish(draft: Path, folder: Path, made_at: datetime) -> Path:
 
 def _trim(folder: Path, store_id: str, keep: int) -> tuple[str, ...]:
     """Remove the oldest backups of a store but for ``keep``; what cannot be read is left alone."""
-    found = []
-    for path in folder.iterdir():
-        if _FINISHED.fullmatch(path.name):
-            with suppress(WhatWorksError):
-                made = _load(path)
-                found += [(made.made_at, path.name)] if made.store_id == store_id else []
-    old = [folder / name for _, name in sorted(found)[:-keep]]
+    old = [folder / name for _, name in sorted(_of(folder, store_id))[:-keep]]
     for path in old:
         # Half of a backup must not bear the name of one.
         gone = path.rename(folder / f".{path.name}.removing")
         failpoints.reached("backup.removing")
         shutil.rmtree(gone)
     return tuple(map(str, old))
+
+
+def newest(folder: Path, store_id: str) -> datetime | None:
+    """When the newest backup of a store in ``folder`` was made, ``None`` without any."""
+    found = _of(folder, store_id) if folder.is_dir() else []
+    return datetime.fromisoformat(max(found)[0]) if found else None
+
+
+def _of(folder: Path, store_id: str) -> list[tuple[str, str]]:
+    """The backups of a store: when they were made, and their names."""
+    found = []
+    for path in folder.iterdir():
+        if _FINISHED.fullmatch(path.name):
+            with suppress(WhatWorksError):
+                made = _load(path)
+                found += [(made.made_at, path.name)] if made.store_id == store_id else []
+    return found
 
 
 # -- drafts ---------------------------------------------------------------------------------------
@@ -224,7 +234,7 @@ def _draft(folder: Path, name: str = "whatworks") -> Iterator[Path]:
     draft.mkdir(mode=0o700)
     handle = os.open(draft, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        system.lock(handle)
         yield draft
     finally:
         os.close(handle)
@@ -238,8 +248,8 @@ def _clear(folder: Path, name: str = "whatworks") -> None:
             with suppress(OSError):
                 handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
                 try:
-                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    shutil.rmtree(path, ignore_errors=True)
+                    if system.try_lock(handle):
+                        shutil.rmtree(path, ignore_errors=True)
                 finally:
                     os.close(handle)
 

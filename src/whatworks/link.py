@@ -329,7 +329,7 @@ class Link:
         finally:
             self._leave()
 
-    def serve(self, stop: threading.Event, between: Callable[[], object]) -> None:
+    def serve(self, stop: threading.Event, between: Callable[[], object] | None = None) -> None:
         """Keep the store, however idle it is, until ``stop`` is set.
 
         Who needs it in his own process (see ``kept``) gets it, and it is taken
@@ -343,7 +343,8 @@ class Link:
                 self.check()
                 if self._enter() is not None:
                     self._leave()
-                    between()
+                    if between is not None:
+                        between()
         finally:
             self.stays = False
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from whatworks import checks, config
 from whatworks.advice import Advice
 from whatworks.desk import Desk, Place
 from whatworks.embedders import Embedder, EmbedFunction, embedder_for
-from whatworks.errors import InvalidInputError, NotFoundError
+from whatworks.errors import InvalidInputError, NotFoundError, WhatWorksError
 from whatworks.handle import Clock
 from whatworks.link import Link
 from whatworks.records import (
@@ -380,14 +380,48 @@ class Memory(Advice):
 
     # -- keeping ----------------------------------------------------------------------------------
 
-    def serve(self, stop: threading.Event) -> None:
+    def serve(
+        self,
+        stop: threading.Event,
+        *,
+        backup_to: str | os.PathLike[str] | None = None,
+        every: timedelta = timedelta(days=1),
+        keep: int = 7,
+        failed: Callable[[WhatWorksError], object] = lambda error: None,
+    ) -> None:
         """Keep the store for all processes until ``stop`` is set.
 
         Nobody needs this: whichever process asks first keeps the store, and lets
         go of it when it ends or is idle for 30 seconds. With one that stays, no
         other ever loads DuckDB and the embedding model.
+
+        Parameters
+        ----------
+        backup_to
+            Where to make a backup whenever the newest one there is older than
+            ``every``. See ``backup``.
+        keep
+            How many of them remain.
+        failed
+            Called with the error where a backup failed; it is tried again
+            after a tenth of ``every``.
         """
-        self._link.serve(stop, lambda: None)
+        between = None
+        if backup_to is not None:
+            from whatworks.schedule import Schedule
+
+            if every <= timedelta(0):
+                raise InvalidInputError(f"every is {every}; expected more than nothing")
+            folder = config.locate(backup_to)
+            between = Schedule(
+                lambda: self.backup(folder, keep=keep),
+                folder=folder,
+                store_id=self._link.config.store_id,
+                every=every,
+                clock=self._clock,
+                failed=failed,
+            ).tick
+        self._link.serve(stop, between)
 
     # -- upkeep -----------------------------------------------------------------------------------
 

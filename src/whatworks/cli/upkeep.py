@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import sys
+from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -13,7 +14,7 @@ from whatworks import __version__, config
 from whatworks.checks import shown
 from whatworks.cli.common import Json, Store, embed_waiting, opened, print_json
 from whatworks.cli.exits import INCOMPLETE
-from whatworks.cli.show import say
+from whatworks.cli.show import one_line, say
 from whatworks.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -22,10 +23,18 @@ if TYPE_CHECKING:
 __all__ = ["backup", "bench", "demo", "doctor", "rebuild", "reembed", "restore", "serve", "version"]
 
 
-def serve(store: Store = None, as_json: Json = False) -> None:
+def serve(
+    backup: Annotated[
+        str | None, typer.Option(metavar="DIR", help="Make backups into this folder.")
+    ] = None,
+    every: Annotated[float, typer.Option(metavar="HOURS", help="How often.")] = 24.0,
+    keep: Annotated[int, typer.Option(metavar="N", help="How many of them remain.")] = 7,
+    store: Store = None,
+    as_json: Json = False,
+) -> None:
     """Keep the store for all other processes until Ctrl-C.
 
-    Example: whatworks serve
+    Example: whatworks serve --backup ~/backups
     """
     import signal
     import threading
@@ -39,7 +48,14 @@ def serve(store: Store = None, as_json: Json = False) -> None:
             print_json({"path": path, "keeper": os.getpid()})
         else:
             say(f"keeping {path} in process {os.getpid()}; end it with Ctrl-C")
-        memory.serve(stop)
+        sys.stdout.flush()  # somebody may wait for it at the other end of a pipe
+        memory.serve(
+            stop,
+            backup_to=backup,
+            every=timedelta(hours=every),
+            keep=keep,
+            failed=lambda error: typer.echo(one_line(f"no backup was made: {error}"), err=True),
+        )
 
 
 def rebuild(store: Store = None, as_json: Json = False) -> None:
