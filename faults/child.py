@@ -24,7 +24,17 @@ from typing import Any
 from whatworks import Memory, WhatWorksError
 from whatworks.testing import HashEmbedder
 
-__all__ = ["PATTERNS", "Options", "command", "main", "opened", "say", "ticks", "write_one"]
+__all__ = [
+    "PATTERNS",
+    "Options",
+    "command",
+    "die_with_parent",
+    "main",
+    "opened",
+    "say",
+    "ticks",
+    "write_one",
+]
 
 PATTERNS = [f"p{n}" for n in range(5)]
 PR_SET_PDEATHSIG = 1
@@ -47,6 +57,11 @@ class Options(argparse.Namespace):
 def command(work: str, store: Path, seed: str, *more: object) -> list[str]:
     """The command line of a child: ``work`` is ``module.function`` in this package."""
     return [sys.executable, "-m", "faults.child", work, str(store), seed, *map(str, more)]
+
+
+def die_with_parent() -> None:
+    """Be killed when the process that started this one ends."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def say(*words: object) -> None:
@@ -137,7 +152,7 @@ def main() -> None:
     parser.add_argument("--room", type=int, default=0)
     parser.add_argument("--vectors")
     options = parser.parse_args(namespace=Options())
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    die_with_parent()
     if options.guard:
         getattr(import_module("faults.guards"), options.guard)()
     module, _, name = options.work.rpartition(".")

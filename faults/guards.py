@@ -9,10 +9,12 @@ from contextlib import suppress
 from typing import Any
 
 from whatworks.errors import StoreError
-from whatworks.evidence import Evidence
+from whatworks.evidence import Evidence, damage
 from whatworks.journal import Journal
+from whatworks.stores import VectorStore, open_store
+from whatworks.vectors import Vectors
 
-__all__ = ["apart", "early", "swallow", "unsynced"]
+__all__ = ["apart", "early", "swallow", "uncompared", "unsynced", "unwatched"]
 
 
 def early() -> None:
@@ -63,3 +65,18 @@ def apart() -> None:
         return step(self._con)
 
     Evidence.write = write  # type: ignore[method-assign]
+
+
+def unwatched() -> None:
+    """Damage to the evidence is an error like others, and its sums are not compared."""
+    damage.shows = lambda _: False
+    damage.check = _nothing
+
+
+def uncompared() -> None:
+    """The files of a vector store are opened as they are."""
+
+    def found(self: Vectors) -> VectorStore:
+        return open_store(self._engine, self._folder / "store", dim=self._dim)
+
+    Vectors._found = found  # type: ignore[method-assign]
