@@ -92,7 +92,7 @@ def _configured(folder: Path) -> bool:
 
 def _modes(folder: Path) -> Iterator[Repair]:
     """The folder keeps others out, whatever lies in it; so do the files, but for those of engines."""
-    closed = 0
+    closed: list[str] = []
     engines = folder / "vectors"
     for path in [folder, *folder.rglob("*")]:
         if engines in (path, *path.parents):
@@ -101,9 +101,10 @@ def _modes(folder: Path) -> Iterator[Repair]:
         right = 0o700 if stat.S_ISDIR(mode) else 0o600
         if (stat.S_ISDIR(mode) or stat.S_ISREG(mode)) and stat.S_IMODE(mode) & 0o077:
             path.chmod(right)
-            closed += 1
+            closed.append(str(path.relative_to(folder.parent)))
     if closed:
-        yield Repair("folder", f"{closed:,} files and folders were open to other users, and are closed")
+        more = f" and {len(closed) - 3:,} more" if len(closed) > 3 else ""
+        yield Repair("folder", f"closed to other users: {', '.join(closed[:3])}{more}")
 
 
 def _left_overs(folder: Path) -> Iterator[Repair]:

@@ -13,7 +13,7 @@ import pytest
 from typer.main import get_command
 from typer.testing import Result
 
-from whatworks import doctor, ledgers, records
+from whatworks import doctor, ledgers, records, repair
 from whatworks.cli import app
 from whatworks.cli.exits import CODES
 
@@ -27,7 +27,8 @@ LEAVES = {name: command for name, command in COMMANDS.items() if name != "import
 }
 EXPECTED = (
     "init add record resolve similar trend predict why diff patterns events stats "
-    "calibrate evaluate lift import export serve rebuild reembed doctor bench demo version"
+    "calibrate evaluate lift import export serve backup restore rebuild reembed doctor "
+    "bench demo version"
 )
 
 
@@ -91,7 +92,9 @@ def test_the_exit_codes_are_those_of_the_program() -> None:
 
 @pytest.mark.parametrize("name", re.findall(r"^- \*\*(\w+)\*\*:", TEXT, re.MULTILINE))
 def test_the_documents_have_the_fields_of_the_records(name: str) -> None:
-    kind = next(getattr(home, name) for home in (records, ledgers, doctor) if hasattr(home, name))
+    kind = next(
+        getattr(home, name) for home in (records, ledgers, doctor, repair) if hasattr(home, name)
+    )
     listed = re.search(rf"^- \*\*{name}\*\*:(.*?)(?=^- \*\*|^$)", TEXT, re.MULTILINE | re.DOTALL)
     assert listed
     assert re.findall(r"`(\w+)`", listed[1]) == [field.name for field in fields(kind)]
@@ -103,7 +106,7 @@ def test_every_document_that_a_command_prints_is_explained() -> None:
         "Pattern", "UsageEvent", "Match", "Trend", "TrendDay", "Prediction", "Answer", "Evidence",
         "Why", "Explanation", "Contribution", "Stats", "Finding", "Evaluation", "Lift", "Estimate",
         "Calibration", "CalibrationScore", "IntervalCheck", "Recalibration", "ReliabilityBin",
-        "Flip", "Diff", "Change", "Cause",
+        "Flip", "Diff", "Change", "Cause", "Backup", "Repair",
     }  # fmt: skip
     listed = set(re.findall(r"`([a-z]+)", "".join(re.findall(r"^\| (`.*?) \|", TEXT, re.MULTILINE))))
     assert listed == set(EXPECTED.split())

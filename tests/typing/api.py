@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from whatworks import (
     Answer,
+    Backup,
     Calibration,
     CalibrationScore,
     Cause,
@@ -42,6 +43,7 @@ from whatworks import (
     Why,
     clean_text,
 )
+from whatworks.backup import restore
 from whatworks.stores import Hits, VectorStore, open_store
 
 
@@ -124,6 +126,8 @@ def ask(memory: Memory, now: datetime) -> None:
     assert_type(memory.iter_patterns(), Iterator[Pattern])
     assert_type(memory.iter_priors(), Iterator[Prior])
     assert_type(memory.stats(), Stats)
+    assert_type(memory.backup(Path("backups"), keep=3), Backup)
+    assert_type(restore(Path("backup"), Path("store")), Backup)
     assert_type(clean_text("x", max_bytes=10), str)
 
 
