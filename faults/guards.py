@@ -34,7 +34,7 @@ def early() -> None:
                 journal, arguments, options = waiting.pop(0)
                 real(journal, *arguments, **options)
 
-    Journal.append = append  # type: ignore[method-assign]
+    Journal.append = append
     threading.Thread(target=write_later, daemon=True).start()
 
 
@@ -46,7 +46,7 @@ def swallow() -> None:
         with suppress(StoreError):
             real(self, *arguments, **options)
 
-    Journal.append = append  # type: ignore[method-assign]
+    Journal.append = append
 
 
 def _nothing(fd: Any) -> None:
@@ -64,7 +64,7 @@ def apart() -> None:
     def write(self: Evidence, step: Callable[..., Any]) -> Any:
         return step(self._con)
 
-    Evidence.write = write  # type: ignore[method-assign]
+    Evidence.write = write
 
 
 def unwatched() -> None:
@@ -79,4 +79,4 @@ def uncompared() -> None:
     def found(self: Vectors) -> VectorStore:
         return open_store(self._engine, self._folder / "store", dim=self._dim)
 
-    Vectors._found = found  # type: ignore[method-assign]
+    Vectors._found = found

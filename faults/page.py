@@ -21,7 +21,7 @@ def write(runs: Iterable[Run]) -> None:
     text = PAGE.read_text(encoding="utf-8")
     for run in runs:
         text = _replaced(text, f"figures of {run.name}", f"end of {run.name}", table(run))
-    text = _replaced(text, "failpoints", "end of failpoints", points())
+    text = _replaced(text, "points", "end of points", points())
     PAGE.write_text(text, encoding="utf-8")
 
 
