@@ -21,6 +21,7 @@ from random import Random
 from time import monotonic, sleep
 from typing import Any
 
+from faults.processes import MARK
 from whatworks import Memory, WhatWorksError
 from whatworks.testing import HashEmbedder
 
@@ -28,7 +29,7 @@ __all__ = [
     "PATTERNS",
     "Options",
     "command",
-    "die_with_parent",
+    "end_with_parent",
     "main",
     "opened",
     "say",
@@ -57,11 +58,6 @@ class Options(argparse.Namespace):
 def command(work: str, store: Path, seed: str, *more: object) -> list[str]:
     """The command line of a child: ``work`` is ``module.function`` in this package."""
     return [sys.executable, "-m", "faults.child", work, str(store), seed, *map(str, more)]
-
-
-def die_with_parent() -> None:
-    """Be killed when the process that started this one ends."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def say(*words: object) -> None:
@@ -139,6 +135,12 @@ def _try(pattern: str, outcome: float, context: str, mark: str) -> dict[str, Any
     }
 
 
+def end_with_parent() -> None:
+    """Die when the process that started this one dies, also if it is dead already."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    os.kill(int(os.environ.get(MARK, os.getpid())), 0)
+
+
 def main() -> None:
     """Do the work named; say ``untyped`` if an error escapes that is not one of ours."""
     parser = argparse.ArgumentParser()
@@ -152,7 +154,7 @@ def main() -> None:
     parser.add_argument("--room", type=int, default=0)
     parser.add_argument("--vectors")
     options = parser.parse_args(namespace=Options())
-    die_with_parent()
+    end_with_parent()
     if options.guard:
         getattr(import_module("faults.guards"), options.guard)()
     module, _, name = options.work.rpartition(".")

@@ -21,7 +21,7 @@ from typing import NamedTuple
 import orjson
 from tests.support.reference import assert_counts_agree
 
-from faults.child import Options, command, die_with_parent, opened, say, write_one
+from faults.child import Options, command, end_with_parent, opened, say, write_one
 from faults.damaged import damage, in_files
 from faults.processes import Child, started
 from faults.result import Control, Figure, Result, Size, none_of
@@ -411,7 +411,7 @@ def _apart(work: Callable[[], str]) -> str:
 
 
 def _work(work: Callable[[], str], writer: int) -> None:
-    die_with_parent()
+    end_with_parent()
     try:
         said = work()
     except WhatWorksError as error:
