@@ -148,3 +148,24 @@ def test_without_the_old_embeddings_everything_is_embedded_again(
     monkeypatch.setattr(renewal, "take_over", lambda *_, **__: None)
     with pytest.raises(AssertionError, match="approach 0"):
         assert_answers(store, expected, [LATE])
+
+
+WITH_LITTLE_ROOM = """
+import resource, sys
+from whatworks import Memory, StoreFullError
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))
+try:
+    Memory.open(sys.argv[1], embedder="none").stats()
+except StoreFullError:
+    sys.exit(7)
+"""
+
+
+@pytest.mark.parametrize("room", [0, 200_000, 1_500_000, 3_000_000])
+def test_a_migration_without_room_leaves_the_store_as_it_was(room: int, store: Path) -> None:
+    expected = unpack("evidence-2", store)
+    before = (store / "evidence.duckdb").read_bytes()
+    command = [sys.executable, "-W", "error", "-c", WITH_LITTLE_ROOM, str(store), str(room)]
+    assert subprocess.run(command, check=False).returncode == 7
+    assert (store / "evidence.duckdb").read_bytes() == before
+    assert_answers(store, expected, [LATE])
