@@ -129,10 +129,16 @@ class Link:
         if not create:
             raise NotFoundError(f"there is no store in {self.folder}: create one with whatworks init")
         _make(self.folder)
+        return self._patiently(lambda: self._made(vectors))
+
+    def _made(self, vectors: str | None) -> config.Config:
+        """The configuration of a new store, unless another process was first and keeps it already."""
+        with suppress(NotFoundError):
+            return config.load(self.folder)
         config.require_free(self.folder)
-        lock = self._patiently(lambda: KeeperLock(self.folder))
+        lock = KeeperLock(self.folder)
         try:
-            with suppress(NotFoundError):  # another process was first
+            with suppress(NotFoundError):
                 return config.load(self.folder)
             model = self.embedder.model_id if self.embedder else "none"
             dim = getattr(self.embedder, "dim", None)
@@ -251,8 +257,11 @@ class Link:
 
     def _enter(self) -> Desk | None:
         """The desk, if this process keeps the store, counted as in use until ``_leave``."""
+        # Outside of the turn: a keeper that hangs holds up each thread, not one after another.
+        if self._keeper is None and self._reachable():
+            return None
         with self._turn:
-            if self._keeper is None and (self._reachable() or not self._take()):
+            if self._keeper is None and not self._take():
                 return None
             self._asking += 1
             assert self._keeper is not None
@@ -284,7 +293,9 @@ class Link:
                 return False
             from whatworks.client import Client
 
-            self._client = Client(self.folder / SOCKET, self._hello())
+            with self._turn:
+                if self._client is None:
+                    self._client = Client(self.folder / SOCKET, self._hello())
         return self._client.connected()
 
     def _pause(self, deadline: float) -> None:
