@@ -202,7 +202,7 @@ def explanation(answer: Mapping[str, Any], receipt: Receipt, texts: Mapping[str,
     ]
     parts += [_contribution(answer, j, value, receipt, texts) for j, value in answer["effects"]]
     if answer["rest_tries"]:
-        parts.append(Contribution("rest", answer["rest"], answer["rest_tries"]))
+        parts.append(Contribution("rest", answer["rest"], float(answer["rest_tries"])))
     ordered = tuple(sorted(parts, key=lambda part: -abs(part.value)))
     flip, remains = _flip(answer, receipt, texts)
     return Explanation(
@@ -224,7 +224,7 @@ def _contribution(
     kind: Literal["tries", "before", "situation"] = "situation"
     if pattern_id == answer["pattern_id"]:
         kind = "before" if any(early) else "tries"
-    return Contribution(kind, value, tries, mean, similarity, name, texts.get(name))
+    return Contribution(kind, value, float(tries), mean, similarity, name, texts.get(name))
 
 
 def _flip(
