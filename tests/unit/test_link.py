@@ -272,8 +272,8 @@ def test_a_keeper_that_is_idle_lets_go_of_its_files(start: Start, store: Path) -
                keeper.do("[thread.name for thread in threading.enumerate()]")) == 0  # fmt: skip
 
 
-@pytest.mark.parametrize("count", [2, 4])
-def test_processes_that_start_at_once_on_a_new_folder_share_one_store(start: Start, count: int) -> None:
+def test_processes_that_start_at_once_on_a_new_folder_share_one_store(start: Start) -> None:
+    count = 4
     started = [start(OPEN) for _ in range(count)]
     for each in started:
         each.begin("m = open_(vectors='exact'); m.add_pattern('x', pattern_id='p');"
@@ -519,9 +519,7 @@ def test_nothing_is_left_after_closing(start: Start, role: str) -> None:
     for _ in range(3):
         process.do("m = open_(); m.add_pattern('x', pattern_id='p')")
         process.do("m.record('p', outcome=1.0); m.find_similar('x'); m.close()")
-    process.do("after = left()")
-    until(lambda: process.do("left() == before"), 10)
-    assert process.do("after[1:] == before[1:] or after") is True
+    until(lambda: process.do("left() == before"))  # a thread may only just be ending
 
 
 def test_a_store_may_be_closed_by_two_threads_at_once(client: Process, keeper: Process) -> None:
