@@ -399,7 +399,6 @@ class Link:
 
     def _keep(self, lock: KeeperLock) -> None:
         from whatworks.keeper import Keeper
-        from whatworks.server import Server
 
         keeper = Keeper(
             self.folder,
@@ -412,12 +411,16 @@ class Link:
         self._desk = Desk(keeper)
         if self._client is not None:
             self._client.close()
-        try:
-            self._server = Server(self.folder / SOCKET, self._hello(), self._serve)
-        except OSError as error:
-            raise disk_error(error, f"listen at {self.folder / SOCKET}") from error
         self._keeper = keeper
+        self._listen()
         failpoints.reached("keeper.serving")
+
+    def _listen(self) -> None:
+        """Let other processes ask; on a full disk only this one can, until there is room."""
+        from whatworks.server import Server
+
+        with suppress(OSError):
+            self._server = Server(self.folder / SOCKET, self._hello(), self._serve)
 
     def _hello(self) -> Hello:
         from whatworks import __version__
@@ -461,6 +464,12 @@ class Link:
 
     def _when_idle(self) -> None:
         keeper = self._keeper
+        if self._server is None and self._turn.acquire(blocking=False):
+            try:
+                if keeper is not None and keeper is self._keeper:
+                    self._listen()
+            finally:
+                self._turn.release()
         if keeper is not None and not self.stays and monotonic() - keeper.used > IDLE_SECONDS:
             self._let_go(patience=0)
 

@@ -107,7 +107,13 @@ class Form:
 
     def answer(self, reply: Reply) -> Any:
         """The answer in a message."""
-        return self._answer.decode(reply.value)
+        try:
+            return self._answer.decode(reply.value)
+        except msgspec.MsgspecError as error:
+            raise errors.SchemaVersionError(
+                f"the store is kept by another version of whatworks, whose {self.name} this one does "
+                f"not understand: run both with the same version ({error})"
+            ) from error
 
 
 @cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import socket
@@ -16,6 +17,7 @@ from typing import Any
 import pytest
 
 from support.processes import Failed, Process
+from whatworks import Memory, link, system
 
 Start = Callable[..., Process]
 
@@ -570,3 +572,23 @@ for _ in range(4): threading.Thread(target=work, daemon=True).start()
 time.sleep(0.2)
 """)
     assert process.finish() == 0
+
+
+def test_a_keeper_that_cannot_listen_answers_its_own_process_and_listens_when_it_can(
+    memory: Memory, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "no room")
+
+    memory.add_pattern("try again", pattern_id="p")
+    with memory._link.kept():
+        pass
+    memory._link._let_go(patience=5)
+    with monkeypatch.context() as patch:
+        patch.setattr(system, "listen", full)
+        assert memory.get_pattern("p").pattern_id == "p"
+        assert not (store / link.SOCKET).exists()
+    until = time.monotonic() + 10
+    while not (store / link.SOCKET).exists() and time.monotonic() < until:
+        time.sleep(0.05)
+    assert (store / link.SOCKET).exists()

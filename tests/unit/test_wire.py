@@ -458,3 +458,9 @@ def test_closing_the_server_ends_conversations_and_removes_the_socket(tmp_path: 
     assert not path.exists()
     assert not client.connected()
     client.close()
+
+
+def test_an_answer_of_another_version_is_an_error_of_ours() -> None:
+    shape = wire.form(Desk.stats)
+    with pytest.raises(errors.SchemaVersionError, match="same version"):
+        shape.answer(Reply("answer", msgspec.Raw(b'{"path": 5}')))
