@@ -200,7 +200,7 @@ def _trim(folder: Path, store_id: str, keep: int) -> tuple[str, ...]:
         # Half of a backup must not bear the name of one.
         gone = path.rename(folder / f".{path.name}.removing")
         failpoints.reached("backup.removing")
-        shutil.rmtree(gone)
+        shutil.rmtree(gone, ignore_errors=True)  # what is left the next backup clears away
     return tuple(map(str, old))
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from whatworks.errors import StoreError
+from whatworks.evidence.database import refused
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection as Connection
@@ -50,6 +51,10 @@ def copy(con: Connection, target: Path) -> Copied:
         expected, positions = _contents(con, f'"{name}".main.'), _positions(con)
         con.execute("COMMIT")
         con.execute(f"CHECKPOINT {NAME}")
+    except (duckdb.FatalException, duckdb.InternalException):
+        raise  # not only the copy is lost: see Evidence.snapshot
+    except duckdb.Error as error:
+        raise refused(target, error) from error
     finally:
         with suppress(duckdb.Error):  # what was committed cannot be taken back, and need not be
             con.execute("ROLLBACK")

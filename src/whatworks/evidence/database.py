@@ -418,7 +418,7 @@ def refused(path: Path, error: Exception) -> StoreError:
             f"no room left for {path}; what was acknowledged is in the journal: "
             "free some space and ask again"
         )
-    return StoreError(f"the evidence cannot be written: {_first_line(error)}")
+    return StoreError(f"{path} cannot be written: {_first_line(error)}")
 
 
 def _first_line(error: Exception) -> str:
