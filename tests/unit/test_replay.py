@@ -69,7 +69,7 @@ def news(folder: Path, marks: dict[str, Mark] | None = None) -> tuple[list[str],
     """The ids of what is to be folded, in order, and the marks behind it."""
     names: list[str] = []
     found = dict(marks or {})
-    for batch in batches(look(folder, found, nothing, durable=False), dict(found)):
+    for batch in batches(look(folder, found, nothing), dict(found)):
         for bodies in batch.bodies.values():
             said = [orjson.loads(body) for body in bodies]
             names += [body.get("event_id") or body.get("pattern_id", "-") for body in said]
@@ -193,7 +193,7 @@ def test_what_this_process_has_not_acknowledged_is_left_out(folder: Path) -> Non
     safe = own.segment.size
     own.append(102, [pattern("q")])
     other.append(103, [pattern("r")])
-    found = look(folder, {}, lambda: ("a.log", safe), durable=False)
+    found = look(folder, {}, lambda: ("a.log", safe))
     bodies = [body for batch in batches(found, {}) for body in batch.bodies["pattern.added"]]
     assert [orjson.loads(body)["pattern_id"] for body in bodies] == ["p", "r"]
 
@@ -207,9 +207,7 @@ def test_what_others_wrote_is_synced_before_it_is_used(
     other.append(101, [pattern("q")])
     synced: list[str] = []
     monkeypatch.setattr(replay, "_sync", lambda segment: synced.append(segment.name))
-    look(folder, marks, lambda: ("a.log", own.segment.size), durable=True)
-    assert synced == ["b.log"]
-    look(folder, marks, lambda: ("a.log", own.segment.size), durable=False)
+    look(folder, marks, lambda: ("a.log", own.segment.size))
     assert synced == ["b.log"]
 
 
