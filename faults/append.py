@@ -12,7 +12,7 @@ from faults.child import PATTERNS, Options, command, opened, say, ticks
 from faults.processes import Child, started
 from faults.result import Figure, Result, Size, at_least, at_most, quantile
 
-__all__ = ["NAME", "WHAT", "run", "write", "writers"]
+__all__ = ["NAME", "WHAT", "run", "start_writers", "write"]
 
 NAME = "append"
 WHAT = "8 processes record durable events into one store, one call an event"
@@ -48,11 +48,11 @@ def _measured(folder: Path, seed: int, seconds: float, rate: float) -> list[arra
     folder.mkdir()
     store = folder / "store"
     with started() as children:
-        children.extend(writers(store, folder, seed, PROCESSES, seconds=seconds, rate=rate))
+        start_writers(children, store, seed, PROCESSES, seconds=seconds, rate=rate)
         (folder / "go").touch()
         for child in children:
             if child.wait(seconds + 60) != 0:
-                raise RuntimeError(f"a writer failed: {child.errors.read_text()[-2_000:]}")
+                raise RuntimeError(f"a writer failed: {child.last_words()}")
     taken = [times(child) for child in children]
     with reopened(store) as memory:
         missing = sum(map(len, taken)) - memory.stats().events
@@ -61,18 +61,16 @@ def _measured(folder: Path, seed: int, seconds: float, rate: float) -> list[arra
     return taken
 
 
-def writers(
-    store: Path, folder: Path, seed: int, number: int, *, seconds: float, rate: float
-) -> list[Child]:
-    """Processes that have opened the store and wait for a file ``go`` beside it."""
+def start_writers(
+    children: list[Child], store: Path, seed: int, number: int, *, seconds: float, rate: float
+) -> None:
+    """Start processes that open the store, and then wait for a file ``go`` beside it."""
     told = ["--seconds", seconds, "--rate", rate]
-    children = [
-        Child(command("append.write", store, f"{seed}-{n}", *told), folder / f"writer-{n}")
-        for n in range(number)
-    ]
+    for n in range(number):
+        writer = command("append.write", store, f"{seed}-{n}", *told)
+        children.append(Child(writer, store.with_name(f"writer-{n}")))
     for child in children:
         child.wait_for("ready")
-    return children
 
 
 def times(child: Child) -> array[float]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import shutil
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
@@ -100,8 +101,10 @@ def _fill(
         acknowledged.hear(child.lines())
         with reopened(store) as memory:
             verdict = examined(memory, acknowledged)
-            memory.rebuild()
-            again = examined(memory, acknowledged)
+        shutil.copytree(store, folder / "copy")  # to be rebuilt where there is room
+    with reopened(folder / "copy") as memory:
+        memory.rebuild()
+        again = examined(memory, acknowledged)
     return (again if verdict.sound else verdict), child
 
 

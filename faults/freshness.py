@@ -7,7 +7,7 @@ from pathlib import Path
 from time import monotonic
 from typing import NamedTuple
 
-from faults.append import writers
+from faults.append import start_writers
 from faults.child import Options, command, opened, say, ticks
 from faults.processes import Child, keeper_of, started
 from faults.result import Figure, Result, Size, at_most, quantile
@@ -54,7 +54,7 @@ def _lags(folder: Path, seed: int, size: Size, others: int, rate: float) -> list
         os.mkfifo(folder / pipe)
     store, seconds = folder / "store", EVENTS[size] / RATE
     with started() as children:
-        children.extend(writers(store, folder, seed, others, seconds=seconds + 60, rate=rate))
+        start_writers(children, store, seed, others, seconds=seconds + 60, rate=rate)
         (folder / "go").touch()
         reader = Child(command("freshness.read", store, str(seed)), folder / "reader")
         writer = Child(
@@ -64,7 +64,7 @@ def _lags(folder: Path, seed: int, size: Size, others: int, rate: float) -> list
         children += [reader, writer]
         for child in (writer, reader):
             if child.wait(seconds + 60) != 0:
-                raise RuntimeError(f"{child.said.name} failed: {child.errors.read_text()[-2_000:]}")
+                raise RuntimeError(f"{child.said.name} failed: {child.last_words()}")
         if keeper_of(store) not in [child.pid for child in children[:others]]:
             raise RuntimeError("the writer or the reader was the keeper, which shows nothing")
     said = [line.split() for line in reader.lines() if line.startswith("lag")]

@@ -108,7 +108,7 @@ def _cuts(folder: Path, seed: str, durability: str, number: int) -> Iterator[Cut
         for n in range(number):
             sleep(random.uniform(0.02, 1.5))
             if ended := [child for child in children if not child.running()]:
-                raise RuntimeError(f"a child ended: {ended[0].errors.read_text()[-2_000:]}")
+                raise RuntimeError(f"a child ended: {ended[0].last_words()}")
             before = _copied(image, copy, disk, children, acknowledged, random)
             if before is not None:
                 yield _found(f"{seed}.{n}", copy, folder / "cut", before)

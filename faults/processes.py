@@ -85,7 +85,11 @@ class Child:
             if not running:
                 break
             sleep(0.005)
-        raise RuntimeError(f"a child did not say {word!r}: {self.errors.read_text()[-2_000:]}")
+        raise RuntimeError(f"a child did not say {word!r}: {self.last_words()}")
+
+    def last_words(self) -> str:
+        """The end of what it said, and of what it wrote on stderr."""
+        return f"{self.said.read_text()[-500:]}{self.errors.read_text()[-1_500:]}"
 
 
 @contextmanager
