@@ -25,6 +25,7 @@ from whatworks.errors import (
     ModelMismatchError,
     StoreClosedError,
     StoreError,
+    StoreFullError,
 )
 from whatworks.evidence import Evidence, OutdatedError, questions, renewal, texts
 from whatworks.evidence.cells import PopulationRow
@@ -51,6 +52,7 @@ FRESH_SECONDS = 0.02
 PATTERNS_CACHED = 10_000
 QUERIES_CACHED = 512
 STOPPED = "background work stopped"
+FULL = "the disk is full: questions are answered from what was folded before it was"
 
 
 class Keeper:
@@ -142,7 +144,22 @@ class Keeper:
         self.check()
         found = self._evidence
         if receipts or found is None or found.lost or self._behind():
-            return self.catch_up()
+            return self._caught_up()
+        return found
+
+    def _caught_up(self) -> Evidence:
+        """As ``catch_up``; on a full disk the evidence as of the last fold, and ``stats`` says so."""
+        try:
+            found = self.catch_up()
+        except StoreFullError:
+            with self._lock:
+                last = self._evidence
+                if last is None or not last.open_again():
+                    raise
+            self._note(FULL)
+            return last
+        if FULL in self.problems:
+            self.problems.remove(FULL)
         return found
 
     def _behind(self) -> bool:
@@ -266,7 +283,10 @@ class Keeper:
         found = self._vectors.get(collection)
         if found is not None and self._all_embedded:
             return found
-        self.embed()
+        try:
+            self.embed()
+        except StoreFullError:  # what has an embedding can be searched
+            self._note(FULL)
         with self._lock:
             self._open_vectors(evidence)
             return self._vectors[collection]
@@ -393,7 +413,7 @@ class Keeper:
 
     def flush(self) -> None:
         """Bring every layer up to date and onto the disk."""
-        self.evidence()
+        self.catch_up()
         self.journal.sync()
         if self.embedder is None:
             return
@@ -542,10 +562,7 @@ class Keeper:
                 self._keeper_lock.release()
 
 
-def _remove(path: Path) -> None:
+def _remove(folder: Path) -> None:
     import shutil
 
-    if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)

@@ -253,6 +253,8 @@ class Evidence:
             self.close()
             self.lost = True  # the next fold opens it again
             self._take_down(error)
+            if _is_full(error):
+                raise refused(self._path, error) from error
             raise StoreError(
                 f"the evidence is reopened after {_first_line(error)}; ask again"
             ) from error
@@ -269,8 +271,7 @@ class Evidence:
 
     def _take_down(self, error: Exception) -> None:
         """Note whether the file is to be made anew: it is damaged, or opening it again did not help."""
-        full = any(reason in str(error) for reason in _FULL)
-        again = self._struggles and not full and self.moved_aside is None
+        again = self._struggles and not _is_full(error) and self.moved_aside is None
         self._struggles = True
         self._spoilt = self._spoilt or again or damage.shows(error)
 
@@ -305,6 +306,14 @@ class Evidence:
             self._move_aside()
         self._con = self._open()
         self.lost = self._spoilt = False
+
+    def open_again(self) -> bool:
+        """Whether the last committed state can be asked, after opening it again where it was lost."""
+        with suppress(StoreError):
+            if self.lost:
+                self._reopen()
+            return True
+        return False
 
     # -- reading ------------------------------------------------------------------------------
 
@@ -413,12 +422,16 @@ def is_damage(error: Exception) -> bool:
 
 def refused(path: Path, error: Exception) -> StoreError:
     """What the engine says of writing the evidence at ``path``, as one of our errors."""
-    if any(reason in str(error) for reason in _FULL):
+    if _is_full(error):
         return StoreFullError(
             f"no room left for {path}; what was acknowledged is in the journal: "
             "free some space and ask again"
         )
     return StoreError(f"{path} cannot be written: {_first_line(error)}")
+
+
+def _is_full(error: Exception) -> bool:
+    return any(reason in str(error) for reason in _FULL)
 
 
 def _first_line(error: Exception) -> str:

@@ -59,7 +59,10 @@ def clear(path: Path) -> None:
     """Remove what an interrupted renewal of the evidence at ``path`` has left."""
     for suffix in _LEFT:
         left = path.with_name(path.name + suffix)
-        shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
+        try:
+            shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
+        except OSError as error:
+            raise disk_error(error, f"remove {left}") from error
 
 
 def renew(path: Path, fill: Callable[[Evidence], object], *, model: str, dim: int | None) -> str | None:

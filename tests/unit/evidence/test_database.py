@@ -280,10 +280,10 @@ def test_writes_of_two_threads_take_turns(open_evidence: Open) -> None:
     within, failed = threading.Event(), list[Exception]()
 
     def slow(con: object) -> None:
-        con.execute("INSERT INTO watermarks VALUES ('first', 1, 1, 0)")  # type: ignore[attr-defined]
+        con.execute("INSERT INTO learned_rows VALUES (NULL, 1, 'first', '')")  # type: ignore[attr-defined]
         within.set()
         time.sleep(0.1)
-        con.execute("INSERT INTO watermarks VALUES ('second', 1, 1, 0)")  # type: ignore[attr-defined]
+        con.execute("INSERT INTO learned_rows VALUES (NULL, 1, 'second', '')")  # type: ignore[attr-defined]
 
     def first() -> None:
         try:
@@ -294,10 +294,10 @@ def test_writes_of_two_threads_take_turns(open_evidence: Open) -> None:
     writer = threading.Thread(target=first)
     writer.start()
     within.wait()
-    evidence.write(lambda con: con.execute("INSERT INTO watermarks VALUES ('third', 1, 1, 0)"))
+    evidence.write(lambda con: con.execute("INSERT INTO learned_rows VALUES (NULL, 1, 'third', '')"))
     writer.join()
     assert failed == []
-    assert evidence.one("SELECT list(segment) FROM watermarks") == (["first", "second", "third"],)
+    assert evidence.one("SELECT list(model) FROM learned_rows") == (["first", "second", "third"],)
 
 
 def test_a_stream_is_of_one_state(open_evidence: Open) -> None:
