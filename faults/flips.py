@@ -21,7 +21,7 @@ from typing import NamedTuple
 import orjson
 from tests.support.reference import assert_counts_agree
 
-from faults.child import Options, command, end_with_parent, opened, say, write_one
+from faults.child import PATTERNS, Options, command, end_with_parent, opened, say, write_one
 from faults.damaged import damage, in_files
 from faults.processes import Child, started
 from faults.result import Control, Figure, Result, Size, none_of
@@ -331,7 +331,7 @@ def _digest(store: Path) -> str:
             ],
             [_found(memory, pattern) for pattern in patterns[::3]],
             _vectors(memory),
-            [(a.pattern_id, round(a.expected, 5)) for a in memory.predict("case 1").answers],
+            _predicted(memory),
         ]
         memory.flush()
     return sha256(repr(seen).encode()).hexdigest()
@@ -341,6 +341,11 @@ def _found(memory: Memory, pattern: Pattern) -> bool:
     """Whether a pattern's own words find it; what else is near may depend on an index."""
     found = memory.find_similar(pattern.description, limit=3)
     return any(m.pattern_id == pattern.pattern_id and abs(m.distance or 0) < 1e-3 for m in found)
+
+
+def _predicted(memory: Memory) -> list[tuple[str, float]]:
+    made = memory.predict("case 1", candidates=PATTERNS)
+    return [(answer.pattern_id, round(answer.expected, 5)) for answer in made.answers]
 
 
 def _vectors(memory: Memory) -> list[tuple[str, str]]:
