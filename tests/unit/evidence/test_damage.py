@@ -75,9 +75,7 @@ def failing(monkeypatch: pytest.MonkeyPatch, evidence: Evidence, message: str) -
 
     owner = evidence._con
     real = Evidence._cursor
-    monkeypatch.setattr(
-        Evidence, "_cursor", lambda self: Fails() if self._con is owner else real(self)
-    )
+    monkeypatch.setattr(Evidence, "_cursor", lambda self: Fails() if self._con is owner else real(self))
 
 
 def test_damage_that_is_met_by_a_question_is_repaired_by_the_next_fold(
