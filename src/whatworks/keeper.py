@@ -45,8 +45,8 @@ EMBED_SECONDS = 0.5
 EMBED_BATCH = (32, 4_096)
 # How long the background work lets writes gather before it folds them.
 GATHER_SECONDS = 0.2
-# How often it looks for what other processes wrote; a question looks by itself, but
-# not within so many seconds after the last look: a fold takes a few milliseconds.
+# How often it looks for what other processes wrote; a question looks by itself, but not
+# within half the time that the last fold took, or this at most: else questions were folds.
 LOOK_SECONDS = 0.25
 FRESH_SECONDS = 0.02
 PATTERNS_CACHED = 10_000
@@ -106,7 +106,7 @@ class Keeper:
         self._evidence: Evidence | None = None
         self._vectors: dict[str, Vectors] = {}
         self._folded = -1  # so many appends of this process are folded
-        self._looked = 0.0
+        self._looked = self._fold_seconds = 0.0
         self._all_embedded = False
         self._embed_batch = EMBED_BATCH[0]
 
@@ -139,7 +139,7 @@ class Keeper:
     def evidence(self, *, receipts: bool = False) -> Evidence:
         """The evidence, up to everything acknowledged so far; ``receipts`` if these as well.
 
-        What other processes wrote within the last ``FRESH_SECONDS`` may be missing.
+        What other processes wrote within a moment, see ``FRESH_SECONDS``, may be missing.
         """
         self.check()
         found = self._evidence
@@ -165,7 +165,7 @@ class Keeper:
     def _behind(self) -> bool:
         if self._folded != self.journal.acknowledged:
             return True
-        if monotonic() - self._looked < FRESH_SECONDS:
+        if monotonic() - self._looked < min(FRESH_SECONDS, self._fold_seconds / 2):
             return False
         self._looked = monotonic()
         return self._others_wrote()
@@ -205,12 +205,14 @@ class Keeper:
 
     def _fold(self) -> Evidence:
         self.check()
+        start = monotonic()
         written = self.journal.acknowledged  # before: what is written meanwhile is for the next fold
         if self._evidence is None:
             self._evidence = self._open_evidence()
         else:
             self._fold_into(self._evidence)
         self._folded, self._looked = written, monotonic()
+        self._fold_seconds = self._looked - start
         self.journal.observe(max((m.stamp for m in self._evidence.marks.values()), default=0))
         self._start_worker()
         return self._evidence
@@ -224,7 +226,8 @@ class Keeper:
             raise
         if touched:
             self.patterns.invalidate(touched)
-            self.changes.invalidate(questions.numbers(evidence, touched))
+            kept = self.changes.describe()["size"]
+            self.changes.invalidate(questions.numbers(evidence, touched) if kept else ())
             self.sums.clear()
             self._all_embedded = False
         if evidence.build != build:  # it was lost, and begun anew
