@@ -17,7 +17,17 @@ from faults.acknowledged import Acknowledged, examined
 from faults.child import PATTERNS, Options, command, say, write_one
 from faults.processes import ROOT, Child, started
 from faults.result import Control, Result, Size, at_least, none_of
-from whatworks import Memory, WhatWorksError, config, failpoints, system, vectors
+from whatworks import (
+    Memory,
+    WhatWorksError,
+    backup,
+    config,
+    failpoints,
+    journal,
+    repair,
+    system,
+    vectors,
+)
 from whatworks.errors import NotFoundError
 from whatworks.stores import lance
 from whatworks.testing import HashEmbedder
@@ -142,8 +152,20 @@ def _wrongs(store: Path, child: Child) -> Iterator[str]:
             yield from _unfound(memory)
             memory.flush()
             yield from (f"{wrong} after a flush" for wrong in _unfound(memory))
+        yield from _wrongs_of_backups(store)
     except WhatWorksError as error:
         yield f"the store does not open: {type(error).__name__}: {error}"
+
+
+def _wrongs_of_backups(store: Path) -> Iterator[str]:
+    """A backup that bears its name is whole, and so is a store that was made of one."""
+    for path in _backups(store).glob("whatworks-*"):
+        backup.verify(path)
+    if _restored(store).exists():
+        with Memory.open(_restored(store), embedder=embedder_of(_restored(store))) as memory:
+            if not memory.stats().events:
+                yield "the restored store is empty"
+            yield from examined(memory, Acknowledged()).wrongs()
 
 
 def _unfound(memory: Memory) -> Iterator[str]:
@@ -198,7 +220,7 @@ def life(options: Options) -> None:
     lance.INDEX_FROM, lance.ROWS_PER_PARTITION, lance.UNINDEXED = 60, 40, 10
     lance.MAX_FRAGMENTS, lance.MAX_VERSIONS = 2, 4
     random = Random(options.seed)
-    for step in (_begun, _grown, _resumed, _refused, _rebuilt, _reembedded, _unfinished, _damaged):
+    for step in _STEPS:
         step(options.store, random)
 
 
@@ -267,6 +289,32 @@ def _reembedded(store: Path, random: Random) -> None:
             _write(memory, random, f"reembedded{dim}", 3)
 
 
+def _backed_up(store: Path, random: Random) -> None:
+    """Two backups, of which one is kept, and a store that is made of it."""
+    with _opened(store) as memory:
+        for step in ("first", "second"):
+            _write(memory, random, step, 2)
+            made = memory.backup(_backups(store), keep=1)
+    backup.restore(Path(made.path), _restored(store))
+
+
+def _backups(store: Path) -> Path:
+    return store.parent / "backups"
+
+
+def _restored(store: Path) -> Path:
+    return store.parent / "restored"
+
+
+def _outdated(store: Path, random: Random) -> None:
+    """An evidence file of an earlier version."""
+    import duckdb
+
+    with duckdb.connect(str(store / "evidence.duckdb")) as con:
+        con.execute("UPDATE meta SET value = value - 1 WHERE name = 'version'")
+    _resumed(store, random, "outdated")
+
+
 def _unfinished(store: Path, random: Random) -> None:
     """An evidence file whose tables were never made."""
     import duckdb
@@ -279,6 +327,34 @@ def _unfinished(store: Path, random: Random) -> None:
 
 def _damaged(store: Path, random: Random) -> None:
     """An evidence file that does not open, and a log beside it."""
+    _ruin(store)
+    _resumed(store, random, "damaged")
+
+
+def _ruin(store: Path) -> None:
     (store / "evidence.duckdb").write_bytes(b"damaged" * 1_000)
     (store / "evidence.duckdb.wal").write_bytes(b"damaged")
-    _resumed(store, random, "damaged")
+
+
+def _repaired(store: Path, random: Random) -> None:
+    """The same, and a journal with half a record at its end, mended by hand."""
+    _ruin(store)
+    with journal.segments(store / "journal")[-1].path.open("ab") as file:
+        file.write(b"half a record")
+    repair.repair(store)
+    _resumed(store, random, "repaired")
+
+
+_STEPS = (
+    _begun,
+    _grown,
+    _resumed,
+    _refused,
+    _rebuilt,
+    _reembedded,
+    _backed_up,
+    _outdated,
+    _unfinished,
+    _damaged,
+    _repaired,
+)

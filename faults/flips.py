@@ -41,7 +41,7 @@ STORES = {
     "evidence": {"smoke": 30, "full": 1_000},
     "vectors": {"smoke": 20, "full": 500},
 }
-CONTROLS = {"evidence": ("unwatched", 30), "vectors": ("uncompared", 16)}
+CONTROLS = {"evidence": ("unwatched", 30), "vectors": ("uncompared", 40)}
 IDS = {
     "patterns": "SELECT pattern_id FROM patterns",
     "contexts": "SELECT context_id FROM contexts",

@@ -18,6 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from support.neighbour import Neighbour
 from support.reference import assert_counts_agree
 from whatworks import InvalidInputError, Memory, keeper, vectors
+from whatworks.backup import restore
 from whatworks.stores import lance
 from whatworks.testing import HashEmbedder
 
@@ -124,7 +125,7 @@ class MemoryMachine(RuleBasedStateMachine):
             assert item.clipped or math.isclose(total, item.expected, abs_tol=1e-9)
 
     # What takes long is one rule, so that there is less of it.
-    @rule(what=st.sampled_from(["reopen", "crash", "rebuild", "flush", "hand_over", "kill"]))
+    @rule(what=st.sampled_from(["reopen", "crash", "rebuild", "flush", "back_up", "hand_over", "kill"]))
     def upset(self, what: str) -> None:
         self.changed = self.unread = True
         getattr(self, f"_{what}")()
@@ -141,6 +142,15 @@ class MemoryMachine(RuleBasedStateMachine):
             shutil.copytree(self.store, copy, ignore=shutil.ignore_patterns("keeper.*"))
         self.memory.close()
         self.store = copy
+        self.open()
+
+    def _back_up(self) -> None:
+        """From now on a store made of a backup, which is as good."""
+        self.copies += 1
+        made = self.memory.backup(self.folder / "backups", keep=1)
+        self.memory.close()
+        self.store = self.folder / f"copy{self.copies}"
+        restore(Path(made.path), self.store)
         self.open()
 
     def _rebuild(self) -> None:
