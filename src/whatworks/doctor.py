@@ -25,6 +25,7 @@ import orjson
 from whatworks import config, journal
 from whatworks.errors import NotFoundError, StoreError, WhatWorksError
 from whatworks.lock import holder
+from whatworks.stores.contents import Contents
 
 if TYPE_CHECKING:
     from whatworks.evidence.audit import Audit
@@ -382,6 +383,9 @@ def _projection(audit: Audit, made: config.Config, folder: Path, name: str) -> I
     }
     if other := [key for key, value in expected.items() if given.get(key) != value]:
         yield "warn", f"{name}: the vector store was made with another {', '.join(other)}", REBUILD
+        return
+    if Contents(folder / "store").listing() != given.get("files"):  # no engine should read them
+        yield "bad", f"{name}: the files of the vector store are not those that were written", REBUILD
         return
     least = audit.vectors_until(name, made.embedder, sequence)
     held = _held(made, folder / "store")

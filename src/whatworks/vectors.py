@@ -189,9 +189,10 @@ class Vectors:
             raise disk_error(error, f"write the vectors in {self._folder}") from error
         if large:
             with self._lock:
-                self._store, self._near, self._failed = store, Rows(self._dim), False
+                self._store, self._near = store, Rows(self._dim)
         elif self._store is None:
             store.close()
+        self._failed = False
 
     def _brought_up(self, newest: int, large: bool) -> VectorStore:
         try:
@@ -238,11 +239,12 @@ class Vectors:
 
     def _opened(self) -> VectorStore:
         """The store as the manifest describes it, or an empty one."""
-        if self._store is not None:
-            if not self._failed:
-                return self._store
-            self._store.close()  # and kept: what is searched meanwhile is looked for in the evidence
+        if self._store is not None and not self._failed:
+            return self._store
+        if self._failed:
             self._stored = -1
+        if self._store is not None:
+            self._store.close()  # and kept: what is searched meanwhile is looked for in the evidence
         if self._stored >= 0:
             with suppress(StoreError):  # a store that does not open is a store to fill again
                 if store := self._found():

@@ -358,10 +358,13 @@ def test_a_manifest_that_does_not_fit_is_found(healthy: Path, key: str) -> None:
 
 
 def test_a_vector_store_that_lost_vectors_is_found(healthy: Path) -> None:
+    given = orjson.loads(manifest(healthy).read_bytes())
     shutil.rmtree(manifest(healthy).parent / "store")
     found = fault(healthy)
     assert (found.layer, found.status) == ("vectors", "bad")
-    assert "holds 0 of 5 vectors" in found.message
+    assert "not those that were written" in found.message
+    manifest(healthy).write_bytes(orjson.dumps(given | {"files": {}}))
+    assert "holds 0 of 5 vectors" in fault(healthy).message
 
 
 def test_a_lance_store_is_examined_too(tmp_path: Path) -> None:
