@@ -7,7 +7,6 @@ can be read without the lock.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import platform
 import re
@@ -22,7 +21,7 @@ from typing import TYPE_CHECKING, Literal
 
 import orjson
 
-from whatworks import config, journal
+from whatworks import config, journal, system
 from whatworks.errors import NotFoundError, StoreError, WhatWorksError
 from whatworks.lock import holder
 from whatworks.stores.contents import Contents
@@ -199,10 +198,8 @@ def _locked(folder: Path) -> Iterator[tuple[bool, Finding]]:
 
 
 def _taken(file: int, folder: Path) -> tuple[bool, Finding]:
-    try:
-        # Shared: an examination keeps writers out, not another examination.
-        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:
+    # Shared: an examination keeps writers out, not another examination.
+    if not system.try_lock(file, shared=True):
         pid = holder(folder) or "unknown"
         message = f"in use by process {pid}; evidence and vectors were not examined"
         return False, Finding("lock", "warn", message, "close it there, and run whatworks doctor again")
@@ -288,7 +285,8 @@ def _segment(store: _Store, segment: journal.Segment, seen: _Segment) -> Iterato
             f"{name} is of another store ({seen.store_id})",
             "move it to the journal it belongs to",
         )
-    if torn > 0 and not _written(segment):
+    sealed = torn == len(journal.SEALED) and segment.path.read_bytes().endswith(journal.SEALED)
+    if torn > 0 and not sealed and not _written(segment):
         yield (
             "warn",
             f"{name}: {torn} bytes behind the last record were never acknowledged; nothing is lost",
@@ -300,12 +298,9 @@ def _written(segment: journal.Segment) -> bool:
     """Whether a process writes to a segment: its end may then only just be coming."""
     file = os.open(segment.path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:
-        return True
+        return not system.try_lock(file, shared=True)
     finally:
         os.close(file)
-    return False
 
 
 # -- evidence -------------------------------------------------------------------------------------

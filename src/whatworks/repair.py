@@ -6,7 +6,6 @@ files that could not be read go into the folder ``quarantine`` of the store.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import stat
@@ -16,7 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from whatworks import config, doctor, failpoints, journal
+from whatworks import config, doctor, failpoints, journal, system
 from whatworks.errors import NotFoundError, StoreError, WhatWorksError, disk_error
 from whatworks.lock import KeeperLock
 
@@ -136,10 +135,8 @@ def _torn_ends(folder: Path) -> Iterator[Repair]:
     for segment in journal.segments(folder / "journal"):
         file = os.open(segment.path, os.O_RDWR | os.O_CLOEXEC)
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            yield from _torn_end(folder, segment, file)
-        except BlockingIOError:
-            continue  # somebody writes it, without being the keeper
+            if system.try_lock(file):  # else somebody writes it, without being the keeper
+                yield from _torn_end(folder, segment, file)
         finally:
             os.close(file)
 

@@ -68,17 +68,18 @@ def sync_folder(path: Path) -> None:
 # -- locks ----------------------------------------------------------------------------------------
 
 
-def try_lock(file: int) -> bool:
+def try_lock(file: int, *, shared: bool = False) -> bool:
     """Lock a file for this process unless another one has it; the kernel frees it when we die.
 
-    Not ``lockf``: a POSIX record lock is lost as soon as anything in the
+    ``shared`` keeps out those who want it for themselves, and no others. Not ``lockf``: a POSIX record lock is lost as soon as anything in the
     process closes another handle on the file.
     """
     try:
         if sys.platform == "win32":
             msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
         else:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+            fcntl.flock(file, kind | fcntl.LOCK_NB)
     except OSError:
         return False
     return True
