@@ -71,8 +71,9 @@ def sync_folder(path: Path) -> None:
 def try_lock(file: int, *, shared: bool = False) -> bool:
     """Lock a file for this process unless another one has it; the kernel frees it when we die.
 
-    ``shared`` keeps out those who want it for themselves, and no others. Not ``lockf``: a POSIX record lock is lost as soon as anything in the
-    process closes another handle on the file.
+    ``shared`` keeps out those who want it for themselves, and no others. Not
+    ``lockf``: a POSIX record lock is lost as soon as anything in the process
+    closes another handle on the file.
     """
     try:
         if sys.platform == "win32":
