@@ -74,6 +74,7 @@ class Vectors:
         self._files: Listing = {}
         self._stored, self._count = -1, 0
         self._near = Rows(dim)
+        self._upkeep = threading.Lock()
         self._in_upkeep = False
         self._load()
 
@@ -222,14 +223,15 @@ class Vectors:
         store = self._store
         if not isinstance(store, CanMaintain):
             return
-        self._in_upkeep = True  # new vectors stay in memory rather than wait for it
-        try:
-            if store.maintain():
-                failpoints.reached("vectors.maintained")
-                with self._writing:
-                    self._keep_up(store)
-        finally:
-            self._in_upkeep = False
+        with self._upkeep:  # one would clean up what the other only just looks at
+            self._in_upkeep = True  # new vectors stay in memory rather than wait for it
+            try:
+                if store.maintain():
+                    failpoints.reached("vectors.maintained")
+                    with self._writing:
+                        self._keep_up(store)
+            finally:
+                self._in_upkeep = False
 
     def _keep_up(self, store: VectorStore) -> None:
         """Take down the files as they are after upkeep, unless the store was let go meanwhile."""

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -433,3 +435,28 @@ def test_the_engine_is_not_loaded_by_a_small_store(
     opened = open_vectors()
     add(evidence, described(0, 50), opened)
     assert_answers(opened, described(0, 50))
+
+
+def test_upkeep_is_done_by_one_at_a_time(open_vectors: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vectors, "IN_MEMORY", 3)
+    opened, at_work, most = open_vectors(), 0, 0
+
+    class Slow:
+        def maintain(self) -> bool:
+            nonlocal at_work, most
+            at_work += 1
+            most = max(most, at_work)
+            time.sleep(0.02)
+            at_work -= 1
+            return False
+
+        def close(self) -> None:
+            pass
+
+    opened._store = Slow()
+    threads = [threading.Thread(target=opened.maintain) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == 1

@@ -168,7 +168,8 @@ class LanceStore(VectorStore):
 
     def maintain(self) -> bool:
         """Build or extend the index, merge small files, clean up, if due; one call at a time."""
-        due = [work for work in (self._index_work(), self._file_work()) if work is not None]
+        with self._translated("cannot be looked after"):
+            due = [work for work in (self._index_work(), self._file_work()) if work is not None]
         for work in due:
             with self._writing() as dataset:
                 work(dataset)
