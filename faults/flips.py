@@ -101,14 +101,15 @@ class Read:
 def _read_damaged(store: Path, folder: Path, seed: int, cases: int) -> Read:
     (whole, *_) = segments.segments(store / "journal")
     content, records = whole.path.read_bytes(), list(segments.read(whole))
-    path, done = folder / "damaged.log", Read()
+    path, done, written = folder / "damaged.log", Read(), set(records)
     for n in range(cases):
         path.write_bytes(content)
         random = Random(f"{seed} journal {n}")
         what = damage(path, random) if n % 3 else _cut_near_end(path, random)
         left = path.read_bytes()
-        found = [r for r in segments.read(Segment(path.name, path, len(left))) if r.kind != "damaged"]
-        invented = [record for record in found if record not in records]
+        read = segments.read(Segment(path.name, path, len(left)))
+        found = {record for record in read if record.kind != "damaged"}
+        invented = found - written
         lost = [record for record in _undamaged(content, left, records) if record not in found]
         done.cases += 1
         done.invented, done.lost = done.invented + bool(invented), done.lost + bool(lost)
