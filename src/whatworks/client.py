@@ -10,6 +10,7 @@ from pathlib import Path
 
 from whatworks import system, wire
 from whatworks.errors import SchemaVersionError, StoreBusyError, StoreError
+from whatworks.lock import holder
 from whatworks.wire import Gone, Hello, Reply, Request
 
 __all__ = ["Client"]
@@ -55,11 +56,13 @@ class Client:
         """
         connection = self._taken() or self._connect()
         try:
-            wire.send(connection, request)
+            wire.send(connection, request, limit=wire.MAX_REQUEST_BYTES)
             reply = self._reply(connection)
-        except BaseException:
+        except BaseException as error:
             self._drop(connection)
             self.close()  # the others lead to the same process
+            if isinstance(error, Gone):
+                error.asked = True
             raise
         with self._lock:
             self._idle.append(connection)
@@ -70,13 +73,16 @@ class Client:
             try:
                 reply = wire.receive(connection, Reply, patience=SILENCE_SECONDS)
             except TimeoutError as error:
-                raise StoreBusyError(
-                    f"process {self.keeper} keeps the store {self._path.parent} and has not answered "
-                    f"for {SILENCE_SECONDS:.0f} seconds; end it, and another takes over",
-                    self.keeper,
-                ) from error
+                raise self._silent(self.keeper) from error
             if reply.kind != "working":
                 return reply
+
+    def _silent(self, pid: int) -> StoreBusyError:
+        return StoreBusyError(
+            f"process {pid} keeps the store {self._path.parent} and has not answered for "
+            f"{SILENCE_SECONDS:.0f} seconds; end it, and another takes over",
+            pid,
+        )
 
     def _taken(self) -> socket.socket | None:
         with self._lock:
@@ -95,7 +101,7 @@ class Client:
             theirs = wire.receive(connection, Hello, patience=SILENCE_SECONDS)
         except TimeoutError as error:
             self._drop(connection)
-            raise Gone("no hello") from error
+            raise self._silent(holder(self._path.parent) or 0) from error
         except BaseException:
             self._drop(connection)
             raise

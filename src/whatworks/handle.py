@@ -33,8 +33,9 @@ class Handle:
         self._write = Writer(link)
         self._origin = {"source": source, "channel": channel}
         self._clock = clock
-        # Closes at the latest when the object or the interpreter goes.
-        self._finalize = weakref.finalize(self, link.release)
+        # Closes at the latest when the object goes, or the interpreter (see ``link``).
+        self._finalize = weakref.finalize(self, link.release_later)
+        self._finalize.atexit = False
 
     def __enter__(self) -> Self:
         return self
@@ -49,7 +50,8 @@ class Handle:
 
     def close(self) -> None:
         """Let go of the store; a second call does nothing."""
-        self._finalize()
+        if self._finalize.detach() is not None:
+            self._shared.release()
 
     @property
     def _link(self) -> Link:

@@ -167,7 +167,7 @@ class Journal:
         return None if opened is None else (opened.name, opened.written[0])
 
     def _write(self, opened: _Open, lines: Sequence[_Line]) -> None:
-        size, _ = opened.written
+        size, stamp = opened.written
         data = b"".join(
             frame(opened.sequence + n, line.stamp, line.kind, line.body, more=line.more)
             for n, line in enumerate(lines)
@@ -176,14 +176,23 @@ class Journal:
         try:
             while view:
                 view = view[os.write(opened.file, view) :]
-        except OSError as error:
-            try:
-                os.ftruncate(opened.file, size)
-            except OSError:
-                opened.broken = True
-            raise self._failed(error) from error
-        opened.sequence += len(lines)
-        opened.written = size + len(data), max(opened.written[1], lines[-1].stamp)
+            opened.sequence += len(lines)
+            opened.written = size + len(data), max(stamp, lines[-1].stamp)
+        except BaseException as error:  # also what a signal raises: nobody knows how much is written
+            opened.broken = True
+            if opened.written[0] == size:
+                self._cut(opened, size)
+            if isinstance(error, OSError):
+                raise self._failed(error) from error
+            raise
+
+    def _cut(self, opened: _Open, size: int) -> None:
+        """Take back what was written of a call that failed; if that fails too, begin elsewhere."""
+        with suppress(OSError):
+            os.ftruncate(opened.file, size)
+            sequence = last(Segment(opened.name, self._folder / opened.name, size))
+            opened.sequence = 0 if sequence is None else sequence.sequence + 1
+            opened.broken = False
 
     def _failed(self, error: OSError) -> StoreError:
         return disk_error(error, f"write the journal in {self._folder}; nothing was stored")
@@ -269,6 +278,7 @@ class Journal:
         if opened is None:
             self._open = self._resume() or self._begin()
             return self._open
+        self._require_there(opened)
         if not opened.broken and opened.written[0] < SEGMENT_BYTES:
             return opened
         with self._sync_lock:
@@ -279,6 +289,16 @@ class Journal:
         self._retire(opened)
         self._open = self._begin()
         return self._open
+
+    def _require_there(self, opened: _Open) -> None:
+        """Raise if the segment is not in its place any more: nobody would find what it gets."""
+        try:
+            there, ours = os.stat(self._folder / opened.name), os.fstat(opened.file)
+        except OSError:
+            there = None
+        if there is None or (there.st_dev, there.st_ino) != (ours.st_dev, ours.st_ino):
+            raise StoreError(f"the journal in {self._folder} was moved or replaced; open it again")
+        opened.broken = opened.broken or ours.st_size != opened.written[0]
 
     def _resume(self) -> _Open | None:
         """Go on where a process that is gone has stopped: many short runs share a file."""

@@ -180,6 +180,12 @@ class Keeper:
         with self._lock:
             return self._fold()
 
+    @property
+    def build(self) -> int:
+        """Which making of the evidence this is; 0 before it is opened."""
+        evidence = self._evidence
+        return 0 if evidence is None else evidence.build
+
     def mended(self) -> bool:
         """Whether the evidence failed, and is whole again now: then it is worth asking again."""
         found = self._evidence
@@ -551,18 +557,23 @@ class Keeper:
         """Write what is left, let go of everything; a second call does nothing."""
         if self._stop.is_set():
             return
-        with suppress(StoreError):  # what is not folded now is folded when the store is opened
-            if self._evidence is not None:
-                self.evidence(receipts=True)
+        try:
+            with suppress(StoreError):  # what is not folded now is folded when the store is opened
+                if self._evidence is not None:
+                    self.evidence(receipts=True)
+        finally:
+            self._end()
+
+    def _end(self) -> None:
         self._stop.set()
         self._wake.set()
-        if self._worker is not None and self._worker is not threading.current_thread():
-            self._worker.join()
-        with self._lock:
-            try:
+        try:
+            if self._worker is not None and self._worker is not threading.current_thread():
+                self._worker.join()
+            with self._lock:
                 self._drop_layers()
-            finally:
-                self._keeper_lock.release()
+        finally:
+            self._keeper_lock.release()
 
 
 def _remove(folder: Path) -> None:

@@ -7,6 +7,7 @@ that needs an answer takes its place.
 
 from __future__ import annotations
 
+import atexit
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from whatworks.embedders import Embedder
     from whatworks.keeper import Keeper
     from whatworks.server import Server
-    from whatworks.wire import Hello, Reply, Request
+    from whatworks.wire import Gone, Hello, Reply, Request
 
 __all__ = ["Link", "Recent"]
 
@@ -57,6 +58,23 @@ SOCKET = "keeper.sock"
 
 _sharing = threading.RLock()  # a handle may be collected while another is opened
 _links: dict[str, Link] = {}
+
+
+def _begin_anew() -> None:
+    """In a forked child: what another thread of the parent held stays held here for ever."""
+    global _sharing
+    _sharing = threading.RLock()
+    _links.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_anew)
+
+
+@atexit.register
+def _close_all() -> None:
+    for link in list(_links.values()):
+        link.close()
 
 
 class Recent:
@@ -103,6 +121,7 @@ class Link:
         self.stays = False  # whether to keep the store however idle it is
         self._pid = os.getpid()
         self._users = 0
+        self._key = ""  # under which it is shared
         self._closed = False
         self._turn = threading.Condition(threading.RLock())  # held while the keeper changes
         self._keeper: Keeper | None = None
@@ -189,6 +208,7 @@ class Link:
                     )
                 link.lend(embedder)
             link._users += 1
+            link._key = key
             return link
 
     def lend(self, embedder: Embedder | None) -> None:
@@ -207,6 +227,13 @@ class Link:
                 del _links[key]
         if last:
             self.close()
+
+    def release_later(self) -> None:
+        """As ``release``, for the collector: the thread it interrupts may hold any lock."""
+        try:
+            threading.Thread(target=self.release, name="whatworks-release").start()
+        except RuntimeError:  # no more threads; closed when the interpreter goes
+            return
 
     def check(self) -> None:
         """Raise unless this process may use the store."""
@@ -252,7 +279,9 @@ class Link:
                     raise
                 with self.kept() as desk:  # the keeper has no embedder, this process has
                     return _answer(desk, question, *args, **kwargs)
-            except _gone():
+            except _gone() as error:
+                if error.asked:  # the time that an answer was worked on is no time without a keeper
+                    deadline = monotonic() + PATIENCE_SECONDS
                 self._pause(deadline)
 
     def _enter(self) -> Desk | None:
@@ -386,7 +415,10 @@ class Link:
             self.agree(self.embedder, None)
             self._keep(lock)
         except BaseException:
-            lock.release()
+            if self._keeper is None:
+                lock.release()
+            else:
+                self._end_keeper()
             raise
         return True
 
@@ -419,7 +451,7 @@ class Link:
         """Let other processes ask; on a full disk only this one can, until there is room."""
         from whatworks.server import Server
 
-        with suppress(OSError):
+        with suppress(OSError, RuntimeError):  # the latter where no thread can be started
             self._server = Server(self.folder / SOCKET, self._hello(), self._serve)
 
     def _hello(self) -> Hello:
@@ -464,9 +496,12 @@ class Link:
 
     def _when_idle(self) -> None:
         keeper = self._keeper
-        if self._server is None and self._turn.acquire(blocking=False):
+        lost = self._server is None or not self._server.reachable()
+        if lost and self._turn.acquire(blocking=False):
             try:
                 if keeper is not None and keeper is self._keeper:
+                    if self._server is not None:
+                        self._server.close()
                     self._listen()
             finally:
                 self._turn.release()
@@ -513,16 +548,17 @@ class Link:
 
 
 def _answer(desk: Desk, question: Callable[..., T], *args: Any, **kwargs: Any) -> T:
-    """Ask, and ask again if the evidence turned out to be damaged and was made anew."""
+    """Ask, and ask again if the evidence was made anew meanwhile, or turned out to need it."""
+    before = desk.keeper.build
     try:
         return question(desk, *args, **kwargs)
     except StoreError:
-        if not desk.keeper.mended():
+        if not desk.keeper.mended() and desk.keeper.build == before:
             raise
     return question(desk, *args, **kwargs)
 
 
-def _gone() -> type[Exception]:
+def _gone() -> type[Gone]:
     from whatworks.wire import Gone
 
     return Gone

@@ -20,8 +20,6 @@ __all__ = ["Server"]
 BEAT_SECONDS = 1.0
 RETRY_SECONDS = 0.05
 HELLO_SECONDS = 5.0
-# A question is some kilobytes; only answers are long.
-MAX_REQUEST_BYTES = 16 << 20
 MAX_CONNECTIONS = 256
 
 
@@ -31,11 +29,13 @@ class _Conversation:
     def __init__(self, connection: socket.socket) -> None:
         self.connection = connection
         self.busy = False
+        self.used = monotonic()
         self._sending = threading.Lock()
 
     def say(self, message: Hello | Reply) -> None:
         with self._sending:
             self.busy = False
+            self.used = monotonic()
             wire.send(self.connection, message)
 
     def beat(self) -> None:
@@ -76,6 +76,7 @@ class Server:
         self._closed = False
         self._listener = system.listen(path)
         if self._listener is not None:
+            self._bound = _identity(path)
             system.close_in_child(self._listener)
             self._listener.settimeout(BEAT_SECONDS)
             threading.Thread(target=self._accept, name="whatworks-server", daemon=True).start()
@@ -101,12 +102,25 @@ class Server:
 
     def _begin(self, conversation: _Conversation) -> None:
         with self._lock:
-            if self._closed or len(self._conversations) >= MAX_CONNECTIONS:
+            if self._closed:
                 conversation.connection.close()
                 return
+            if len(self._conversations) >= MAX_CONNECTIONS:
+                self._make_room()
             self._conversations.add(conversation)
         target, name = self._converse, "whatworks-conversation"
-        threading.Thread(target=target, args=(conversation,), name=name, daemon=True).start()
+        try:
+            threading.Thread(target=target, args=(conversation,), name=name, daemon=True).start()
+        except RuntimeError:  # no more threads: the client tries again
+            with self._lock:
+                self._conversations.discard(conversation)
+            conversation.connection.close()
+
+    def _make_room(self) -> None:
+        """End the conversation that has been silent longest; its client connects anew when it asks."""
+        idle = [each for each in self._conversations if not each.busy]
+        if idle:
+            min(idle, key=lambda each: each.used).end()
 
     def _converse(self, conversation: _Conversation) -> None:
         try:
@@ -123,14 +137,16 @@ class Server:
 
     def _greet(self, conversation: _Conversation) -> None:
         theirs = wire.receive(
-            conversation.connection, Hello, patience=HELLO_SECONDS, limit=MAX_REQUEST_BYTES
+            conversation.connection, Hello, patience=HELLO_SECONDS, limit=wire.MAX_REQUEST_BYTES
         )
         conversation.say(self._hello)
         if theirs.protocol != self._hello.protocol:
             raise Gone("it speaks another protocol; its hello was answered with ours")
 
     def _serve(self, conversation: _Conversation) -> None:
-        request = wire.receive(conversation.connection, Request, patience=None, limit=MAX_REQUEST_BYTES)
+        request = wire.receive(
+            conversation.connection, Request, patience=None, limit=wire.MAX_REQUEST_BYTES
+        )
         conversation.busy = True
         try:
             reply = self._answer(request)
@@ -143,6 +159,10 @@ class Server:
         except InvalidInputError as error:  # the answer is too long
             conversation.say(wire.failure(error))
 
+    def reachable(self) -> bool:
+        """Whether the socket is still in its place; where there are none, nothing is missing."""
+        return self._listener is None or _identity(self._path) == self._bound
+
     def close(self) -> None:
         """Stop listening and end all conversations; their clients look for the next keeper."""
         with self._lock:
@@ -151,10 +171,19 @@ class Server:
             self._closed = True
         if self._listener is None:
             return
-        with suppress(OSError):
-            self._path.unlink()
+        if self.reachable():  # else it is another keeper's
+            with suppress(OSError):
+                self._path.unlink()
         with suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         for conversation in list(self._conversations):
             conversation.end()
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino

@@ -24,6 +24,7 @@ from whatworks.desk import Desk
 __all__ = [
     "HAND_OVER",
     "MAX_BYTES",
+    "MAX_REQUEST_BYTES",
     "PROTOCOL",
     "Form",
     "Gone",
@@ -42,6 +43,8 @@ __all__ = [
 PROTOCOL = 1
 # A page of events has a few megabytes, a long answer as much.
 MAX_BYTES = 64 << 20
+# A question is some kilobytes; only answers are long.
+MAX_REQUEST_BYTES = 16 << 20
 # Asks the keeper to give the store to the one who asks.
 HAND_OVER = "hand over"
 # Whoever has begun a message finishes it in this time, in seconds.
@@ -51,7 +54,12 @@ Message = TypeVar("Message")
 
 
 class Gone(Exception):  # noqa: N818 - never leaves the library
-    """The other side is not there any more, or speaks another language."""
+    """The other side is not there any more, or speaks another language.
+
+    ``asked`` says whether it had been asked already.
+    """
+
+    asked = False
 
 
 class Hello(msgspec.Struct):
@@ -161,13 +169,14 @@ def error_of(reply: Reply) -> errors.WhatWorksError:
 # -- bytes ----------------------------------------------------------------------------------------
 
 
-def send(connection: socket.socket, message: msgspec.Struct) -> None:
-    """Send one message."""
+def send(connection: socket.socket, message: msgspec.Struct, *, limit: int | None = None) -> None:
+    """Send one message of at most ``limit`` bytes, else ``MAX_BYTES``."""
     body = msgspec.json.encode(message)
-    if len(body) > MAX_BYTES:
+    limit = MAX_BYTES if limit is None else limit
+    if len(body) > limit:
         raise errors.InvalidInputError(
             f"this takes {len(body) / 1e6:,.0f} MB between processes, at most "
-            f"{MAX_BYTES / 1e6:,.0f} are possible; ask for less at a time"
+            f"{limit / 1e6:,.0f} are possible; ask for less at a time"
         )
     try:
         connection.sendall(struct.pack("!I", len(body)) + body)

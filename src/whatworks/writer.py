@@ -100,7 +100,9 @@ class Writer:
             earlier = self._stored([event_id], latest=True).get(event_id)
         if earlier is None:
             raise NotFoundError(f"there is no event {shown(event_id)} in this store")
-        if (earlier["state"], earlier["outcome"]) == (body["state"], body["outcome"]):
+        if _same(earlier, body):  # unless another process has corrected it meanwhile
+            earlier = self._stored([event_id], latest=True).get(event_id, earlier)
+        if _same(earlier, body):
             return earlier
         resolved = earlier | {
             "state": body["state"],
@@ -128,6 +130,10 @@ class Writer:
     def _stored(self, ids: Sequence[str], *, latest: bool = False) -> dict[str, Body]:
         found = self._link.ask(Desk.known_events, ids, latest=latest)
         return {event.event_id: body_of(event) for event in found}
+
+
+def _same(earlier: Body, body: Body) -> bool:
+    return (earlier["state"], earlier["outcome"]) == (body["state"], body["outcome"])
 
 
 def _agree(earlier: Mapping[str, Any], body: Mapping[str, Any]) -> None:

@@ -806,3 +806,33 @@ def test_a_closed_journal_refuses(folder: Path, open_journal: OpenJournal) -> No
     with pytest.raises(StoreClosedError):
         opened.append("try", [{"n": 2}])
     assert numbers(folder) == [1]
+
+
+def test_a_call_that_a_signal_cut_short_leaves_the_segment_in_order(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = Journal(folder, "store")
+    opened.append("event.recorded", [{"n": 0}])
+    real = os.write
+
+    def interrupted(file: int, data: bytes) -> int:
+        real(file, data)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            opened.append("event.recorded", [{"n": 1}])
+    opened.append("event.recorded", [{"n": 2}])
+    opened.close()
+    found = [r for s in journal.segments(folder) for r in journal.read(s) if r.kind != "segment"]
+    assert [(r.sequence, orjson.loads(r.body)["n"]) for r in found] == [(1, 0), (2, 2)]
+
+
+def test_a_segment_that_is_not_in_its_place_any_more_takes_nothing(folder: Path) -> None:
+    opened = Journal(folder, "store")
+    opened.append("event.recorded", [{"n": 0}])
+    (segment,) = journal.segments(folder)
+    segment.path.rename(folder / "elsewhere")
+    with pytest.raises(StoreError, match="moved or replaced"):
+        opened.append("event.recorded", [{"n": 1}])

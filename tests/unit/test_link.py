@@ -592,3 +592,24 @@ def test_a_keeper_that_cannot_listen_answers_its_own_process_and_listens_when_it
     while not (store / link.SOCKET).exists() and time.monotonic() < until:
         time.sleep(0.05)
     assert (store / link.SOCKET).exists()
+
+
+def test_a_socket_that_was_removed_is_made_again(memory: Memory, store: Path) -> None:
+    memory.add_pattern("try again", pattern_id="p")
+    with memory._link.kept():
+        (store / link.SOCKET).unlink()
+    until = time.monotonic() + 10
+    while not (store / link.SOCKET).exists() and time.monotonic() < until:
+        time.sleep(0.05)
+    assert (store / link.SOCKET).exists()
+
+
+def test_a_correction_by_another_process_is_not_taken_for_what_was_said_here(
+    memory: Memory, start: Start
+) -> None:
+    memory.add_pattern("try again", pattern_id="p")
+    memory.record("p", outcome=None, event_id="e")
+    memory.resolve("e", outcome=1.0)
+    start(CLIENT).do("m.resolve('e', outcome=0.0)")
+    memory.resolve("e", outcome=1.0)
+    assert memory.get_event("e").outcome == 1.0
