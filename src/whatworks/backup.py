@@ -125,7 +125,7 @@ def make(
         with _draft(folder) as draft:
             made = _write(con, journal_folder, made_with, draft, made_at)
             finished = _publish(draft, folder, made_at)
-        removed = () if keep is None else _trim(folder, made_with.store_id, keep)
+        removed = () if keep is None else _trim(finished, made_with.store_id, keep)
     except OSError as error:
         raise disk_error(error, f"write a backup into {folder}") from error
     return replace(_described(finished, made), removed=removed)
@@ -193,9 +193,15 @@ def _publish(draft: Path, folder: Path, made_at: datetime) -> Path:
     return finished
 
 
-def _trim(folder: Path, store_id: str, keep: int) -> tuple[str, ...]:
-    """Remove the oldest backups of a store but for ``keep``; what cannot be read is left alone."""
-    old = [folder / name for _, name in sorted(_of(folder, store_id))[:-keep]]
+def _trim(finished: Path, store_id: str, keep: int) -> tuple[str, ...]:
+    """Keep ``finished`` and the newest other backups of a store, ``keep`` in all.
+
+    One made before the clock was set back may claim to be newer than what was
+    just finished. What cannot be read is left alone.
+    """
+    folder = finished.parent
+    others = [folder / name for _, name in sorted(_of(folder, store_id)) if name != finished.name]
+    old = others[: max(0, len(others) + 1 - keep)]
     for path in old:
         # Half of a backup must not bear the name of one.
         gone = path.rename(folder / f".{path.name}.removing")

@@ -41,11 +41,14 @@ class Schedule:
         self._clock = clock
         self._failed = failed
         made = newest(folder, store_id)
-        self._due = clock() if made is None else made + every
+        now = clock()
+        self._due = now if made is None else min(made, now) + every
 
     def tick(self) -> None:
         """Make a backup if one is due."""
-        if self._clock() < self._due:
+        now = self._clock()
+        self._due = min(self._due, now + self._every)  # the clock may have been set back
+        if now < self._due:
             return
         try:
             self._make()

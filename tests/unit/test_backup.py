@@ -111,6 +111,20 @@ def test_old_backups_of_this_store_are_removed_and_no_others(
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("keep", [1, 2, 3])
+def test_what_was_just_made_is_kept_even_if_the_clock_was_set_back(
+    open_memory: Open, target: Path, clock: Any, keep: int
+) -> None:
+    memory = open_memory(clock=clock)
+    paths = [memory.backup(target).path]
+    clock.advance(hours=1)
+    paths.append(memory.backup(target).path)
+    clock.advance(hours=-2)
+    last = memory.backup(target, keep=keep)
+    assert last.removed == tuple(paths[: 3 - keep])
+    assert {str(item) for item in target.iterdir()} == {last.path, *paths[3 - keep :]}
+
+
 def test_two_backups_of_one_second_are_two(open_memory: Open, target: Path, clock: Any) -> None:
     memory = open_memory(clock=clock)
     paths = [memory.backup(target).path for _ in range(3)]

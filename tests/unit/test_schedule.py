@@ -58,6 +58,36 @@ def test_a_backup_that_failed_is_reported_and_tried_again_sooner(
         assert len(errors) == count
 
 
+def test_a_backup_from_the_future_delays_the_next_by_one_interval_at_most(
+    memory: Memory, clock: FrozenClock, tmp_path: Path, made: list[str]
+) -> None:
+    last = memory.backup(tmp_path / "backups")
+    clock.now = last.made_at - timedelta(days=365)
+    schedule = Schedule(
+        lambda: made.append("backup"),
+        folder=tmp_path / "backups",
+        store_id=last.store_id,
+        every=DAY,
+        clock=clock,
+        failed=lambda error: None,
+    )
+    for hours, count in ((23, 0), (1, 1)):
+        clock.advance(hours=hours)
+        schedule.tick()
+        assert len(made) == count
+
+
+def test_a_clock_set_back_delays_the_next_backup_by_one_interval_at_most(
+    schedule: Schedule, made: list[str], clock: FrozenClock
+) -> None:
+    schedule.tick()
+    clock.advance(days=-365)
+    for hours, count in ((0, 1), (23, 1), (1, 2)):
+        clock.advance(hours=hours)
+        schedule.tick()
+        assert len(made) == count
+
+
 def test_backups_of_before_count_and_those_of_other_stores_do_not(
     memory: Memory, clock: FrozenClock, tmp_path: Path, made: list[str]
 ) -> None:
