@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import threading
 import time
 from collections.abc import Sequence
@@ -34,6 +35,8 @@ Durability = Literal["durable", "process"]
 SEGMENT_BYTES = 64 << 20
 # Short runs go on where earlier ones ended; so many of the newest segments are asked.
 RESUMABLE = 16
+# File systems take names of 255 bytes.
+LONGEST_STEM = 200
 # Behind these bytes without a line end no process goes on writing.
 SEALED = b"sealed"
 
@@ -338,12 +341,16 @@ class Journal:
 
     def _begin(self, writer: str | None = None) -> _Open:
         """A new segment; ``writer`` where it goes on with what another one should have held."""
-        name = self._next_name()
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        try:
-            file = system.hold(os.open(self._folder / name, flags, 0o600))
-        except OSError as error:
-            raise self._failed(error) from error
+        file, name = None, ""
+        while file is None:
+            name = self._next_name(name)
+            try:
+                file = system.hold(os.open(self._folder / name, flags, 0o600))
+            except FileExistsError:
+                pass  # another process was faster
+            except OSError as error:
+                raise self._failed(error) from error
         opened = _Open(file, name, writer or name)
         try:
             system.lock(file)
@@ -355,11 +362,19 @@ class Journal:
         failpoints.reached("journal.begun")
         return opened
 
-    def _next_name(self) -> str:
-        """A name behind all others: segments without stamps are read in the order of their names."""
+    def _next_name(self, taken: str = "") -> str:
+        """A name behind ``taken`` and all others: without stamps, segments are read in this order."""
         name = f"{uuid7()}.log"
-        newest = max((segment.name for segment in segments(self._folder)), default="")
-        return name if name > newest else newest.replace(".log", "~.log")  # the clock was set back
+        newest = max([taken, *(segment.name for segment in segments(self._folder))])
+        if name > newest:
+            return name
+        stem = newest.removesuffix(".log")  # the clock was set back
+        if len(stem) > LONGEST_STEM:  # earlier versions put one ~ behind the other
+            stem = stem.rstrip("~")[:-1] + "g"  # sorts behind any hexadecimal digit
+        front, _, number = stem.rpartition("~")
+        if re.fullmatch(r"[0-9]{6}", number) and number != "999999":
+            return f"{front}~{int(number) + 1:06}.log"
+        return f"{stem}~000001.log"
 
     def _write_head(self, opened: _Open) -> None:
         body = {

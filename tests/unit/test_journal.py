@@ -194,6 +194,57 @@ def test_a_new_segment_is_read_last_even_if_the_clock_was_set_back(
     assert numbers(folder) == [0, 1, 2, 3]
 
 
+AHEAD = "fffffff0-0000-7000-8000-00000000000f"
+
+
+@pytest.mark.parametrize(
+    ("there", "made"),
+    [
+        (AHEAD, f"{AHEAD}~000001"),
+        (f"{AHEAD}~000009", f"{AHEAD}~000010"),
+        (f"{AHEAD}~999999", f"{AHEAD}~999999~000001"),
+        (f"{AHEAD}~~~", f"{AHEAD}~~~~000001"),
+        (f"{AHEAD}~~~~000001", f"{AHEAD}~~~~000002"),
+        (f"{AHEAD}~000001~", f"{AHEAD}~000001~~000001"),
+        (AHEAD + 215 * "~", f"{AHEAD[:-1]}g~000001"),
+        ("g-000007", "g-000007~000001"),
+    ],
+)
+def test_a_name_behind_one_from_the_future_sorts_last_and_stays_short(
+    folder: Path, open_journal: OpenJournal, there: str, made: str
+) -> None:
+    (folder / f"{there}.log").write_bytes(b"torn")
+    open_journal().append("try", [{"n": 1}])
+    assert [segment.name for segment in journal.segments(folder)] == [f"{there}.log", f"{made}.log"]
+
+
+def test_any_number_of_segments_can_be_begun_behind_one_from_the_future(
+    folder: Path, open_journal: OpenJournal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal, "SEGMENT_BYTES", 1)
+    (folder / f"{AHEAD}.log").write_bytes(b"torn")
+    opened = open_journal("process")
+    for n in range(300):
+        opened.append("try", [{"n": n}])
+    assert numbers(folder) == list(range(300))
+
+
+def test_two_that_begin_at_once_take_different_names(
+    folder: Path, open_journal: OpenJournal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / f"{AHEAD}.log").write_bytes(b"torn")
+    seen = journal.segments(folder)
+    one, other = open_journal(), open_journal()
+    monkeypatch.setattr(one, "_resume", lambda: None)
+    monkeypatch.setattr(other, "_resume", lambda: None)
+    with monkeypatch.context() as patch:
+        patch.setattr(journal, "segments", lambda folder: seen)  # neither sees what the other makes
+        one.append("try", [{"n": 1}])
+        other.append("try", [{"n": 2}])
+    assert numbers(folder) == [1, 2]
+    assert len(journal.segments(folder)) == 3
+
+
 def test_a_whole_segment_is_gone_on_with(folder: Path, open_journal: OpenJournal) -> None:
     first = open_journal()
     first.append("try", [{"n": 1}])
