@@ -71,19 +71,21 @@ def locate(path: str | os.PathLike[str] | None) -> Path:
     here = Path.cwd()
     for folder in (here, *here.parents):
         if (folder / FOLDER / FILE).is_file():
-            return folder / FOLDER
+            return _absolute(folder / FOLDER)
     from platformdirs import user_data_path
 
-    return user_data_path("whatworks", appauthor=False) / "default"
+    return _absolute(user_data_path("whatworks", appauthor=False) / "default")
 
 
 def _absolute(path: str | os.PathLike[str]) -> Path:
     try:
         found = Path(path).expanduser().absolute()
-        if b"\0" in os.fsencode(found):
+        if b"\0" in str(found).encode():  # engines and messages need UTF-8
             raise ValueError("it has a NUL")
     except (TypeError, ValueError, RuntimeError) as error:
-        raise InvalidInputError(f"the store's path {path!r} is not a path: {error}") from error
+        raise InvalidInputError(
+            f"the path {path!r} cannot be used: {error}; give another one"
+        ) from error
     return found
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 import pytest
 
-from whatworks import InvalidInputError, NotFoundError, SchemaVersionError, StoreError, config
+from whatworks import InvalidInputError, Memory, NotFoundError, SchemaVersionError, StoreError, config
 from whatworks.config import Config
 
 
@@ -97,10 +97,44 @@ def test_an_interrupted_creation_is_taken_up(tmp_path: Path) -> None:
     assert config.create(tmp_path, embedder="model", dim=4, vectors="exact") == config.load(tmp_path)
 
 
-@pytest.mark.parametrize("path", ["", "a\x00b", "half \ud800", b"bytes", 5, "~nobody-of-this-name/x"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "",
+        "a\x00b",
+        "half \ud800",
+        "raw \udcff",
+        Path("raw \udcff"),
+        b"bytes",
+        5,
+        "~nobody-of-this-name/x",
+    ],
+)
 def test_what_is_no_path_is_refused(path: Any) -> None:
     with pytest.raises(InvalidInputError, match="path"):
         config.locate(path)
+
+
+def test_paths_that_are_not_utf_8_are_refused_wherever_they_come_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    odd = tmp_path / "raw \udcff"
+    odd.mkdir()
+    with pytest.raises(InvalidInputError, match="utf-8"):
+        Memory.open(odd, embedder="none")
+    with (
+        Memory.open(tmp_path / "store", embedder="none") as memory,
+        pytest.raises(InvalidInputError, match="utf-8"),
+    ):
+        memory.backup(odd)
+    assert list(odd.iterdir()) == []
+    monkeypatch.delenv("WHATWORKS_STORE", raising=False)
+    monkeypatch.chdir(odd)
+    config.locate(None)  # another folder is meant
+    (odd / config.FOLDER).mkdir()
+    (odd / config.FOLDER / config.FILE).write_bytes(b"{}")
+    with pytest.raises(InvalidInputError, match="utf-8"):
+        config.locate(None)
 
 
 def test_the_place_of_a_store_is_given_named_or_found_upwards(
