@@ -180,7 +180,7 @@ def _require_whole(segment: journal.Segment) -> None:
 
 def _publish(draft: Path, folder: Path, made_at: datetime) -> Path:
     for path in (draft / EVIDENCE, draft / JOURNAL, draft):
-        _sync(path)
+        system.sync(path)
     failpoints.reached("backup.synced")
     stem = f"whatworks-{made_at.astimezone(UTC):%Y%m%dT%H%M%SZ}"
     finished, n = folder / stem, 1
@@ -189,7 +189,7 @@ def _publish(draft: Path, folder: Path, made_at: datetime) -> Path:
         finished = folder / f"{stem}-{n}"
     draft.rename(finished)
     failpoints.reached("backup.renamed")
-    _sync(folder)
+    system.sync(folder)
     return finished
 
 
@@ -293,11 +293,11 @@ def restore(backup: Path, store: Path) -> Backup:
                     raise StoreError(f"{backup / name} changed while it was read; try again")
                 failpoints.reached("restore.copied")
             for path in (draft / JOURNAL, draft):
-                _sync(path)
+                system.sync(path)
             failpoints.reached("restore.synced")
             draft.rename(store)  # takes the place of an empty folder, and of no other
             failpoints.reached("restore.renamed")
-            _sync(store.parent)
+            system.sync(store.parent)
     except OSError as error:
         raise disk_error(error, f"restore {backup} to {store}") from error
     return _described(store, made)
@@ -421,11 +421,3 @@ def _read(path: Path) -> _File:
 
 def _plain(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC)
-
-
-def _sync(path: Path) -> None:
-    file = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(file)
-    finally:
-        os.close(file)

@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from whatworks import failpoints
+from whatworks import failpoints, system
 from whatworks.errors import (
     InvalidInputError,
     NotFoundError,
@@ -187,8 +187,4 @@ def replace_file(path: Path, body: bytes) -> None:
     failpoints.reached("file.synced")
     draft.replace(path)
     failpoints.reached("file.replaced")
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    system.sync(path.parent)

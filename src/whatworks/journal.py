@@ -386,7 +386,7 @@ class Journal:
         self._write(opened, [_Line(0, "segment", orjson.dumps(body), False)])
         # A file is only found again after a power cut once its folder is synced.
         try:
-            system.sync_folder(self._folder)
+            system.sync(self._folder)
         except OSError as error:
             raise self._failed(error) from error
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import heapq
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -107,11 +106,7 @@ def _newest(segment: Segment, marks: Mapping[str, Mark]) -> int:
 
 def _sync(segment: Segment) -> None:
     try:
-        file = os.open(segment.path, os.O_RDONLY)
-        try:
-            system.sync_data(file)
-        finally:
-            os.close(file)
+        system.sync(segment.path)
     except OSError as error:
         raise disk_error(error, f"sync the journal in {segment.path}") from error
 

@@ -23,8 +23,8 @@ __all__ = [
     "listen",
     "lock",
     "peer_uid",
+    "sync",
     "sync_data",
-    "sync_folder",
     "try_lock",
 ]
 
@@ -54,15 +54,23 @@ def sync_data(file: int) -> None:
         os.fdatasync(file)
 
 
-def sync_folder(path: Path) -> None:
-    """Put the names in a folder onto the disk: without it a new file may be gone after a power cut."""
+def sync(path: Path) -> None:
+    """Put a file onto the disk, or the names in a folder: else a new file may go with the power."""
+    folder = path.is_dir()
     if sys.platform == "win32":
-        return
-    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        if folder:
+            return  # folders cannot be synced there
+        flags = os.O_RDWR  # nor can files that were opened to be read
+    else:
+        flags = os.O_RDONLY | os.O_CLOEXEC
+    file = os.open(path, flags)
     try:
-        os.fsync(folder)
+        if folder and sys.platform != "darwin":
+            os.fsync(file)  # fdatasync may leave out what is new in a folder
+        else:
+            sync_data(file)
     finally:
-        os.close(folder)
+        os.close(file)
 
 
 # -- locks ----------------------------------------------------------------------------------------

@@ -228,6 +228,45 @@ def test_files_and_folders_can_be_synced(tmp_path: Path) -> None:
     os.write(file, b"x")
     system.sync_data(file)
     system.let_go(file)
-    system.sync_folder(tmp_path)
-    with pytest.raises(OSError, match="directory"):
-        system.sync_folder(tmp_path / "file")
+    system.sync(tmp_path / "file")
+    system.sync(tmp_path)
+    with pytest.raises(FileNotFoundError):
+        system.sync(tmp_path / "none")
+
+
+@pytest.mark.parametrize(
+    ("platform", "of_file", "of_folder"),
+    [
+        ("linux", ["fdatasync"], ["fsync"]),
+        ("darwin", ["F_FULLFSYNC"], ["F_FULLFSYNC"]),
+        ("win32", ["fsync"], []),
+    ],
+)
+def test_each_system_syncs_in_its_own_way(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    platform: str,
+    of_file: list[str],
+    of_folder: list[str],
+) -> None:
+    path = tmp_path / "file"
+    path.touch()
+    calls: list[str] = []
+
+    class Fcntl:
+        F_FULLFSYNC = "F_FULLFSYNC"
+
+        @staticmethod
+        def fcntl(file: int, command: str) -> None:
+            calls.append(command)
+
+    monkeypatch.setattr(system, "fcntl", Fcntl)
+    monkeypatch.setattr(sys, "platform", platform)
+    for name in ("fsync", "fdatasync"):
+        monkeypatch.setattr(os, name, lambda file, name=name: calls.append(name))
+    before = len(os.listdir("/proc/self/fd"))
+    for place, expected in ((path, of_file), (tmp_path, of_folder)):
+        calls.clear()
+        system.sync(place)
+        assert calls == expected
+    assert len(os.listdir("/proc/self/fd")) == before

@@ -7,13 +7,12 @@ old file or the new one, and never one with the write-ahead log of the other.
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from whatworks import failpoints
+from whatworks import failpoints, system
 from whatworks.errors import StoreFullError, disk_error
 from whatworks.evidence import texts
 from whatworks.evidence.database import Evidence, connect, is_damage, refused
@@ -153,22 +152,14 @@ def _take_over(con: duckdb.DuckDBPyConnection, old: Path, model: str, size: int)
 def _put_in_place(made: Path, path: Path) -> None:
     if any(made.with_name(made.name + log).exists() for log in _LOGS):
         raise StoreFullError(f"{made} could not be finished: free some space and try again")
-    _sync(made)
+    system.sync(made)
     failpoints.reached("migration.synced")
     # The old log goes first, and is gone for good before the new file comes: without its log the
     # old file is an earlier state of the same view.
     for log in _LOGS:
         path.with_name(path.name + log).unlink(missing_ok=True)
-    _sync(path.parent)
+    system.sync(path.parent)
     failpoints.reached("migration.cleared")
     made.replace(path)
     failpoints.reached("migration.renamed")
-    _sync(path.parent)
-
-
-def _sync(path: Path) -> None:
-    file = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(file)
-    finally:
-        os.close(file)
+    system.sync(path.parent)
