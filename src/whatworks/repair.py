@@ -22,8 +22,6 @@ from whatworks.lock import KeeperLock
 __all__ = ["QUARANTINE", "Repair", "repair"]
 
 QUARANTINE, REPORT = "quarantine", "report.txt"
-# Stands at the end of a segment that is not to be written on, where the disk once failed.
-SEALED = b"sealed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +145,7 @@ def _torn_end(folder: Path, segment: journal.Segment, file: int) -> Iterator[Rep
         end = record.end
     size = os.fstat(file).st_size
     tail = os.pread(file, size - end, end)
-    if not tail or tail == SEALED:
+    if not tail or tail == journal.SEALED:
         return
     kept = _quarantine(folder) / f"{segment.name}.from-{end}"
     config.replace_file(kept, tail)
