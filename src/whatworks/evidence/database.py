@@ -33,6 +33,7 @@ _FULL = ("No space left", "Disk quota exceeded", "File too large")
 # Reasons not to open that leave the file as good as it is.
 _NOT_DAMAGE = ("Could not set lock", "Permission denied", "Too many open files", *_FULL)
 _MARKS = Table("watermarks", ("segment",), MARK)
+_FOLDED = f"SELECT segment, {', '.join(MARK)} FROM watermarks"
 
 
 class OutdatedError(StoreError):
@@ -66,6 +67,7 @@ class Evidence:
         self._copying = threading.Lock()  # held while somebody needs the file to stay open
         self._writing = threading.RLock()  # two transactions in one would undo each other
         self._marks: dict[str, Mark] = {}
+        self._unsure = False  # whether the tables may be further than ``_marks``
         self._torn: dict[str, int] = {}  # sizes of segments that end in what was never acknowledged
         self._fresh = True  # not compared with the journal yet
         self.moved_aside: Path | None = None
@@ -146,12 +148,15 @@ class Evidence:
             return False
         if meta["version"] != VERSION:
             raise OutdatedError(f"the evidence {self._path} is of another version of whatworks")
-        marks = con.execute(f"SELECT segment, {', '.join(MARK)} FROM watermarks").fetchall()
-        self._marks = {segment: Mark(*values) for segment, *values in marks}
+        self._take_marks(con.execute(_FOLDED).fetchall())
         self.opened_at = self.folded
         self._fresh = True
         self.build = int(meta.get("build", 0))
         return True
+
+    def _take_marks(self, rows: Sequence[tuple[Any, ...]]) -> None:
+        self._marks = {segment: Mark(*values) for segment, *values in rows}
+        self._unsure = False
 
     def _move_aside(self) -> None:
         """Keep the file that cannot be used under another name; it may still be looked at."""
@@ -204,6 +209,8 @@ class Evidence:
     def _fold(self, folder: Path, settle: Callable[[], Settled]) -> set[str]:
         if self.lost:
             self._reopen()
+        if self._unsure:
+            self._take_marks(self.rows(_FOLDED))
         news = look(folder, self._marks, settle)
         if ahead(news.segments, self._marks, thorough=self._fresh):
             self._begin_again()
@@ -231,9 +238,12 @@ class Evidence:
             update(con, _MARKS, known)
             return touched
 
+        # A signal may raise behind the commit: what is committed must not be folded again.
+        self._unsure = True
         touched: set[str] = self.write(step)
         failpoints.reached("fold.committed")
         self._marks.update(batch.marks)
+        self._unsure = False
         return touched
 
     def write(self, step: Callable[[duckdb.DuckDBPyConnection], Any]) -> Any:
@@ -245,9 +255,10 @@ class Evidence:
         import duckdb
 
         try:
-            self._con.execute("BEGIN")
-            result = step(self._con)
-            self._con.execute("COMMIT")
+            with _signals(self._con):
+                self._con.execute("BEGIN")
+                result = step(self._con)
+                self._con.execute("COMMIT")
         except (duckdb.FatalException, duckdb.InternalException) as error:
             # The engine has shut this database: only a new connection knows what was committed.
             self.close()
@@ -322,7 +333,8 @@ class Evidence:
         import duckdb
 
         try:
-            return self._cursor().execute(query, parameters).fetchall()
+            with _signals(self._cursor()) as cursor:
+                return cursor.execute(query, parameters).fetchall()
         except duckdb.Error as error:
             raise self._unread(error) from error
 
@@ -331,7 +343,8 @@ class Evidence:
         import duckdb
 
         try:
-            return self._cursor().execute(query, parameters).fetchnumpy()
+            with _signals(self._cursor()) as cursor:
+                return cursor.execute(query, parameters).fetchnumpy()
         except duckdb.Error as error:
             raise self._unread(error) from error
 
@@ -342,7 +355,7 @@ class Evidence:
         import duckdb
 
         try:
-            with self._con.cursor() as cursor:
+            with self._con.cursor() as cursor, _signals(cursor):
                 self._remember(cursor)
                 result = cursor.execute(query, parameters)
                 while rows := result.fetchmany(size):
@@ -413,6 +426,18 @@ def connect(path: Path) -> duckdb.DuckDBPyConnection:
     con = duckdb.connect(str(path), config=settings)
     con.execute("SET TimeZone = 'UTC'")
     return con
+
+
+@contextmanager
+def _signals(con: duckdb.DuckDBPyConnection) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Let through what the handler of a signal raises: the engine hides it behind its own error."""
+    try:
+        yield con
+    except RuntimeError as error:
+        if str(error) != "Query interrupted":
+            raise
+        con.interrupt()  # else the next statement waits until this one has run to its end
+        raise error.__cause__ or StoreError("the evidence was interrupted; ask again") from None
 
 
 def is_damage(error: Exception) -> bool:

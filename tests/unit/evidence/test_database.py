@@ -3,17 +3,19 @@ from __future__ import annotations
 import gc
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from support.log import apply, event, pattern
-from whatworks import StoreError, journal, replay
+from whatworks import StoreError, journal, replay, segments
 from whatworks.errors import StoreFullError
 from whatworks.evidence import Evidence, OutdatedError, database, questions
 from whatworks.journal import Journal
@@ -213,6 +215,7 @@ def test_two_files_moved_aside_at_once_are_both_kept(open_evidence: Open, tmp_pa
 CRASH = """
 import os, sys
 from pathlib import Path
+from typing import Any
 sys.path.insert(0, sys.argv[2])
 from support.log import apply, pattern
 from whatworks.evidence import Evidence
@@ -435,3 +438,73 @@ def test_the_views_are_there_for_readers_of_the_file(open_evidence: Open, tmp_pa
         assert con.execute("SELECT text FROM contexts").fetchall() == [("here",)]
         assert con.execute("SELECT usage_count, avg_success FROM trend_daily").fetchall() == [(1, 0.5)]
         assert con.execute("SELECT count(*) FROM predictions").fetchall() == [(0,)]
+
+
+# -- signals ----------------------------------------------------------------------------------------
+
+
+class Interrupted:
+    """A connection; a signal raises in the main thread once it has run ``statement``."""
+
+    def __init__(self, con: Any, statement: str) -> None:
+        self._con = con
+        self._statement: str | None = statement
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._con, name)
+
+    def execute(self, query: str, *parameters: Any) -> Any:
+        result = self._con.execute(query, *parameters)
+        if query == self._statement:
+            self._statement = None
+            raise KeyboardInterrupt
+        return result
+
+
+@pytest.mark.parametrize("statement", ["BEGIN", "COMMIT"])
+def test_a_signal_beside_a_transaction_neither_doubles_nor_loses(
+    open_evidence: Open,
+    log: Journal,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    statement: str,
+) -> None:
+    evidence = open_evidence("evidence")
+    log.append("pattern.added", [pattern("p")[1]])
+    fold(evidence, log, tmp_path)
+    log.append("event.recorded", [event("e", "p", 1.0)[1] | {"given_id": False}])
+    monkeypatch.setattr(evidence, "_con", Interrupted(evidence._con, statement))
+    with pytest.raises(KeyboardInterrupt):
+        fold(evidence, log, tmp_path)
+    fold(evidence, log, tmp_path)
+    assert questions.counts(evidence)["events"] == 1
+    assert not evidence.behind(segments.segments(tmp_path / "journal"))
+
+
+LONG = "SELECT count(*) AS n FROM range(10_000_000_000)"
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda evidence: evidence.rows(LONG),
+        lambda evidence: evidence.columns(LONG),
+        lambda evidence: list(evidence.stream(LONG)),
+        lambda evidence: evidence.write(lambda con: con.execute(LONG).fetchall()),
+    ],
+    ids=["rows", "columns", "stream", "write"],
+)
+def test_what_the_handler_of_a_signal_raises_comes_out_of_a_long_statement(
+    open_evidence: Open, ask: Callable[[Evidence], object]
+) -> None:
+    evidence = open_evidence("evidence")
+    before = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    signal.setitimer(signal.ITIMER_REAL, 0.1)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            ask(evidence)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    apply(evidence, [pattern("p")])
+    assert questions.counts(evidence)["patterns"] == 1
