@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 
 __all__ = ["apply"]
 
-# Two hundred receipts of ten answers; 16 MB at once do not fit into the engine's memory.
-PART_CHARACTERS = 2 << 20
+# An append comes whole, however large it is; the engine takes ten times the size to read JSON.
+PART_BYTES = 8 << 20
+RECEIPTS_BYTES = 2 << 20  # two hundred receipts of ten answers
 
 Batch = Mapping[str, Sequence[bytes]]
 
@@ -49,8 +50,21 @@ def apply(con: duckdb.DuckDBPyConnection, batch: Batch) -> set[str]:
         if bodies and kind in handful.STEPS and handful.fits(bodies):
             touched |= handful.STEPS[kind](con, bodies)
         elif bodies:
-            touched |= step(con, b"\n".join(bodies).decode())
+            for part in _parts(bodies, RECEIPTS_BYTES if step is _predictions else PART_BYTES):
+                touched |= step(con, part)
     return touched
+
+
+def _parts(bodies: Sequence[bytes], limit: int) -> Iterator[str]:
+    """The bodies as lines, in parts that exceed the limit only where one body does."""
+    part, size = list[bytes](), 0
+    for body in bodies:
+        if part and size + len(body) > limit:
+            yield b"\n".join(part).decode()
+            part, size = [], 0
+        part.append(body)
+        size += len(body)
+    yield b"\n".join(part).decode()
 
 
 def _stage(con: duckdb.DuckDBPyConnection, table: str, fields: str, bodies: str) -> None:
@@ -422,39 +436,25 @@ _ANSWERS = (
 
 def _predictions(con: duckdb.DuckDBPyConnection, bodies: str) -> set[str]:
     """Keep receipts of predictions, and what they promise apart from them."""
-    for part in _parts(bodies):
-        con.execute(
-            """
-            INSERT INTO prediction_rows
-            SELECT r->>'prediction_id', make_timestamp((r->>'recorded_at')::BIGINT),
-                   r->>'context', r->>'policy', r
-            FROM (SELECT unnest(string_split(?, chr(10)))::JSON AS r)
-            """,
-            [part],
-        )
-        con.execute(
-            """
-            INSERT INTO answer_rows
-            SELECT prediction_id, a.pattern_id, a.expected, a.low, a.high, a.n_effective
-            FROM (SELECT r.prediction_id AS prediction_id, unnest(r.answers) AS a
-                  FROM (SELECT from_json(unnest(string_split(?, chr(10)))::JSON, ?) AS r))
-            """,
-            [part, _ANSWERS],
-        )
+    con.execute(
+        """
+        INSERT INTO prediction_rows
+        SELECT r->>'prediction_id', make_timestamp((r->>'recorded_at')::BIGINT),
+               r->>'context', r->>'policy', r
+        FROM (SELECT unnest(string_split(?, chr(10)))::JSON AS r)
+        """,
+        [bodies],
+    )
+    con.execute(
+        """
+        INSERT INTO answer_rows
+        SELECT prediction_id, a.pattern_id, a.expected, a.low, a.high, a.n_effective
+        FROM (SELECT r.prediction_id AS prediction_id, unnest(r.answers) AS a
+              FROM (SELECT from_json(unnest(string_split(?, chr(10)))::JSON, ?) AS r))
+        """,
+        [bodies, _ANSWERS],
+    )
     return set()
-
-
-def _parts(bodies: str) -> Iterator[str]:
-    """The lines in parts: the engine takes ten times their size to read large JSON."""
-    lines, size = list[str](), 0
-    for line in bodies.split("\n"):
-        lines.append(line)
-        size += len(line)
-        if size >= PART_CHARACTERS:
-            yield "\n".join(lines)
-            lines, size = [], 0
-    if lines:
-        yield "\n".join(lines)
 
 
 def _learned(con: duckdb.DuckDBPyConnection, bodies: str) -> set[str]:

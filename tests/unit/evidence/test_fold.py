@@ -14,7 +14,7 @@ import pytest
 from support.log import NOW, Log, apply, event, pattern, random_log, resolved
 from support.reference import Sums, recompute
 from whatworks import Prior, UsageEvent, checks
-from whatworks.evidence import Evidence, fold, questions
+from whatworks.evidence import Evidence, fold, handful, questions
 from whatworks.text import word_key
 from whatworks.writer import event_of
 
@@ -103,6 +103,35 @@ def test_every_count_is_that_of_a_plain_recomputation(
         "SELECT prior_id, success_rate, usage_count FROM prior_rows ORDER BY ALL",
     ):
         assert in_parts.rows(query) == at_once.rows(query)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_large_batch_is_cut_without_changing_what_it_says(
+    open_evidence: Callable[[str], Evidence], monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    monkeypatch.setattr(handful, "RECORDS", 0)
+    monkeypatch.setattr(fold, "PART_BYTES", 700)  # of these records, one to three
+    log = random_log(Random(seed), 120)
+    evidence = open_evidence("cut")
+    apply(evidence, log)
+    assert_tables_agree(evidence, log)
+
+
+@pytest.mark.parametrize(
+    "of",
+    [
+        lambda n, text: event(f"e{n}", "p", 1.0, context=f"{n} {text}"),
+        lambda n, text: pattern(f"p{n}", description=f"{n} {text}"),
+    ],
+    ids=["events", "patterns"],
+)
+def test_one_append_may_exceed_what_the_engine_reads_at_once(
+    evidence: Evidence, of: Callable[[int, str], Any]
+) -> None:
+    apply(evidence, [pattern("p")])
+    apply(evidence, [of(n, "x" * 60_000) for n in range(1_000)])
+    counted = questions.counts(evidence)
+    assert counted["events"] + counted["patterns"] == 1_001
 
 
 def test_folding_reports_the_patterns_that_it_touched(evidence: Evidence) -> None:
