@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from whatworks import failpoints
-from whatworks.errors import StoreError, StoreFullError
+from whatworks.errors import StoreError, StoreFullError, disk_error
 from whatworks.evidence import damage, fold
 from whatworks.evidence.rows import Table, insert, update
 from whatworks.evidence.schema import SCHEMA, VERSION
@@ -28,6 +28,8 @@ __all__ = ["Evidence", "OutdatedError", "connect", "is_damage", "refused"]
 
 # More helps no question that a store asks; the engine spills beyond it.
 MEMORY_LIMIT = "256MB"
+# What opening takes: the file, its log, a temporary one, and some for other threads meanwhile.
+DESCRIPTORS = 6
 # How the engine says that a disk, a quota or a limit of the process is reached.
 _FULL = ("No space left", "Disk quota exceeded", "File too large")
 # Reasons not to open that leave the file as good as it is.
@@ -78,6 +80,7 @@ class Evidence:
         self._con = self._open()
 
     def _open(self) -> duckdb.DuckDBPyConnection:
+        _need_descriptors(self._path)  # to import the engine too
         if self._path.exists():
             found = self._open_existing()
             if found is not None:
@@ -423,9 +426,23 @@ def connect(path: Path) -> duckdb.DuckDBPyConnection:
         "autoload_known_extensions": False,
         "preserve_insertion_order": True,
     }
+    _need_descriptors(path)
     con = duckdb.connect(str(path), config=settings)
     con.execute("SET TimeZone = 'UTC'")
     return con
+
+
+def _need_descriptors(path: Path) -> None:
+    """Say so where no file can be opened: the engine would end the process instead."""
+    taken = list[int]()
+    try:
+        for _ in range(DESCRIPTORS):
+            taken.append(os.open(os.devnull, os.O_RDONLY))
+    except OSError as error:
+        raise disk_error(error, f"open the evidence {path}") from error
+    finally:
+        for descriptor in taken:
+            os.close(descriptor)
 
 
 @contextmanager

@@ -508,3 +508,35 @@ def test_what_the_handler_of_a_signal_raises_comes_out_of_a_long_statement(
         signal.signal(signal.SIGALRM, before)
     apply(evidence, [pattern("p")])
     assert questions.counts(evidence)["patterns"] == 1
+
+
+OUT_OF_DESCRIPTORS = """
+import os, pathlib, resource, sys
+from whatworks import StoreError
+from whatworks.evidence import Evidence
+path = pathlib.Path(sys.argv[1])
+Evidence(path).close()
+resource.setrlimit(resource.RLIMIT_NOFILE, (100, 100))
+held = []
+try:
+    while True:
+        held.append(os.open(os.devnull, os.O_RDONLY))
+except OSError:
+    pass
+for free in range(8):
+    try:
+        Evidence(path).close()
+        print("open")
+    except StoreError as error:
+        print(error)
+    os.close(held.pop())
+"""
+
+
+def test_without_free_descriptors_opening_is_a_store_error(tmp_path: Path) -> None:
+    path = tmp_path / "evidence.duckdb"
+    command = [sys.executable, "-c", OUT_OF_DESCRIPTORS, str(path)]
+    said = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
+    assert said[:6] == [f"cannot open the evidence {path}: Too many open files"] * 6
+    assert said[6:] == ["open"] * 2
+    assert not list(tmp_path.glob("*.aside-*"))
