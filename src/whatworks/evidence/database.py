@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import duckdb
     from numpy.typing import NDArray
 
-__all__ = ["Evidence", "OutdatedError", "connect", "is_damage", "refused"]
+__all__ = ["Evidence", "OutdatedError", "closed", "connect", "is_damage", "refused"]
 
 # More helps no question that a store asks; the engine spills beyond it.
 MEMORY_LIMIT = "256MB"
@@ -411,7 +411,7 @@ class Evidence:
                     cursor.close()
                 self._cursors.clear()
             failpoints.reached("evidence.closing")
-            self._con.close()
+            closed(self._con, self._path)
         failpoints.reached("evidence.closed")
 
 
@@ -455,6 +455,16 @@ def _signals(con: duckdb.DuckDBPyConnection) -> Iterator[duckdb.DuckDBPyConnecti
             raise
         con.interrupt()  # else the next statement waits until this one has run to its end
         raise error.__cause__ or StoreError("the evidence was interrupted; ask again") from None
+
+
+def closed(con: duckdb.DuckDBPyConnection, path: Path) -> None:
+    """Close a connection; its write-ahead log goes into the file, or waits for the next opening."""
+    import duckdb
+
+    try:
+        con.close()
+    except duckdb.Error as error:
+        raise refused(path, error) from error
 
 
 def is_damage(error: Exception) -> bool:
