@@ -358,8 +358,7 @@ class Evidence:
         import duckdb
 
         try:
-            with self._con.cursor() as cursor, _signals(cursor):
-                self._remember(cursor)
+            with self._new_cursor()[0] as cursor, _signals(cursor):
                 result = cursor.execute(query, parameters)
                 while rows := result.fetchmany(size):
                     yield from rows
@@ -371,17 +370,22 @@ class Evidence:
         return self.rows(query, parameters)[0]
 
     def _cursor(self) -> duckdb.DuckDBPyConnection:
-        cursor = getattr(self._local, "cursor", None)
-        if cursor is None or getattr(self._local, "owner", None) is not self._con:
-            cursor = self._con.cursor()
-            self._remember(cursor)
-            self._local.cursor, self._local.owner = cursor, self._con
+        """The cursor of this thread."""
+        if getattr(self._local, "owner", None) is not self._con:
+            self._local.cursor, self._local.owner = self._new_cursor()
+        cursor: duckdb.DuckDBPyConnection = self._local.cursor
         return cursor
 
-    def _remember(self, cursor: duckdb.DuckDBPyConnection) -> None:
-        """Have it closed with the file: one left open would hand out the old file under the name."""
+    def _new_cursor(self) -> tuple[duckdb.DuckDBPyConnection, duckdb.DuckDBPyConnection]:
+        """A cursor, which is closed with the file, and the connection it is of.
+
+        One left open would hand out the old file under the name.
+        """
         with self._cursors_lock:
+            owner = self._con
+            cursor = owner.cursor()
             self._cursors.add(cursor)
+            return cursor, owner
 
     @contextmanager
     def snapshot(self) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -405,11 +409,10 @@ class Evidence:
 
     def close(self) -> None:
         """Close every connection; the last one writes a checkpoint."""
-        with self._copying:
-            with self._cursors_lock:
-                for cursor in self._cursors:
-                    cursor.close()
-                self._cursors.clear()
+        with self._copying, self._cursors_lock:
+            for cursor in self._cursors:
+                cursor.close()
+            self._cursors.clear()
             failpoints.reached("evidence.closing")
             closed(self._con, self._path)
         failpoints.reached("evidence.closed")

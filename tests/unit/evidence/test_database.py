@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -392,6 +393,36 @@ def test_the_cursor_of_a_thread_goes_with_the_thread(open_evidence: Open) -> Non
         reader.join()
     gc.collect()
     assert len(evidence._cursors) <= 2
+
+
+def test_the_file_is_not_closed_in_the_middle_of_making_a_cursor(
+    open_evidence: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evidence = open_evidence("evidence")
+    con, begun, ended = evidence._con, threading.Event(), list[str]()
+
+    class Slow:
+        def cursor(self) -> Any:
+            begun.set()
+            time.sleep(0.2)  # in which the file would be closed
+            ended.append("cursor")
+            return con.cursor()
+
+        def close(self) -> None:
+            ended.append("close")
+            con.close()
+
+    def ask() -> None:
+        with suppress(StoreError):
+            questions.counts(evidence)
+
+    monkeypatch.setattr(evidence, "_con", Slow())
+    reader = threading.Thread(target=ask)
+    reader.start()
+    assert begun.wait(10)
+    evidence.close()
+    reader.join()
+    assert ended == ["cursor", "close"]
 
 
 def test_a_full_disk_says_so(open_evidence: Open) -> None:
