@@ -33,6 +33,7 @@ from whatworks.journal import Journal, segments
 from whatworks.lock import KeeperLock
 from whatworks.rank import Learned
 from whatworks.records import Backup, ChangePoint, Pattern
+from whatworks.replay import Mark
 from whatworks.vectors import Vectors
 
 T = TypeVar("T")
@@ -45,8 +46,8 @@ EMBED_SECONDS = 0.5
 EMBED_BATCH = (32, 4_096)
 # How long the background work lets writes gather before it folds them.
 GATHER_SECONDS = 0.2
-# How often it looks for what other processes wrote; a question looks by itself, but not
-# within half the time that the last fold took, or this at most: else questions were folds.
+# How often it looks for what other processes wrote. A question looks by itself, unless folds
+# have lately taken more than half of the time, by so much: else questions were nothing but folds.
 LOOK_SECONDS = 0.25
 FRESH_SECONDS = 0.02
 PATTERNS_CACHED = 10_000
@@ -105,8 +106,10 @@ class Keeper:
         self._worker: threading.Thread | None = None
         self._evidence: Evidence | None = None
         self._vectors: dict[str, Vectors] = {}
+        self._reached: dict[str, Mark] = {}
         self._folded = -1  # so many appends of this process are folded
-        self._looked = self._fold_seconds = 0.0
+        self._spent = 0.0  # time that folds took beyond half of all, as of the last one
+        self._folded_at = monotonic()
         self._all_embedded = False
         self._embed_batch = EMBED_BATCH[0]
 
@@ -165,16 +168,14 @@ class Keeper:
     def _behind(self) -> bool:
         if self._folded != self.journal.acknowledged:
             return True
-        if monotonic() - self._looked < min(FRESH_SECONDS, self._fold_seconds / 2):
-            return False
-        self._looked = monotonic()
-        return self._others_wrote()
+        spent = self._spent - (monotonic() - self._folded_at) / 2
+        return spent < FRESH_SECONDS and self._others_wrote()
 
     def catch_up(self, position: tuple[str, int] | None = None) -> Evidence:
         """The evidence with everything acknowledged so far; with ``position``, at least up to there."""
         evidence = self._evidence
         if position is not None and evidence is not None and not evidence.lost:
-            mark = evidence.marks.get(position[0])
+            mark = self._reached.get(position[0])
             if mark is not None and mark.position >= position[1]:
                 return evidence
         with self._lock:
@@ -217,8 +218,10 @@ class Keeper:
             self._evidence = self._open_evidence()
         else:
             self._fold_into(self._evidence)
-        self._folded, self._looked = written, monotonic()
-        self._fold_seconds = self._looked - start
+        now = monotonic()
+        self._spent = max(0.0, self._spent - (now - self._folded_at) / 2) + now - start
+        self._folded, self._folded_at = written, now
+        self._reached = dict(self._evidence.marks)  # now that the caches have forgotten what changed
         self.journal.observe(max((m.stamp for m in self._evidence.marks.values()), default=0))
         self._start_worker()
         return self._evidence

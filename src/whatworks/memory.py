@@ -48,7 +48,7 @@ class Memory(Advice):
     Made by ``Memory.open``, in as many processes as you like. All methods may be
     called from any thread. A write is acknowledged when its method returns,
     and every later question of this process takes it into account, those of
-    other processes 20 milliseconds later. Errors are those of
+    other processes some milliseconds later. Errors are those of
     ``whatworks.errors``; what raises one has changed nothing.
     """
 

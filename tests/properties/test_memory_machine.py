@@ -49,7 +49,7 @@ class MemoryMachine(RuleBasedStateMachine):
         super().__init__()
         # Vectors leave the memory early, and what another process wrote is looked for at once.
         self.limits = [
-            patch.multiple(keeper, FRESH_SECONDS=0),
+            patch.multiple(keeper, FRESH_SECONDS=math.inf),
             patch.multiple(vectors, IN_MEMORY=3, TAIL=2),
             patch.multiple(lance, MAX_FRAGMENTS=1, MAX_VERSIONS=2),
         ]

@@ -33,7 +33,7 @@ def snapshot(memory: Memory, *, vectors: bool = True) -> dict[str, Any]:
     if vectors:
         found["similar"] = [
             [
-                (m.pattern_id, m.distance, m.vector_rank, m.keyword_rank)
+                (m.pattern_id, m.distance and round(m.distance, 6), m.vector_rank, m.keyword_rank)
                 for m in memory.find_similar(text)
             ]
             for text in QUESTIONS
