@@ -411,7 +411,7 @@ class Evidence:
         """Close every connection; the last one writes a checkpoint."""
         with self._copying, self._cursors_lock:
             for cursor in self._cursors:
-                cursor.close()
+                _end(cursor)
             self._cursors.clear()
             failpoints.reached("evidence.closing")
             closed(self._con, self._path)
@@ -458,6 +458,18 @@ def _signals(con: duckdb.DuckDBPyConnection) -> Iterator[duckdb.DuckDBPyConnecti
             raise
         con.interrupt()  # else the next statement waits until this one has run to its end
         raise error.__cause__ or StoreError("the evidence was interrupted; ask again") from None
+
+
+def _end(cursor: duckdb.DuckDBPyConnection) -> None:
+    """Close a cursor; DuckDB 2.0 refuses while another thread still uses it."""
+    import duckdb
+
+    for _ in range(500):
+        with suppress(duckdb.Error):
+            cursor.close()
+            return
+        cursor.interrupt()
+        time.sleep(0.01)
 
 
 def closed(con: duckdb.DuckDBPyConnection, path: Path) -> None:
