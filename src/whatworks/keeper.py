@@ -321,8 +321,6 @@ class Keeper:
 
     def embed_some(self) -> int:
         """Embed a few of the texts that wait; return how many, 0 if none waited."""
-        if self.embedder is None and self._count_waiting() == 0:
-            return 0
         evidence = self.evidence()
         for name in COLLECTIONS:
             if count := self._embed_some(evidence, name):

@@ -19,7 +19,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from whatworks import failpoints
+from whatworks import failpoints, system
 from whatworks.errors import StoreError, StoreFullError
 from whatworks.stores.base import Float32, Hits, VectorStore, closed
 
@@ -214,9 +214,11 @@ class LanceStore(VectorStore):
         self._live()
         for folder, _, files in os.walk(self._uri):
             for name in files:
-                _sync(os.path.join(folder, name))
+                with suppress(FileNotFoundError):  # cleaned up meanwhile
+                    system.sync(Path(folder, name))
             failpoints.reached("lance.synced")
-            _sync(folder)
+            with suppress(FileNotFoundError):
+                system.sync(Path(folder))
 
     def close(self) -> None:
         self._dataset = None
@@ -267,14 +269,3 @@ def _is_in(ids: Sequence[str]) -> Any:
     import pyarrow.compute as pc
 
     return pc.field("id").isin(list(ids))
-
-
-def _sync(path: str) -> None:
-    try:
-        file = os.open(path, os.O_RDONLY)
-    except FileNotFoundError:
-        return  # cleaned up meanwhile
-    try:
-        os.fsync(file)
-    finally:
-        os.close(file)

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from whatworks import StoreError
+from whatworks import StoreError, system
 from whatworks.stores import lance
 from whatworks.stores.lance import LanceStore
 from whatworks.testing import clustered, directions
@@ -135,7 +135,7 @@ def test_a_panic_of_the_engine_is_a_store_error(tmp_path: Path) -> None:
 
 def test_flushing_syncs_every_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     synced: set[str] = set()
-    monkeypatch.setattr(lance, "_sync", synced.add)
+    monkeypatch.setattr(system, "sync", lambda path: synced.add(str(path)))
     store = LanceStore(tmp_path, dim=8)
     store.upsert(["a"], directions(1, 8))
     store.flush()
