@@ -7,6 +7,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from unittest.mock import patch
 
@@ -244,12 +245,13 @@ class MemoryMachine(RuleBasedStateMachine):
         self.changed = False
 
     def teardown(self) -> None:
-        neighbours[0].ask("close", self.store)
-        if hasattr(self, "memory"):
-            self.memory.close()
-        for limit in self.limits:
-            limit.stop()
-        shutil.rmtree(self.folder)
+        with ExitStack() as ends:  # all of them, whatever of it fails
+            ends.callback(shutil.rmtree, self.folder)
+            for limit in self.limits:
+                ends.callback(limit.stop)
+            if hasattr(self, "memory"):
+                ends.callback(self.memory.close)
+            neighbours[0].ask("close", self.store)
 
 
 class LanceMachine(MemoryMachine):

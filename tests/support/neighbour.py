@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,8 @@ class Neighbour:
         """Let it close everything and go."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        self._process.stdin.close()
+        with suppress(BrokenPipeError):  # it failed, and whoever asked was told
+            self._process.stdin.close()
         self._process.wait(30)
         self._process.stdout.close()
 

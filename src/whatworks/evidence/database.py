@@ -6,7 +6,6 @@ import os
 import secrets
 import threading
 import time
-import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -30,6 +29,8 @@ __all__ = ["Evidence", "OutdatedError", "closed", "connect", "is_damage", "refus
 MEMORY_LIMIT = "256MB"
 # What opening takes: the file, its log, a temporary one, and some for other threads meanwhile.
 DESCRIPTORS = 6
+# How long closing waits for questions that do not heed an interrupt.
+CLOSE_SECONDS = 5.0
 # How the engine says that a disk, a quota or a limit of the process is reached.
 _FULL = ("No space left", "Disk quota exceeded", "File too large")
 # Reasons not to open that leave the file as good as it is.
@@ -56,16 +57,16 @@ class Evidence:
     OutdatedError
         The file is of another version.
 
-    One connection writes, under the owner's lock; each thread reads through a
-    cursor of its own, at the last committed state.
+    One connection writes, under the owner's lock; each question is asked
+    through a cursor of its own, at the last committed state.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._local = threading.local()
-        # Weak: the cursor of a thread goes with the thread.
-        self._cursors: weakref.WeakSet[duckdb.DuckDBPyConnection] = weakref.WeakSet()
-        self._cursors_lock = threading.Lock()
+        # The cursors of questions under way, with their threads: each holds the file's lock.
+        self._cursors: dict[duckdb.DuckDBPyConnection, int] = {}
+        self._cursors_lock = threading.Condition()
+        self._closing = False
         self._copying = threading.Lock()  # held while somebody needs the file to stay open
         self._writing = threading.RLock()  # two transactions in one would undo each other
         self._marks: dict[str, Mark] = {}
@@ -336,7 +337,7 @@ class Evidence:
         import duckdb
 
         try:
-            with _signals(self._cursor()) as cursor:
+            with self._cursor() as cursor:
                 return cursor.execute(query, parameters).fetchall()
         except duckdb.Error as error:
             raise self._unread(error) from error
@@ -346,7 +347,7 @@ class Evidence:
         import duckdb
 
         try:
-            with _signals(self._cursor()) as cursor:
+            with self._cursor() as cursor:
                 return cursor.execute(query, parameters).fetchnumpy()
         except duckdb.Error as error:
             raise self._unread(error) from error
@@ -358,7 +359,7 @@ class Evidence:
         import duckdb
 
         try:
-            with self._new_cursor()[0] as cursor, _signals(cursor):
+            with self._cursor() as cursor:
                 result = cursor.execute(query, parameters)
                 while rows := result.fetchmany(size):
                     yield from rows
@@ -369,23 +370,21 @@ class Evidence:
         """The single row of a question that always has one."""
         return self.rows(query, parameters)[0]
 
-    def _cursor(self) -> duckdb.DuckDBPyConnection:
-        """The cursor of this thread."""
-        if getattr(self._local, "owner", None) is not self._con:
-            self._local.cursor, self._local.owner = self._new_cursor()
-        cursor: duckdb.DuckDBPyConnection = self._local.cursor
-        return cursor
-
-    def _new_cursor(self) -> tuple[duckdb.DuckDBPyConnection, duckdb.DuckDBPyConnection]:
-        """A cursor, which is closed with the file, and the connection it is of.
-
-        One left open would hand out the old file under the name.
-        """
+    @contextmanager
+    def _cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A cursor for one question; making one takes 4 microseconds."""
         with self._cursors_lock:
-            owner = self._con
-            cursor = owner.cursor()
-            self._cursors.add(cursor)
-            return cursor, owner
+            self._cursors_lock.wait_for(lambda: not self._closing)
+            cursor = self._con.cursor()
+            self._cursors[cursor] = threading.get_ident()
+        try:
+            with _signals(cursor):
+                yield cursor
+        finally:
+            with self._cursors_lock:
+                cursor.close()
+                self._cursors.pop(cursor, None)
+                self._cursors_lock.notify_all()
 
     @contextmanager
     def snapshot(self) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -408,14 +407,30 @@ class Evidence:
                 raise refused(self._path, error) from error
 
     def close(self) -> None:
-        """Close every connection; the last one writes a checkpoint."""
+        """Close every connection; the last one writes a checkpoint. Questions end with an error."""
         with self._copying, self._cursors_lock:
-            for cursor in self._cursors:
-                _end(cursor)
-            self._cursors.clear()
-            failpoints.reached("evidence.closing")
-            closed(self._con, self._path)
+            self._closing = True
+            try:
+                self._end_questions()
+                failpoints.reached("evidence.closing")
+                closed(self._con, self._path)
+            finally:
+                self._closing = False
+                self._cursors_lock.notify_all()
         failpoints.reached("evidence.closed")
+
+    def _end_questions(self) -> None:
+        """Have no cursor left: the file stays locked, and open under its name, as long as one is."""
+        own = threading.get_ident()
+        deadline = time.monotonic() + CLOSE_SECONDS
+        while others := [cursor for cursor, thread in self._cursors.items() if thread != own]:
+            if time.monotonic() > deadline:
+                break
+            for cursor in others:
+                cursor.interrupt()
+            self._cursors_lock.wait(0.01)
+        for cursor in self._cursors:  # of streams that nobody reads on
+            cursor.close()
 
 
 def connect(path: Path) -> duckdb.DuckDBPyConnection:
@@ -458,18 +473,6 @@ def _signals(con: duckdb.DuckDBPyConnection) -> Iterator[duckdb.DuckDBPyConnecti
             raise
         con.interrupt()  # else the next statement waits until this one has run to its end
         raise error.__cause__ or StoreError("the evidence was interrupted; ask again") from None
-
-
-def _end(cursor: duckdb.DuckDBPyConnection) -> None:
-    """Close a cursor; DuckDB 2.0 refuses while another thread still uses it."""
-    import duckdb
-
-    for _ in range(500):
-        with suppress(duckdb.Error):
-            cursor.close()
-            return
-        cursor.interrupt()
-        time.sleep(0.01)
 
 
 def closed(con: duckdb.DuckDBPyConnection, path: Path) -> None:

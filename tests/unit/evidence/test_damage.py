@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
@@ -69,13 +70,15 @@ def test_a_log_without_its_database_is_moved_aside(open_evidence: Open, tmp_path
 def failing(monkeypatch: pytest.MonkeyPatch, evidence: Evidence, message: str) -> None:
     """Every question to the evidence fails until it is opened again."""
 
-    class Fails:
-        def execute(self, *_: object) -> None:
-            raise duckdb.IOException(message)
-
     owner = evidence._con
     real = Evidence._cursor
-    monkeypatch.setattr(Evidence, "_cursor", lambda self: Fails() if self._con is owner else real(self))
+
+    def cursor(self: Evidence) -> Any:
+        if self._con is owner:
+            raise duckdb.IOException(message)
+        return real(self)
+
+    monkeypatch.setattr(Evidence, "_cursor", cursor)
 
 
 def test_damage_that_is_met_by_a_question_is_repaired_by_the_next_fold(

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import gc
 import os
 import shutil
 import signal
@@ -385,14 +384,55 @@ def test_a_database_that_could_not_be_opened_again_is_tried_at_the_next_fold(
     assert questions.counts(evidence)["patterns"] == 2
 
 
-def test_the_cursor_of_a_thread_goes_with_the_thread(open_evidence: Open) -> None:
+@pytest.mark.skipif(not Path("/proc/locks").exists(), reason="needs the list of locks of Linux")
+def test_a_closed_file_is_free_for_other_processes_whatever_its_readers_do(
+    open_evidence: Open, tmp_path: Path
+) -> None:
+    """A thread that had just asked used to keep the file locked for as long as it took to end."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        for _ in range(30):
+            evidence = open_evidence("evidence")
+            asked = threading.Semaphore(0)
+
+            def ask(evidence: Evidence = evidence, asked: threading.Semaphore = asked) -> None:
+                questions.counts(evidence)
+                asked.release()
+
+            readers = [threading.Thread(target=ask) for _ in range(4)]
+            for reader in readers:
+                reader.start()
+            for _ in readers:
+                asked.acquire()
+            evidence.close()
+            held = f":{(tmp_path / 'evidence.duckdb').stat().st_ino} "
+            assert held not in Path("/proc/locks").read_text()
+            for reader in readers:
+                reader.join()
+    finally:
+        sys.setswitchinterval(before)
+
+
+def test_closing_ends_the_questions_of_other_threads(open_evidence: Open, tmp_path: Path) -> None:
     evidence = open_evidence("evidence")
-    for _ in range(20):
-        reader = threading.Thread(target=questions.counts, args=[evidence])
-        reader.start()
-        reader.join()
-    gc.collect()
-    assert len(evidence._cursors) <= 2
+    raised = list[str]()
+
+    def ask() -> None:
+        try:
+            evidence.rows(LONG)
+        except StoreError as error:
+            raised.append(str(error))
+
+    reader = threading.Thread(target=ask)
+    reader.start()
+    while not evidence._cursors:
+        time.sleep(0.001)
+    began = time.monotonic()
+    evidence.close()
+    assert time.monotonic() - began < 2
+    reader.join(10)
+    assert len(raised) == 1
 
 
 def test_the_file_is_not_closed_in_the_middle_of_making_a_cursor(
