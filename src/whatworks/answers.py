@@ -57,7 +57,7 @@ class Answers:
 
     def events_of(self, ids: Sequence[str]) -> dict[str, UsageEvent]:
         """The tries with these ids, as far as they exist."""
-        found = questions.events(self._keeper.evidence(), ids=ids, limit=max(len(ids), 1))
+        found = questions.events_of(self._keeper.evidence(), ids)
         return {event.event_id: event for event in found}
 
     def stats(self) -> Stats:

@@ -122,9 +122,7 @@ class Desk:
 
         if latest:
             self.keeper.catch_up()
-        return self.keeper.ask_folded(
-            lambda evidence: questions.events(evidence, ids=ids, limit=max(len(ids), 1))
-        )
+        return self.keeper.ask_folded(lambda evidence: questions.events_of(evidence, ids))
 
     def catch_up(self) -> None:
         """Fold what was acknowledged so far."""

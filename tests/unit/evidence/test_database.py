@@ -465,6 +465,19 @@ def test_the_file_is_not_closed_in_the_middle_of_making_a_cursor(
     assert ended == ["cursor", "close"]
 
 
+def test_a_larger_file_is_given_more_threads(
+    open_evidence: Open, log: Journal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    evidence = open_evidence("evidence")
+    threads = "SELECT current_setting('threads')"
+    assert evidence.one(threads) == (1,)
+    monkeypatch.setattr(database, "BYTES_PER_THREAD", 1 << 10)
+    log.append("pattern.added", [pattern("p")[1]])
+    fold(evidence, log, tmp_path)
+    assert evidence.one(threads) == (4,)
+
+
 def test_a_full_disk_says_so(open_evidence: Open) -> None:
     import duckdb
 

@@ -279,7 +279,7 @@ def test_an_event_comes_back_whole(evidence: Evidence) -> None:
         metadata={"a": [1, {"b": None}]},
     )
     apply(evidence, [pattern("p"), given_])
-    (found,) = questions.events(evidence, ids=["e"], limit=1)
+    (found,) = questions.events_of(evidence, ["e"])
     assert (found.files, found.tools) == (("a b.rs", "it's.rs", "ключ"), ("cargo, make",))
     assert (found.duration_ms, found.cost, found.session_id, found.prediction_id) == (
         0.1,
@@ -297,7 +297,7 @@ def test_an_event_comes_back_whole(evidence: Evidence) -> None:
 @pytest.mark.parametrize("name", ["it's", "x' OR '1'='1", "模式", 'a"b', "%"])
 def test_events_are_found_by_their_exact_id(evidence: Evidence, name: str) -> None:
     apply(evidence, [pattern("p"), event("other", "p", 1.0), event(name, "p", 0.0)])
-    assert [item.event_id for item in questions.events(evidence, ids=[name, "nobody"], limit=9)] == [
+    assert [item.event_id for item in questions.events_of(evidence, [name, "nobody"])] == [
         name
     ]
 
