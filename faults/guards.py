@@ -11,7 +11,7 @@ from typing import Any
 from whatworks.errors import StoreError
 from whatworks.evidence import Evidence, damage
 from whatworks.journal import Journal
-from whatworks.stores import VectorStore, open_store
+from whatworks.stores import VectorStore
 from whatworks.vectors import Vectors
 
 __all__ = ["apart", "early", "swallow", "uncompared", "unsynced", "unwatched"]
@@ -77,6 +77,6 @@ def uncompared() -> None:
     """The files of a vector store are opened as they are."""
 
     def found(self: Vectors) -> VectorStore:
-        return open_store(self._engine, self._folder / "store", dim=self._dim)
+        return self._open()
 
     Vectors._found = found

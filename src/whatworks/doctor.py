@@ -207,7 +207,7 @@ def _taken(file: int, folder: Path) -> tuple[bool, Finding]:
 
 
 def _config(store: _Store) -> Iterator[Look]:
-    from whatworks.stores.registry import engines
+    from whatworks.stores import engine_class
 
     try:
         store.config = config.load(store.folder)
@@ -215,12 +215,10 @@ def _config(store: _Store) -> Iterator[Look]:
         yield "bad", _first_line(error), "restore store.json from a backup"
         return
     made = store.config
-    if made.vectors not in engines():
-        yield (
-            "bad",
-            f"the vector engine {made.vectors!r} is not installed",
-            f"pip install {made.vectors}",
-        )
+    try:
+        engine_class(made.vectors)
+    except WhatWorksError as error:
+        yield "bad", _first_line(error), "install what is missing"
     yield "ok", f"format {made.format}, vectors by {made.embedder} in {made.vectors}", ""
 
 
@@ -383,17 +381,20 @@ def _projection(audit: Audit, made: config.Config, folder: Path, name: str) -> I
         yield "bad", f"{name}: the files of the vector store are not those that were written", REBUILD
         return
     least = audit.vectors_until(name, made.embedder, sequence)
-    held = _held(made, folder / "store")
+    held = _held(made, folder / "store", int(given.get("vectors", 0)))
     if held < least:
         yield "bad", f"{name}: the vector store holds {held:,} of {least:,} vectors", REBUILD
 
 
-def _held(made: config.Config, path: Path) -> int:
-    """How many vectors a store holds; an empty folder is not opened, for that would fill it."""
-    from whatworks.stores import open_store
+def _held(made: config.Config, path: Path, told: int) -> int:
+    """How many vectors a store holds; as its manifest tells where looking would change something."""
+    from whatworks.stores import engine_class, open_store
+    from whatworks.stores.registry import server
 
+    if server(made.vectors) or not engine_class(made.vectors).stable_files:
+        return told
     if made.dim is None or not path.is_dir() or not any(path.iterdir()):
-        return 0
+        return 0  # not opened, for that would fill it
     opened = open_store(made.vectors, path, dim=made.dim)
     try:
         return opened.count()

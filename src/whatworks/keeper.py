@@ -307,11 +307,20 @@ class Keeper:
         if self._vectors:
             return
         dim = self.config.dim or self._embedded(["dimension"]).shape[1]
-        folder = self.folder / "vectors" / str(self.config.generation)
         self._vectors = {
-            name: Vectors(evidence, folder / name, name, self.config.vectors, self.config.embedder, dim)
-            for name in COLLECTIONS
+            name: self._vectors_of(evidence, self.config, name, dim) for name in COLLECTIONS
         }
+
+    def _vectors_of(self, evidence: Evidence, made: config.Config, name: str, dim: int) -> Vectors:
+        return Vectors(
+            evidence,
+            self.folder / "vectors" / str(made.generation) / name,
+            name,
+            vectors=made.vectors,
+            name=f"whatworks-{made.store_id}-{made.generation}-{name}",
+            model=made.embedder,
+            dim=dim,
+        )
 
     def embed(self, progress: Callable[[int], object] | None = None) -> None:
         """Embed every text that waits; the caller need not hold the lock."""

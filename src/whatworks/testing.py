@@ -6,10 +6,11 @@ import os
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import wraps
 from hashlib import blake2b
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,21 +61,32 @@ class StoreConformance:
     Each check has an id, a sentence and its source. All compare with plain
     NumPy. None knows an engine. Checks get pytest's ``tmp_path``.
 
+    What a store cannot do is said in ``gaps``, by the id of the check and with
+    the reason. Such a check has to fail: when it passes, the gap is out of date.
+
     Examples
     --------
     ::
 
         class TestMine(StoreConformance):
+            gaps = {"S28": "the engine writes to its files when it opens them"}
+
             def open(self, path, dim):
                 return MyStore(path, dim=dim)
     """
 
+    gaps: ClassVar[dict[str, str]] = {}
     # How far a distance may be from the exact one: by comparing all, and through an index.
     tolerance = 1e-5
     indexed_tolerance = 0.02
     recall = 0.95
     # Rows after which ``maintain`` has something to do.
     rows_to_index = 3_000
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        for check, reason in cls.gaps.items():
+            _expect_failure(cls, check, reason)
 
     def open(self, path: Path, dim: int) -> VectorStore:
         """The store in the folder ``path``, an empty one if there is none."""
@@ -418,6 +430,21 @@ class StoreConformance:
         queries = vectors[:: len(vectors) // 100] + 0.3 * directions(100, vectors.shape[1], seed=3)
         found = [len({*store.search(q, 10).ids} & {*nearest(ids, vectors, q, 10).ids}) for q in queries]
         return sum(found) / (10 * len(queries))
+
+
+def _expect_failure(kind: type[StoreConformance], check: str, reason: str) -> None:
+    """Mark a check of ``kind`` as one that fails; its other subclasses keep theirs."""
+    import pytest
+
+    (name,) = [name for name in dir(kind) if name.startswith(f"test_{check.lower()}_")]
+    real = getattr(kind, name)
+
+    @pytest.mark.xfail(reason=reason, strict=True)
+    @wraps(real)
+    def expected_to_fail(self: StoreConformance, tmp_path: Path) -> None:
+        real(self, tmp_path)
+
+    setattr(kind, name, expected_to_fail)
 
 
 HOSTILE_IDS = [

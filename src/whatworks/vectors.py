@@ -9,7 +9,6 @@ thrown away and filled again, never tried.
 
 from __future__ import annotations
 
-import shutil
 import threading
 from contextlib import suppress
 from pathlib import Path
@@ -23,14 +22,15 @@ from whatworks import failpoints
 from whatworks.config import replace_file
 from whatworks.errors import StoreError, StoreFullError, disk_error
 from whatworks.evidence import Evidence, texts
-from whatworks.stores import CanMaintain, Hits, VectorStore, open_store
+from whatworks.stores import CanMaintain, Hits, VectorStore, engine_class, open_store, remove_store
 from whatworks.stores.base import closed
 from whatworks.stores.contents import Contents, Listing
 from whatworks.stores.exact import Rows
+from whatworks.stores.registry import versions
 
 __all__ = ["IN_MEMORY", "Vectors"]
 
-FORMAT = 3
+FORMAT = 4
 # Up to here all vectors are kept in memory and compared one by one: 15 MB at
 # 384 dimensions, 1 ms. At this size no vector engine is loaded but by `flush`.
 IN_MEMORY = 10_000
@@ -48,8 +48,10 @@ class Vectors:
         Where the store and its manifest lie.
     collection
         ``patterns`` or ``contexts``.
-    engine
-        Name of the vector store.
+    vectors
+        Which vector store, as in ``open_store``.
+    name
+        What it is called, if it lies on a server.
     model, dim
         Of the embeddings.
 
@@ -58,11 +60,20 @@ class Vectors:
     """
 
     def __init__(
-        self, evidence: Evidence, folder: Path, collection: str, engine: str, model: str, dim: int
+        self,
+        evidence: Evidence,
+        folder: Path,
+        collection: str,
+        *,
+        vectors: str,
+        name: str,
+        model: str,
+        dim: int,
     ) -> None:
         self._evidence = evidence
         self._folder = folder
-        self._engine = engine
+        self._vectors = vectors
+        self._name = name
         self._dim = dim
         self.collection = collection
         self.model = model
@@ -252,13 +263,16 @@ class Vectors:
                 if store := self._found():
                     return store
         self._discard()
-        return open_store(self._engine, self._folder / "store", dim=self._dim)
+        return self._open()
+
+    def _open(self) -> VectorStore:
+        return open_store(self._vectors, self._folder / "store", dim=self._dim, name=self._name)
 
     def _found(self) -> VectorStore | None:
         """The store on the disk, if it is what was flushed: no file is opened that was touched."""
         if self._contents.listing() != self._files:
             return None
-        store = open_store(self._engine, self._folder / "store", dim=self._dim)
+        store = self._open()
         if store.count() == self._count:
             return store
         store.close()
@@ -266,7 +280,7 @@ class Vectors:
 
     def _discard(self) -> None:
         """Throw away what lies in the folder; the next projection fills a new store."""
-        shutil.rmtree(self._folder, ignore_errors=True)
+        remove_store(self._vectors, self._folder, name=self._name)
         failpoints.reached("vectors.discarded")
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._stored = -1
@@ -275,8 +289,8 @@ class Vectors:
         """All that must agree for a store to be trusted."""
         return {
             "format": FORMAT,
-            "engine": self._engine,
-            "engine_version": _version(self._engine),
+            "engine": self._vectors,
+            "engine_version": versions(engine_class(self._vectors)),
             "model": self.model,
             "dim": self._dim,
             "metric": "cosine",
@@ -315,8 +329,10 @@ class Vectors:
         """Let go of the store."""
         with self._writing:
             if self._store is not None:
-                self._store.close()
-                self._store = None
+                store, self._store = self._store, None
+                store.close()
+                if not store.stable_files and not self._failed and self._stored >= 0:
+                    self._write_manifest(self._stored, self._count)  # what closing made of the files
                 failpoints.reached("vectors.closed")
 
 
@@ -324,14 +340,3 @@ def _hits(pairs: list[tuple[float, str]], k: int) -> Hits:
     """The ``k`` nearest of (distance, id) pairs in any order."""
     nearest = sorted(pairs)[:k]
     return Hits([name for _, name in nearest], np.array([d for d, _ in nearest], np.float32))
-
-
-def _version(engine: str) -> str | None:
-    """Version of the package behind an engine; another one's files are not tried."""
-    from importlib.metadata import PackageNotFoundError, version
-
-    package = {"lance": "pylance", "exact": "numpy"}.get(engine, engine)
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None

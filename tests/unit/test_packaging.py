@@ -78,7 +78,7 @@ def test_engines_are_found_by_their_names() -> None:
         assert issubclass(point.load(), VectorStore)
         assert engine_class(point.name) is point.load()
     with pytest.raises(
-        whatworks.InvalidInputError, match=r"no vector store 'nosuch'; installed are .*exact"
+        whatworks.InvalidInputError, match=r"no vector store 'nosuch'; known are .*exact"
     ):
         engine_class("nosuch")
 

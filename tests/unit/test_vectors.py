@@ -58,7 +58,7 @@ def open_vectors(evidence: Evidence, tmp_path: Path, engine: str) -> Iterator[Ca
     opened: list[Vectors] = []
 
     def open_(**changed: Any) -> Vectors:
-        options = {"engine": engine, "model": MODEL.model_id, "dim": 16} | changed
+        options = {"vectors": engine, "name": "test", "model": MODEL.model_id, "dim": 16} | changed
         opened.append(Vectors(evidence, tmp_path / "vectors", "patterns", **options))
         return opened[-1]
 
@@ -396,7 +396,7 @@ def test_another_engine_fills_a_store_of_its_own(
     evidence: Evidence, open_vectors: Callable[..., Vectors], engine: str
 ) -> None:
     filled(evidence, open_vectors)
-    other = open_vectors(engine="lance" if engine == "exact" else "exact")
+    other = open_vectors(vectors="lance" if engine == "exact" else "exact")
     assert_answers(other, described(0, 70))
 
 
@@ -442,6 +442,8 @@ def test_upkeep_is_done_by_one_at_a_time(open_vectors: Any, monkeypatch: pytest.
     opened, at_work, most = open_vectors(), 0, 0
 
     class Slow:
+        stable_files = True
+
         def maintain(self) -> bool:
             nonlocal at_work, most
             at_work += 1

@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from importlib import import_module
 from pathlib import Path
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from whatworks.errors import InvalidInputError, StoreError
+from whatworks.errors import InvalidInputError, MissingExtraError, StoreError
 
-__all__ = ["CanMaintain", "Hits", "VectorStore", "as_unit", "closed"]
+__all__ = [
+    "CanConnect",
+    "CanFilter",
+    "CanIterate",
+    "CanMaintain",
+    "Hits",
+    "VectorStore",
+    "as_unit",
+    "closed",
+    "missing",
+    "needed",
+]
 
 Float32 = np.float32
 # Below this length a float32 vector has no direction that can be trusted.
@@ -51,7 +63,12 @@ class VectorStore(ABC):
         Length of every vector.
     """
 
+    # Its name in ``vectors=``, and the installed packages whose version its files depend on.
     engine: str
+    packages: ClassVar[tuple[str, ...]] = ()
+    # Whether files stay as they were flushed while the store is opened, searched and closed. Where
+    # they do not, a process that dies with the store open leaves one that has to be filled again.
+    stable_files: ClassVar[bool] = True
 
     def __init__(self, path: Path, *, dim: int) -> None:
         self.path = path
@@ -92,9 +109,26 @@ class VectorStore(ABC):
         unit = as_unit(np.asarray(query, Float32)[None, :], self.dim)[0]
         if k == 0 or self.count() == 0:
             return Hits([], np.empty(0, Float32))
-        hits = self._search(unit, k)
-        order = sorted(range(len(hits.ids)), key=lambda n: (hits.distances[n], hits.ids[n]))
-        return Hits([hits.ids[n] for n in order], hits.distances[order])
+        return _ordered(self._search(unit, k))
+
+    def search_among(self, query: NDArray[Float32], k: int, ids: Sequence[str]) -> Hits:
+        """As ``search``, among the vectors of ``ids`` only; exact, unless a store ``CanFilter``.
+
+        Ids that are not in the store, or come twice, are passed over.
+        """
+        if k < 0:
+            raise InvalidInputError(f"k is {k}; expected 0 or more")
+        unit = as_unit(np.asarray(query, Float32)[None, :], self.dim)[0]
+        wanted = list(dict.fromkeys(ids))
+        if k == 0 or not wanted:
+            return Hits([], np.empty(0, Float32))
+        if isinstance(self, CanFilter):
+            return _ordered(self._search_among(unit, k, wanted))
+        found = self.get(wanted)
+        if not found:
+            return Hits([], np.empty(0, Float32))
+        hits = _ordered(Hits(list(found), 1 - np.stack(list(found.values())) @ unit))
+        return Hits(hits.ids[:k], hits.distances[:k])
 
     @abstractmethod
     def _upsert(self, ids: list[str], vectors: NDArray[Float32]) -> None: ...
@@ -133,6 +167,69 @@ class CanMaintain(Protocol):
     def maintain(self) -> bool:
         """Do what is due, while searches go on; false if nothing was."""
         ...
+
+
+@runtime_checkable
+class CanFilter(Protocol):
+    """A store that searches among some ids faster than by getting their vectors."""
+
+    def _search_among(self, query: NDArray[Float32], k: int, ids: list[str]) -> Hits:
+        """As ``_search``, among ``ids``, which are distinct; not all need be in the store."""
+        ...
+
+
+@runtime_checkable
+class CanIterate(Protocol):
+    """A store that can say what it holds."""
+
+    def iter_ids(self) -> Iterator[list[str]]:
+        """All ids, each once, in pages and in any order. Changes meanwhile may be seen or not."""
+        ...
+
+
+@runtime_checkable
+class CanConnect(Protocol):
+    """A class of stores that may also lie on a server: ``vectors="engine+https://..."``.
+
+    Keys and passwords come from the environment, never from the address.
+    """
+
+    @classmethod
+    def connect(cls, url: str, name: str, *, dim: int) -> VectorStore:
+        """The store ``name`` (letters, digits, hyphens) at ``url``, an empty one if there is none."""
+        ...
+
+    @classmethod
+    def remove(cls, url: str, name: str) -> None:
+        """Remove the store ``name`` and all that it holds, if it is there."""
+        ...
+
+
+def needed(module: str, extra: str) -> Any:
+    """An optional module.
+
+    Raises
+    ------
+    MissingExtraError
+        It is not installed; the message has the command.
+    """
+    try:
+        return import_module(module)
+    except ImportError as error:
+        raise missing(extra) from error
+
+
+def missing(extra: str) -> MissingExtraError:
+    """What is raised where the packages of an extra are not installed."""
+    return MissingExtraError(
+        f"the vector store {extra!r} needs packages that are not installed: "
+        f"pip install 'whatworks[{extra}]'"
+    )
+
+
+def _ordered(hits: Hits) -> Hits:
+    order = sorted(range(len(hits.ids)), key=lambda n: (hits.distances[n], hits.ids[n]))
+    return Hits([hits.ids[n] for n in order], hits.distances[order])
 
 
 def closed() -> StoreError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from zipfile import BadZipFile
 
@@ -110,6 +110,7 @@ class ExactStore(VectorStore):
     """
 
     engine = "exact"
+    packages = ("numpy",)
 
     def __init__(self, path: Path, *, dim: int) -> None:
         super().__init__(path, dim=dim)
@@ -147,6 +148,9 @@ class ExactStore(VectorStore):
 
     def get(self, ids: Sequence[str]) -> dict[str, NDArray[Float32]]:
         return self._live().get(ids)
+
+    def iter_ids(self) -> Iterator[list[str]]:
+        yield self._live().all()[0]
 
     def delete(self, ids: Sequence[str]) -> None:
         self._live().drop(ids)

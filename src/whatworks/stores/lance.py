@@ -59,6 +59,7 @@ class LanceStore(VectorStore):
     """Vectors in a Lance dataset; exact below 5,000 vectors, IVF_SQ above."""
 
     engine = "lance"
+    packages = ("pylance",)
 
     def __init__(self, path: Path, *, dim: int) -> None:
         super().__init__(path, dim=dim)
@@ -156,6 +157,19 @@ class LanceStore(VectorStore):
             found = self._read(columns=["id", "vector"], filter=_is_in(ids))
         vectors = found["vector"].combine_chunks().flatten().to_numpy().reshape(-1, self.dim)
         return dict(zip(found["id"].to_pylist(), vectors, strict=True))
+
+    def _search_among(self, query: NDArray[Float32], k: int, ids: list[str]) -> Hits:
+        nearest = {"column": "vector", "q": query, "k": k, "metric": "cosine", "use_index": False}
+        with self._translated("cannot be searched"):
+            found = self._read(
+                columns=["id", "_distance"], nearest=nearest, filter=_is_in(ids), prefilter=True
+            )
+        return Hits(found["id"].to_pylist(), found["_distance"].to_numpy())
+
+    def iter_ids(self) -> Iterator[list[str]]:
+        with self._translated("cannot be read"):
+            for batch in self._live().to_batches(columns=["id"]):
+                yield batch["id"].to_pylist()
 
     def delete(self, ids: Sequence[str]) -> None:
         if ids:

@@ -1,56 +1,109 @@
-"""Which engine goes by which name."""
+"""Which engine goes by which name, and where its stores lie."""
 
 from __future__ import annotations
 
+import shutil
 from importlib import import_module
-from importlib.metadata import entry_points
+from importlib.metadata import PackageNotFoundError, entry_points, version
 from pathlib import Path
 
 from whatworks.errors import InvalidInputError
-from whatworks.stores.base import VectorStore
+from whatworks.stores.base import CanConnect, VectorStore, missing
 
-__all__ = ["engine_class", "engines", "open_store"]
+__all__ = ["engine_class", "engines", "open_store", "remove_store", "server", "versions"]
 
 GROUP = "whatworks.stores"
-# The engines of the core are known by heart: asking the installed packages costs 20 ms.
-_CORE = {"exact": ("exact", "ExactStore"), "lance": ("lance", "LanceStore")}
+# The engines of this package are known by heart: asking the installed packages costs 20 ms.
+_OWN = {
+    "chroma": ("chroma", "ChromaStore"),
+    "exact": ("exact", "ExactStore"),
+    "lance": ("lance", "LanceStore"),
+    "omendb": ("omendb", "OmenStore"),
+    "qdrant": ("qdrant", "QdrantStore"),
+    "usearch": ("usearch", "UsearchStore"),
+}
 
 
 def engines() -> list[str]:
-    """Names of all engines that are installed."""
-    return sorted(_CORE.keys() | {point.name for point in entry_points(group=GROUP)})
+    """Names of all engines; some may need an extra that is not installed."""
+    return sorted(_OWN.keys() | {point.name for point in entry_points(group=GROUP)})
 
 
-def open_store(engine: str, path: Path, *, dim: int) -> VectorStore:
-    """Open the store of ``engine`` in the folder ``path``, empty if there is none.
+def open_store(vectors: str, path: Path, *, dim: int, name: str = "") -> VectorStore:
+    """Open a store, empty if there is none.
+
+    Parameters
+    ----------
+    vectors
+        An engine, as ``"lance"``, or an engine and a server, as
+        ``"qdrant+https://host:6333"``.
+    path
+        Folder of the store, if it lies on this machine.
+    name
+        What it is called on the server, if it lies there.
 
     Raises
     ------
     InvalidInputError
-        No engine has this name.
+        No engine has this name, or it has no servers.
+    MissingExtraError
+        Its packages are not installed.
     """
-    return engine_class(engine)(path, dim=dim)
+    kind, url = engine_class(vectors), server(vectors)
+    if url is None:
+        return kind(path, dim=dim)
+    assert isinstance(kind, CanConnect)
+    return kind.connect(url, name, dim=dim)
 
 
-def engine_class(engine: str) -> type[VectorStore]:
-    """The class that goes by the name ``engine``.
+def remove_store(vectors: str, path: Path, *, name: str = "") -> None:
+    """Remove a store and all that it holds, if it is there."""
+    url = server(vectors)
+    shutil.rmtree(path, ignore_errors=True)
+    if url is not None:
+        kind = engine_class(vectors)
+        assert isinstance(kind, CanConnect)
+        kind.remove(url, name)
 
-    Raises
-    ------
-    InvalidInputError
-        No engine has this name.
-    """
-    if not isinstance(engine, str):
-        raise InvalidInputError(f"vectors is {engine!r}; expected the name of an engine")
-    if engine in _CORE:
-        module, name = _CORE[engine]
+
+def server(vectors: str) -> str | None:
+    """The address in ``engine+address``; ``None`` for a store in a folder."""
+    return vectors.partition("+")[2] or None
+
+
+def engine_class(vectors: str) -> type[VectorStore]:
+    """The class of the engine in ``vectors``; see ``open_store`` for what is raised."""
+    if not isinstance(vectors, str):
+        raise InvalidInputError(f"vectors is {vectors!r}; expected the name of an engine")
+    engine, plus, url = vectors.partition("+")
+    if engine in _OWN:
+        module, name = _OWN[engine]
         kind = getattr(import_module(f"whatworks.stores.{module}"), name)
     else:
         found = [point for point in entry_points(group=GROUP) if point.name == engine]
         if not found:
             raise InvalidInputError(
-                f"there is no vector store {engine!r}; installed are {', '.join(engines())}"
+                f"there is no vector store {engine!r}; known are {', '.join(engines())}"
             )
         kind = found[0].load()
+    if plus and not (isinstance(kind, CanConnect) and "://" in url):
+        raise InvalidInputError(
+            f"vectors is {vectors!r}; expected an engine that has servers, and an address: "
+            "qdrant+https://host:6333"
+        )
+    if None in versions(kind).values():
+        raise missing(engine)
     checked: type[VectorStore] = kind
     return checked
+
+
+def versions(kind: type[VectorStore]) -> dict[str, str | None]:
+    """The installed versions of the packages behind an engine, ``None`` for those that are missing."""
+    return {package: _version(package) for package in kind.packages}
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

@@ -297,9 +297,7 @@ def test_an_event_comes_back_whole(evidence: Evidence) -> None:
 @pytest.mark.parametrize("name", ["it's", "x' OR '1'='1", "模式", 'a"b', "%"])
 def test_events_are_found_by_their_exact_id(evidence: Evidence, name: str) -> None:
     apply(evidence, [pattern("p"), event("other", "p", 1.0), event(name, "p", 0.0)])
-    assert [item.event_id for item in questions.events_of(evidence, [name, "nobody"])] == [
-        name
-    ]
+    assert [item.event_id for item in questions.events_of(evidence, [name, "nobody"])] == [name]
 
 
 # -- as of ------------------------------------------------------------------------------------------
