@@ -41,7 +41,7 @@ WORDS = [
 ]
 
 
-@pytest.fixture(params=["exact", "lance"])
+@pytest.fixture(params=["exact", "lance", "usearch"])
 def engine(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
