@@ -58,7 +58,7 @@ def open_vectors(evidence: Evidence, tmp_path: Path, engine: str) -> Iterator[Ca
     opened: list[Vectors] = []
 
     def open_(**changed: Any) -> Vectors:
-        options = {"vectors": engine, "name": "test", "model": MODEL.model_id, "dim": 16} | changed
+        options = {"vectors": engine, "model": MODEL.model_id, "dim": 16} | changed
         opened.append(Vectors(evidence, tmp_path / "vectors", "patterns", **options))
         return opened[-1]
 
