@@ -54,6 +54,7 @@ FRESH_SECONDS = 0.02
 PATTERNS_CACHED = 10_000
 QUERIES_CACHED = 512
 STOPPED = "background work stopped"
+SCANNED = "vectors are compared one by one, which is slow"
 FULL = "the disk is full: questions are answered from what was folded before it was"
 
 
@@ -426,8 +427,11 @@ class Keeper:
         """Engine, and for each collection how many vectors there are and how many wait."""
         evidence, model = self.evidence(), self.config.embedder
         described: dict[str, Any] = {"engine": self.config.vectors}
+        self.problems[:] = [problem for problem in self.problems if not problem.startswith(SCANNED)]
         for name in COLLECTIONS:
             opened = self._vectors.get(name)
+            if opened is not None and opened.trouble:
+                self._note(f"{SCANNED}: the store of the {name} fails: {opened.trouble}")
             described[name] = {
                 "vectors": texts.total(evidence, name, model),
                 "waiting": texts.count_waiting(evidence, name, model),

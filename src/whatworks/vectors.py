@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,8 @@ IN_MEMORY = 10_000
 # Engines like large batches: a commit costs 3 ms and makes files.
 BATCH = 4_096
 TAIL = 1_024
+# How long a store that failed is left alone before it is filled again.
+RETRY_SECONDS = 10.0
 # How many vectors a store is given before it is flushed in between.
 CHECKPOINT = 65_536
 
@@ -86,6 +89,8 @@ class Vectors:
         self._writing = threading.Lock()  # held while the manifest may not agree with the store
         self._store: VectorStore | None = None
         self._failed = False
+        self._retry_at = 0.0
+        self.trouble: str | None = None  # why the store cannot be used, while it cannot
         self._contents = Contents(folder / "store")
         self._files: Listing = {}
         self._stored, self._count = -1, 0
@@ -97,6 +102,10 @@ class Vectors:
     def _load(self) -> None:
         try:
             self._read()
+        except StoreFullError:
+            raise
+        except StoreError as error:
+            self._note_failure(error)
         except OSError as error:
             raise disk_error(error, f"open the vectors in {self._folder}") from error
 
@@ -136,9 +145,9 @@ class Vectors:
             raise StoreError("the embedder was changed meanwhile; ask again")
         with self._lock:
             store, near = self._store, self._near
-        hits = near.search(query, k)
         if store is None:
-            return hits
+            return self._scanned(query, k) if self._failed else near.search(query, k)
+        hits = near.search(query, k)
         try:
             older = self._older(store, near, query, k)
         except StoreError:
@@ -178,14 +187,16 @@ class Vectors:
         with self._lock:
             store, near = self._store, self._near
         found = near.get(ids)
-        if store is None or not (missing := [name for name in ids if name not in found]):
+        missing = [name for name in ids if name not in found]
+        if not missing or (store is None and not self._failed):
             return found
-        try:
-            return found | store.get(missing)
-        except StoreError:
-            self._give_up(store)
-            known, vectors = texts.of(self._evidence, self.collection, self.model, missing)
-            return found | dict(zip(known, vectors, strict=True))
+        if store is not None:
+            try:
+                return found | store.get(missing)
+            except StoreError:
+                self._give_up(store)
+        known, vectors = texts.of(self._evidence, self.collection, self.model, missing)
+        return found | dict(zip(known, vectors, strict=True))
 
     def distances(self, query: NDArray[np.float32], ids: list[str]) -> Hits:
         """The distances of some ids from ``query``, nearest first, exact."""
@@ -203,11 +214,18 @@ class Vectors:
             return
         large = texts.total(self._evidence, self.collection, self.model) > IN_MEMORY
         waits = self._store is None or len(self._near) >= TAIL or self._failed
-        if not force and (not large or not waits or self._in_upkeep):
+        if not force and (not large or not waits or self._in_upkeep or monotonic() < self._retry_at):
             return
         try:
             with self._writing:
                 store = self._brought_up(newest, large)
+        except StoreFullError:
+            raise
+        except StoreError as error:
+            self._note_failure(error)
+            if force:
+                raise
+            return
         except OSError as error:
             raise disk_error(error, f"write the vectors in {self._folder}") from error
         if large:
@@ -215,7 +233,12 @@ class Vectors:
                 self._store, self._near = store, Rows(self._dim)
         elif self._store is None:
             store.close()
-        self._failed = False
+        self._failed, self.trouble = False, None
+
+    def _note_failure(self, error: StoreError) -> None:
+        """The engine is broken, or its server out of reach: the evidence answers until it is not."""
+        self._failed, self.trouble = True, str(error)
+        self._retry_at = monotonic() + RETRY_SECONDS
 
     def _brought_up(self, newest: int, large: bool) -> VectorStore:
         try:
