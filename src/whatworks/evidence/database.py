@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from whatworks import failpoints
 from whatworks.errors import StoreError, StoreFullError, disk_error
 from whatworks.evidence import damage, fold
-from whatworks.evidence.rows import Table, insert, update
+from whatworks.evidence.rows import Table, insert, update, written_out
 from whatworks.evidence.schema import SCHEMA, VERSION
 from whatworks.replay import MARK, START, Batch, Mark, Settled, ahead, batches, look, torn
 from whatworks.segments import Segment
@@ -355,7 +355,7 @@ class Evidence:
 
         try:
             with self._cursor() as cursor:
-                return cursor.execute(query, parameters).fetchall()
+                return cursor.execute(*written_out(query, parameters)).fetchall()
         except duckdb.Error as error:
             raise self._unread(error) from error
 
@@ -365,7 +365,7 @@ class Evidence:
 
         try:
             with self._cursor() as cursor:
-                return cursor.execute(query, parameters).fetchnumpy()
+                return cursor.execute(*written_out(query, parameters)).fetchnumpy()
         except duckdb.Error as error:
             raise self._unread(error) from error
 
@@ -377,7 +377,7 @@ class Evidence:
 
         try:
             with self._cursor() as cursor:
-                result = cursor.execute(query, parameters)
+                result = cursor.execute(*written_out(query, parameters))
                 while rows := result.fetchmany(size):
                     yield from rows
         except duckdb.Error as error:

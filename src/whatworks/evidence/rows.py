@@ -8,6 +8,7 @@ moment when they were prepared, and miss rows (duckdb issue 23704).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -17,9 +18,10 @@ import orjson
 if TYPE_CHECKING:
     import duckdb
 
-__all__ = ["Row", "Table", "insert", "listed", "read", "select", "update"]
+__all__ = ["Row", "Table", "insert", "listed", "read", "select", "update", "written_out"]
 
 Row = tuple[Any, ...]
+SHORT = 200
 
 
 class Table(NamedTuple):
@@ -68,6 +70,31 @@ def update(con: duckdb.DuckDBPyConnection, table: Table, rows: Mapping[Row, Row]
 def listed(values: Iterable[object]) -> str:
     """Values between commas."""
     return ", ".join(map(_literal, values))
+
+
+def written_out(query: str, parameters: Sequence[object]) -> tuple[str, list[object]]:
+    """A question with its short values in the place of their marks, and the values still to bind.
+
+    To bind a value makes the engine look for pandas, and load it where it is
+    there: 0.3 ms in the first case, half a second and 40 MB in the other.
+    """
+    parts = query.split("?")
+    if len(parts) != len(parameters) + 1:
+        return query, list(parameters)
+    marks = [_literal(value) if _is_short(value) else "?" for value in parameters]
+    left = [value for value, mark in zip(parameters, marks, strict=True) if mark == "?"]
+    return parts[0] + "".join(map("".join, zip(marks, parts[1:], strict=True))), left
+
+
+def _is_short(value: object) -> bool:
+    match value:
+        case str():  # the engine reads a long literal slower than it binds it
+            return len(value) <= SHORT and "\0" not in value
+        case float():
+            return math.isfinite(value)
+        case datetime():
+            return value.tzinfo is None
+    return value is None or type(value) is int
 
 
 def _among(table: Table, keys: Collection[Row]) -> str:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import date, datetime
+from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from whatworks.evidence.rows import Table, insert, listed, read, select, update
+from whatworks.evidence.rows import Table, insert, listed, read, select, update, written_out
 
 if TYPE_CHECKING:
     import duckdb
@@ -64,3 +68,48 @@ def test_one_row_is_updated_as_several_are(con: duckdb.DuckDBPyConnection) -> No
     update(con, THINGS, changed)
     assert read(con, THINGS, changed.keys()) == changed
     assert read(con, THINGS, [(3, DAY)]) == {(3, DAY): (0.0, "", AT)}
+
+
+VALUES: list[Any] = [
+    None, 0, -5, 2**40, 0.1, -1e-300, 1e300, float("inf"), AT, True,
+    "", "it's", "a?b", "?", "'; DROP TABLE things; --", "back\\slash", "模式", "nul\0", "x" * 5_000,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("value", VALUES)
+def test_a_value_written_out_is_the_value_that_was_bound(
+    con: duckdb.DuckDBPyConnection, value: Any
+) -> None:
+    query = "SELECT ?, typeof(?) IS NOT NULL, ? IS NULL, 'x' || ?"
+    bound = con.execute(query, [value, value, 7, "y"]).fetchall()
+    text, left = written_out(query, [value, value, 7, "y"])
+    assert text.count("?") >= len(left)
+    assert con.execute(text, left).fetchall() == bound
+
+
+def test_marks_that_are_no_marks_leave_the_question_as_it_is(con: duckdb.DuckDBPyConnection) -> None:
+    query = "SELECT 'what?' || ?"
+    assert written_out(query, ["x"]) == (query, ["x"])
+    assert con.execute(*written_out(query, ["x"])).fetchall() == [("what?x",)]
+
+
+def test_questions_do_not_load_pandas(tmp_path: Path) -> None:
+    """DuckDB loads it where it is installed, for any value that is bound."""
+    (tmp_path / "pandas.py").write_text("raise SystemExit('pandas was loaded')")
+    code = """
+import sys
+from whatworks import Memory
+from whatworks.testing import HashEmbedder
+with Memory.open(sys.argv[1], embedder=HashEmbedder()) as memory:
+    memory.add_pattern("read the error", pattern_id="p")
+    event = memory.record("p", outcome=1.0, context="a test fails")
+    memory.stats()
+with Memory.open(sys.argv[1], embedder="none") as memory:
+    memory.get_pattern("p"), memory.get_event(event.event_id), memory.trend("p"), memory.events()
+"""
+    paths = os.pathsep.join([str(tmp_path), *sys.path])
+    subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "store")],
+        env=os.environ | {"PYTHONPATH": paths},
+        check=True,
+    )
