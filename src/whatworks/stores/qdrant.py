@@ -11,7 +11,8 @@ What this adapter knows of Qdrant Edge (0.9, measured):
 - Without it, a folder may be opened twice, also by two processes, and nothing warns a
   second one that writes: whoever owns the store keeps it from others.
 - ``flush`` syncs all that it writes, but not the folders that hold it.
-- Opening writes the settings in another form than creating does, and from then on the same.
+- Opening changes files: it writes the settings in another form than creating does, and puts
+  a small journal of its own away. So files are opened once more before they are final.
 - An exact count reads all ids, 0.8 ms for 16,000; its summary has the same number at once.
 
 What it knows of the server: upserts and deletions with ``wait`` are seen by the next
@@ -39,7 +40,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whatworks import failpoints, system
-from whatworks.errors import InvalidInputError, StoreError, StoreFullError
+from whatworks.errors import InvalidInputError, StoreError, StoreFullError, WhatWorksError
 from whatworks.stores.base import Float32, Hits, VectorStore, closed, needed
 
 __all__ = ["QdrantServerStore", "QdrantStore"]
@@ -156,9 +157,7 @@ class _Points(VectorStore):
     def _vectors(self, keys: list[UUID]) -> list[tuple[str, list[float]]]: ...
 
     @abstractmethod
-    def _nearest(
-        self, query: list[float], k: int, among: list[UUID] | None
-    ) -> list[tuple[str, float]]:
+    def _nearest(self, query: list[float], k: int, among: list[UUID] | None) -> list[tuple[str, float]]:
         """Ids and cosines."""
 
     @abstractmethod
@@ -187,6 +186,7 @@ class QdrantStore(_Points):
             self._shard = self._load(self._folder)
             info = self._shard.info()
         self._changes = max(0, info.points_count - info.indexed_vectors_count)
+        self._unsettled = True  # whoever wrote the files last may have died before its flush
 
     @classmethod
     def connect(cls, url: str, name: str, *, dim: int) -> QdrantServerStore:
@@ -264,6 +264,7 @@ class QdrantStore(_Points):
             yield
 
     def _change(self, rows: int, change: Callable[[Any], None]) -> None:
+        self._unsettled = True
         change(self._live())
         self._changes += rows
         if self._missed is not None:
@@ -287,9 +288,7 @@ class QdrantStore(_Points):
         found = self._ask(lambda shard: shard.retrieve(keys, [ID], True))
         return [(record.payload[ID], record.vector) for record in found]
 
-    def _nearest(
-        self, query: list[float], k: int, among: list[UUID] | None
-    ) -> list[tuple[str, float]]:
+    def _nearest(self, query: list[float], k: int, among: list[UUID] | None) -> list[tuple[str, float]]:
         edge = self._edge
         request = edge.QueryRequest(
             query=edge.Query.Nearest(query),
@@ -360,20 +359,29 @@ class QdrantStore(_Points):
             shard = self._load(draft)
             for change in self._missed or []:
                 change(shard)
+            shard.flush()
             shard.close()
+            self._load(draft).close()
             _sync(draft)
             draft.rename(folder)
             failpoints.reached("qdrant.renamed")
-            old_folder, self._folder = self._folder, folder
-            old, self._shard = self._shard, self._load(folder)
-            old.close()
-            old_folder.rename(draft)
+            old, self._folder = self._folder, folder
+            self._reload()
+            old.rename(draft)
             failpoints.reached("qdrant.exchanged")
 
     def flush(self) -> None:
         with self._changing():
-            self._live().flush()
+            if self._unsettled:
+                self._live().flush()
+                self._reload()
+                self._unsettled = False
             _sync(self.path)
+
+    def _reload(self) -> None:
+        """Open the files once more; a search that is running asks again if it comes too late."""
+        old, self._shard = self._shard, self._load(self._folder)
+        old.close()
 
     def close(self) -> None:
         worker = self._worker
@@ -474,9 +482,7 @@ class QdrantServerStore(_Points):
         found = self._retrieve(keys, vectors=True)
         return [(record.payload[ID], record.vector) for record in found]
 
-    def _nearest(
-        self, query: list[float], k: int, among: list[UUID] | None
-    ) -> list[tuple[str, float]]:
+    def _nearest(self, query: list[float], k: int, among: list[UUID] | None) -> list[tuple[str, float]]:
         models = self._models
         only = among and models.Filter(must=[models.HasIdCondition(has_id=_texts(among))])
         params = models.SearchParams(hnsw_ef=EF_SEARCH, exact=among is not None)
@@ -557,7 +563,7 @@ def _said_by(url: str) -> Any:
 def _errors(what: str) -> Iterator[None]:
     try:
         yield
-    except (StoreError, InvalidInputError):
+    except WhatWorksError:
         raise
     except BaseException as error:
         if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
