@@ -246,23 +246,27 @@ class ChromaServerStore(_Collection):
 
 def _client(url: str) -> Any:
     chromadb = needed("chromadb", "chroma")
+    host, port, encrypted = _address(url)
+    settings = _settings(chroma_server_host=host, chroma_server_http_port=port, **_authentication())
+    client = chromadb.HttpClient(host=host, port=port, ssl=encrypted, settings=settings)
+    for session in _sessions(client):
+        session.timeout = TIMEOUT_SECONDS
+    return client
+
+
+def _address(url: str) -> tuple[str, int, bool]:
+    """Host, port, and whether the connection is encrypted."""
     place = urlsplit(url)
     if place.username or place.password:
         raise InvalidInputError(
             f"the address of {place.hostname} has a name or password in it; "
             "set CHROMA_AUTH_TOKEN instead"
         )
-    if place.scheme not in ("http", "https") or place.path.strip("/") or not place.hostname:
-        raise InvalidInputError(f"the address is {url!r}; expected http://host:8000 or https://host")
-    encrypted = place.scheme == "https"
-    port = place.port or (443 if encrypted else 8000)
-    settings = _settings(
-        chroma_server_host=place.hostname, chroma_server_http_port=port, **_authentication()
-    )
-    client = chromadb.HttpClient(host=place.hostname, port=port, ssl=encrypted, settings=settings)
-    for session in _sessions(client):
-        session.timeout = TIMEOUT_SECONDS
-    return client
+    with suppress(ValueError):  # a port that is no number
+        if place.scheme in ("http", "https") and place.hostname and not place.path.strip("/"):
+            encrypted = place.scheme == "https"
+            return place.hostname, place.port or (443 if encrypted else 8000), encrypted
+    raise InvalidInputError(f"the address is {url!r}; expected http://host:8000 or https://host")
 
 
 def _close(client: Any) -> None:

@@ -46,7 +46,7 @@ from whatworks.stores.base import Float32, Hits, VectorStore, closed, needed
 __all__ = ["QdrantServerStore", "QdrantStore"]
 
 # A scan of this many vectors takes as long as a search of the index.
-INDEX_FROM = 5_000
+INDEX_FROM = 10_000
 # Changes after which the index is built again, as a share of what is there.
 CHANGED_SHARE = 0.1
 # Edges of a node of the graph, and candidates while it is built and while it is searched.
@@ -79,8 +79,8 @@ Result = TypeVar("Result")
 class _Points(VectorStore):
     """Vectors as points with a UUID each and the id as it was given beside it.
 
-    Two ids with one hash are refused: of the 2**122 hashes there are so many
-    that a store of a billion ids has such a pair with a chance of 1 in 10**19.
+    Two ids with one hash are refused. There are 2**122 hashes: a store of a
+    billion ids has such a pair with a chance of 1 in 10**19.
     """
 
     def _upsert(self, ids: list[str], vectors: NDArray[Float32]) -> None:
@@ -97,7 +97,7 @@ class _Points(VectorStore):
         for name in ids:
             other = taken.get(_key(name), owners[_key(name)])
             if other != name:
-                raise StoreError(f"the ids {name!r} and {other!r} have the same hash; rename one")
+                raise StoreError(f"the ids {name!r} and {other!r} have the same hash; change one")
 
     def _search(self, query: NDArray[Float32], k: int) -> Hits:
         return _hits(self._nearest(query.tolist(), k, None))
@@ -166,7 +166,7 @@ class _Points(VectorStore):
 
 
 class QdrantStore(_Points):
-    """Vectors in a shard of Qdrant Edge: compared one by one up to 5,000, then an HNSW graph.
+    """Vectors in a shard of Qdrant Edge: compared one by one up to 10,000, then an HNSW graph.
 
     ``QdrantStore.connect`` opens one on a server instead.
     """
@@ -384,14 +384,13 @@ class QdrantStore(_Points):
         old.close()
 
     def close(self) -> None:
-        worker = self._worker
         with self._write_lock:
             shard, self._shard = self._shard, None
             if shard is not None:
                 with self._translated("cannot be closed"):
                     shard.close()
-        if worker is not None:
-            worker.kill()
+        if self._worker is not None:
+            self._worker.kill()
 
 
 class QdrantServerStore(_Points):
