@@ -7,6 +7,7 @@ What this adapter knows of Chroma (1.5, measured):
   thousand changes, and the rest is replayed from SQLite when a collection is first used.
 - It keeps one client for each path in a process, and a second one at the same path gets
   the same, also after the folder was replaced: each store spells its path differently.
+- It makes vectors of length 1 once more: what comes back may differ in the last bit.
 - A batch of more than 5,461 vectors is refused.
 - The graph answers alone, however few vectors there are: a search is exact as long as
   its candidates (``ef_search``) outnumber them.
@@ -44,6 +45,7 @@ COLLECTION = "vectors"
 # What a collection says of itself.
 DIM = "whatworks_dim"
 _FULL = ("database or disk is full", "No space left", "os error 28", "os error 122", "os error 27")
+_HERE, _THERE = "chromadb.api.rust.RustBindingsAPI", "chromadb.api.fastapi.FastAPI"
 _TOKENS = "chromadb.auth.token_authn.TokenAuthClientProvider"
 
 
@@ -156,6 +158,7 @@ class ChromaStore(_Collection):
     packages = ("chromadb",)
     stable_files: ClassVar[bool] = False
 
+    # The paths of open stores as they are spelled, for all stores of this process.
     _spelled: ClassVar[set[str]] = set()
     _spelling: ClassVar[threading.Lock] = threading.Lock()
 
@@ -190,7 +193,7 @@ class ChromaStore(_Collection):
 
     def _connected(self) -> Any:
         chromadb = needed("chromadb", self.engine)
-        return chromadb.PersistentClient(self._place, settings=_settings())
+        return chromadb.PersistentClient(self._place, settings=_settings(_HERE))
 
     def _where(self) -> str:
         return f"the Chroma store {self.path}"
@@ -247,7 +250,8 @@ class ChromaServerStore(_Collection):
 def _client(url: str) -> Any:
     chromadb = needed("chromadb", "chroma")
     host, port, encrypted = _address(url)
-    settings = _settings(chroma_server_host=host, chroma_server_http_port=port, **_authentication())
+    place = {"chroma_server_host": host, "chroma_server_http_port": port}
+    settings = _settings(_THERE, **place, **_authentication())
     client = chromadb.HttpClient(host=host, port=port, ssl=encrypted, settings=settings)
     for session in _sessions(client):
         session.timeout = TIMEOUT_SECONDS
@@ -290,9 +294,16 @@ def _authentication() -> dict[str, str]:
     return {"chroma_client_auth_provider": _TOKENS, "chroma_client_auth_credentials": token}
 
 
-def _settings(**given: Any) -> Any:
+def _settings(api: str, **given: Any) -> Any:
+    """Settings that say where vectors go and that nothing is reported, whatever is set elsewhere."""
     config = needed("chromadb.config", "chroma")
-    return config.Settings(anonymized_telemetry=False, **given)
+    return config.Settings(
+        _env_file=None,
+        chroma_api_impl=api,
+        anonymized_telemetry=False,
+        chroma_otel_collection_endpoint="",
+        **given,
+    )
 
 
 @contextmanager

@@ -39,7 +39,7 @@ from uuid import UUID
 import numpy as np
 from numpy.typing import NDArray
 
-from whatworks import failpoints, system
+from whatworks import system
 from whatworks.errors import InvalidInputError, StoreError, StoreFullError, WhatWorksError
 from whatworks.stores.base import Float32, Hits, VectorStore, closed, needed
 
@@ -93,7 +93,7 @@ class _Points(VectorStore):
 
     def _check_unique(self, ids: list[str]) -> None:
         owners = {_key(name): name for name in ids}
-        taken = self._texts(list(owners))
+        taken = self._owners(list(owners))
         for name in ids:
             other = taken.get(_key(name), owners[_key(name)])
             if other != name:
@@ -122,7 +122,7 @@ class _Points(VectorStore):
         with self._changing():
             for start in range(0, len(ids), PAGE):
                 part = {_key(name): name for name in ids[start : start + PAGE]}
-                held = self._texts(list(part))
+                held = self._owners(list(part))
                 keys = [key for key, name in held.items() if part[key] == name]
                 if keys:
                     self._erase(keys)
@@ -150,7 +150,7 @@ class _Points(VectorStore):
     def _erase(self, keys: list[UUID]) -> None: ...
 
     @abstractmethod
-    def _texts(self, keys: list[UUID]) -> dict[UUID, str]:
+    def _owners(self, keys: list[UUID]) -> dict[UUID, str]:
         """The ids of those ``keys`` that are there."""
 
     @abstractmethod
@@ -216,7 +216,6 @@ class QdrantStore(_Points):
         self._edge.EdgeShard.create(str(draft), self._config()).close()
         self._load(draft).close()
         draft.rename(folder)
-        failpoints.reached("qdrant.created")
         return folder
 
     def _load(self, folder: Path) -> Any:
@@ -280,7 +279,7 @@ class QdrantStore(_Points):
         erase = self._edge.UpdateOperation.delete_points(keys)
         self._change(len(keys), lambda shard: shard.update(erase))
 
-    def _texts(self, keys: list[UUID]) -> dict[UUID, str]:
+    def _owners(self, keys: list[UUID]) -> dict[UUID, str]:
         found = self._ask(lambda shard: shard.retrieve(keys, [ID], False))
         return {record.id: record.payload[ID] for record in found}
 
@@ -330,7 +329,6 @@ class QdrantStore(_Points):
             self._live().flush()
             shutil.copytree(self._folder, draft)
             self._missed, self._changes = [], 0
-        failpoints.reached("qdrant.copied")
 
     def _optimize(self, draft: Path) -> None:
         # The process finds the same packages, wherever this one was told to look for them.
@@ -350,7 +348,6 @@ class QdrantStore(_Points):
             why = said.decode(errors="replace").strip().rpartition("\n")[2]
             with self._translated("cannot be indexed"):
                 raise StoreFullError(why) if _is_full(why) else OSError(why)
-        failpoints.reached("qdrant.indexed")
 
     def _exchange(self, draft: Path) -> None:
         """Let the files of ``draft`` take the place of the present ones."""
@@ -364,23 +361,22 @@ class QdrantStore(_Points):
             self._load(draft).close()
             _sync(draft)
             draft.rename(folder)
-            failpoints.reached("qdrant.renamed")
-            old, self._folder = self._folder, folder
-            self._reload()
+            old = self._folder
+            self._open_again(folder)
             old.rename(draft)
-            failpoints.reached("qdrant.exchanged")
 
     def flush(self) -> None:
         with self._changing():
             if self._unsettled:
                 self._live().flush()
-                self._reload()
+                self._open_again(self._folder)
                 self._unsettled = False
             _sync(self.path)
 
-    def _reload(self) -> None:
-        """Open the files once more; a search that is running asks again if it comes too late."""
-        old, self._shard = self._shard, self._load(self._folder)
+    def _open_again(self, folder: Path) -> None:
+        """Go on with the files of ``folder``; a search that comes too late for the old ones asks again."""
+        opened = self._load(folder)
+        old, self._shard, self._folder = self._shard, opened, folder
         old.close()
 
     def close(self) -> None:
@@ -473,7 +469,7 @@ class QdrantServerStore(_Points):
             )
         )
 
-    def _texts(self, keys: list[UUID]) -> dict[UUID, str]:
+    def _owners(self, keys: list[UUID]) -> dict[UUID, str]:
         found = self._retrieve(keys, vectors=False)
         return {UUID(str(record.id)): record.payload[ID] for record in found}
 

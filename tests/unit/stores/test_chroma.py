@@ -19,7 +19,6 @@ from chromadb.config import Settings
 
 from whatworks.errors import InvalidInputError, MissingExtraError, StoreError
 from whatworks.stores import chroma
-from whatworks.stores.base import as_unit
 from whatworks.stores.chroma import ChromaStore
 from whatworks.testing import directions
 
@@ -76,16 +75,13 @@ def test_a_collection_that_another_program_made_is_refused(tmp_path: Path) -> No
         ChromaStore(tmp_path, dim=16)
 
 
-def test_nothing_is_reported_and_no_model_is_loaded(tmp_path: Path) -> None:
-    store = ChromaStore(tmp_path, dim=16)
-    assert store._client.get_settings().anonymized_telemetry is False
-    assert store._collection._embedding_function is None
+def test_no_model_is_loaded(tmp_path: Path) -> None:
+    assert ChromaStore(tmp_path, dim=16)._collection._embedding_function is None
 
 
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from whatworks.stores.base import as_unit
 from whatworks.stores.chroma import ChromaStore
 from whatworks.testing import directions
 store = ChromaStore(Path(sys.argv[1]), dim=16)
@@ -104,7 +100,7 @@ def test_what_was_flushed_survives_a_kill(tmp_path: Path) -> None:
     store, vectors = ChromaStore(tmp_path, dim=16), directions(1_500, 16)
     assert store.count() == 1_400
     assert store.search(vectors[1_200], 1).ids == ["id1200"]
-    np.testing.assert_array_equal(store.get(["id300"])["id300"], as_unit(vectors, 16)[300])
+    np.testing.assert_allclose(store.get(["id300"])["id300"], vectors[300], atol=1e-7)
 
 
 def test_missing_packages_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -161,11 +157,31 @@ def test_the_token_of_a_server_comes_from_the_environment(
         assert doorkeeper.heard[-1] == said
 
 
-def test_settings_of_the_environment_do_not_choose_another_server(
-    doorkeeper: Doorkeeper, monkeypatch: pytest.MonkeyPatch
+STRANGE = {
+    "ANONYMIZED_TELEMETRY": "true",
+    "CHROMA_API_IMPL": "chromadb.api.async_fastapi.AsyncFastAPI",
+    "CHROMA_OTEL_COLLECTION_ENDPOINT": "http://elsewhere",
+    "CHROMA_SERVER_HOST": "elsewhere",
+    "CHROMA_SERVER_HTTP_PORT": "1",
+    "IS_PERSISTENT": "false",
+}
+
+
+@pytest.mark.parametrize("place", ["environment", "file"])
+def test_settings_of_a_project_do_not_send_vectors_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str, doorkeeper: Doorkeeper
 ) -> None:
-    monkeypatch.setenv("CHROMA_SERVER_HOST", "elsewhere")
-    monkeypatch.setenv("CHROMA_SERVER_HTTP_PORT", "1")
+    monkeypatch.chdir(tmp_path)
+    if place == "file":
+        (tmp_path / ".env").write_text("".join(f"{name}={said}\n" for name, said in STRANGE.items()))
+    else:
+        for name, said in STRANGE.items():
+            monkeypatch.setenv(name, said)
+    store = filled(tmp_path / "store", 5)
+    settings = store._client.get_settings()
+    assert (settings.anonymized_telemetry, settings.chroma_otel_collection_endpoint) == (False, "")
+    store.close()
+    assert (tmp_path / "store" / "chroma.sqlite3").exists()
     with pytest.raises(StoreError):
         ChromaStore.connect(f"http://127.0.0.1:{doorkeeper.server_port}", "mine", dim=2)
     assert doorkeeper.heard
@@ -187,7 +203,7 @@ def test_an_address_that_cannot_be_used_is_refused(url: str, expected: str) -> N
 
 
 def test_a_server_that_is_not_there_is_a_store_error() -> None:
-    with pytest.raises(StoreError, match="http://127.0.0.1:9"):
+    with pytest.raises(StoreError, match=r"127\.0\.0\.1:9"):
         ChromaStore.connect("http://127.0.0.1:9", "mine", dim=2)
-    with pytest.raises(StoreError, match="http://127.0.0.1:9"):
+    with pytest.raises(StoreError, match=r"127\.0\.0\.1:9"):
         ChromaStore.remove("http://127.0.0.1:9", "mine")

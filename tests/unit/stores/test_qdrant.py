@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -34,6 +33,13 @@ def filled(path: Path, count: int) -> QdrantStore:
     store = QdrantStore(path, dim=16)
     store.upsert([f"id{n}" for n in range(count)], directions(count, 16))
     return store
+
+
+def run(program: str, path: Path, *more: str) -> int:
+    """What a process that runs ``program`` ends with."""
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    command = [sys.executable, "-c", program, str(path), *more]
+    return subprocess.run(command, env=environment, check=False).returncode
 
 
 # -- ids ------------------------------------------------------------------------------------------
@@ -139,15 +145,50 @@ def test_closing_does_not_wait_for_the_index(tmp_path: Path, monkeypatch: pytest
     assert QdrantStore(tmp_path, dim=16).path == tmp_path
 
 
-@pytest.mark.parametrize("left", ["draft", "shard-00000002"])
-def test_what_an_interrupted_exchange_left_is_removed(tmp_path: Path, left: str) -> None:
-    store = filled(tmp_path, 20)
-    store.flush()
-    store.close()
-    shutil.copytree(tmp_path / "shard-00000001", tmp_path / left)
-    again = QdrantStore(tmp_path, dim=16)
-    assert again.count() == 20
-    assert [path.name for path in tmp_path.iterdir()] == ["shard-00000001"]
+DYING = """
+import os, shutil, signal, sys
+from pathlib import Path
+from whatworks.stores import qdrant
+from whatworks.testing import directions
+qdrant.INDEX_FROM = 1_000
+store = qdrant.QdrantStore(Path(sys.argv[1]), dim=16)
+store.upsert([f"id{n}" for n in range(1_200)], directions(1_200, 16))
+store.flush()
+
+def die(*given, **named):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+owner, name = {
+    "copied": (qdrant.QdrantStore, "_optimize"),
+    "indexed": (qdrant.QdrantStore, "_exchange"),
+    "synced": (Path, "rename"),
+    "renamed": (qdrant.QdrantStore, "_open_again"),
+    "exchanged": (shutil, "rmtree"),
+}[sys.argv[2]]
+setattr(owner, name, die)
+store.maintain()
+"""
+
+
+@pytest.mark.parametrize(
+    ("death", "left"),
+    [
+        ("copied", {"draft", "shard-00000001"}),
+        ("indexed", {"draft", "shard-00000001"}),
+        ("synced", {"draft", "shard-00000001"}),
+        ("renamed", {"shard-00000001", "shard-00000002"}),
+        ("exchanged", {"draft", "shard-00000002"}),
+    ],
+)
+def test_a_death_while_the_index_is_built_loses_nothing(
+    tmp_path: Path, death: str, left: set[str]
+) -> None:
+    assert run(DYING, tmp_path, death) == -signal.SIGKILL
+    assert {path.name for path in tmp_path.iterdir()} == left
+    store, vectors = QdrantStore(tmp_path, dim=16), directions(1_200, 16)
+    assert [path.name for path in tmp_path.iterdir()] == [min(left - {"draft"})]
+    assert store.count() == 1_200
+    assert store.search(vectors[700], 1).ids == ["id700"]
 
 
 # -- files ----------------------------------------------------------------------------------------
@@ -168,9 +209,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 
 def test_what_was_flushed_survives_a_kill(tmp_path: Path) -> None:
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    done = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], env=environment, check=False)
-    assert done.returncode == -signal.SIGKILL
+    assert run(KILLED, tmp_path) == -signal.SIGKILL
     store, vectors = QdrantStore(tmp_path, dim=16), directions(500, 16)
     assert store.count() == 400
     assert store.search(vectors[200], 1).ids == ["id200"]
@@ -187,7 +226,7 @@ def test_a_store_lists_its_ids_in_pages(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_a_panic_of_the_engine_is_a_store_error(tmp_path: Path) -> None:
-    class PanicException(BaseException):  # noqa: N818 - its name in PyO3
+    class PanicException(BaseException):
         pass
 
     def panic(shard: Any) -> None:
@@ -382,12 +421,12 @@ def test_what_a_server_refuses_is_a_store_error(serve: Callable[[Answer], Record
     with pytest.raises(StoreFullError):
         store.upsert(["a"], np.ones((1, 2), np.float32))
     store.close()
-    with pytest.raises(StoreError, match="cannot|could not"):
+    with pytest.raises(StoreError, match="could not"):
         QdrantStore.connect(serve(lambda *_: (403, None)).url, "mine", dim=2)
 
 
 def test_a_server_that_is_not_there_is_a_store_error() -> None:
-    with pytest.raises(StoreError, match="http://127.0.0.1:9"):
+    with pytest.raises(StoreError, match=r"127\.0\.0\.1:9"):
         QdrantStore.connect("http://127.0.0.1:9", "mine", dim=2)
 
 
