@@ -374,7 +374,7 @@ class QdrantStore(_Points):
             _sync(self.path)
 
     def _open_again(self, folder: Path) -> None:
-        """Go on with the files of ``folder``; a search that comes too late for the old ones asks again."""
+        """Go on with the files of ``folder``; a search that finds the old ones closed asks again."""
         opened = self._load(folder)
         old, self._shard, self._folder = self._shard, opened, folder
         old.close()

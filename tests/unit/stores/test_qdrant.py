@@ -159,9 +159,7 @@ def die(*given, **named):
     os.kill(os.getpid(), signal.SIGKILL)
 
 owner, name = {
-    "copied": (qdrant.QdrantStore, "_optimize"),
-    "indexed": (qdrant.QdrantStore, "_exchange"),
-    "synced": (Path, "rename"),
+    "indexed": (Path, "rename"),
     "renamed": (qdrant.QdrantStore, "_open_again"),
     "exchanged": (shutil, "rmtree"),
 }[sys.argv[2]]
@@ -173,9 +171,7 @@ store.maintain()
 @pytest.mark.parametrize(
     ("death", "left"),
     [
-        ("copied", {"draft", "shard-00000001"}),
         ("indexed", {"draft", "shard-00000001"}),
-        ("synced", {"draft", "shard-00000001"}),
         ("renamed", {"shard-00000001", "shard-00000002"}),
         ("exchanged", {"draft", "shard-00000002"}),
     ],
