@@ -8,6 +8,7 @@ What this adapter knows of Chroma (1.5, measured):
 - It keeps one client for each path in a process, and a second one at the same path gets
   the same, also after the folder was replaced: each store spells its path differently.
 - It makes vectors of length 1 once more: what comes back may differ in the last bit.
+- It counts by reading all ids: 9 ms for 100,000.
 - A batch of more than 5,461 vectors is refused.
 - The graph answers alone, however few vectors there are: a search is exact as long as
   its candidates (``ef_search``) outnumber them.
@@ -114,6 +115,9 @@ class _Collection(VectorStore):
         for start in range(0, len(ids), self._batch):
             rows = slice(start, start + self._batch)
             self._ask("upsert", ids=ids[rows], embeddings=vectors[rows])
+
+    def _is_empty(self) -> bool:
+        return False  # counting takes longer than the search, which finds nothing then
 
     def _search(self, query: NDArray[Float32], k: int) -> Hits:
         found = self._ask("query", query_embeddings=[query], n_results=k, include=["distances"])
