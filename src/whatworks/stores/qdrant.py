@@ -333,21 +333,22 @@ class QdrantStore(_Points):
     def _optimize(self, draft: Path) -> None:
         # The process finds the same packages, wherever this one was told to look for them.
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-        with subprocess.Popen(
-            [sys.executable, "-c", _OPTIMIZE, str(draft)],
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-        ) as self._worker:
+        with (
+            self._translated("cannot be indexed"),
+            subprocess.Popen(
+                [sys.executable, "-P", "-c", _OPTIMIZE, str(draft)],
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+            ) as self._worker,
+        ):
             if self._shard is None:
                 self._worker.kill()
             _, said = self._worker.communicate()
-        self._live()
-        if self._worker.returncode:
-            why = said.decode(errors="replace").strip().rpartition("\n")[2]
-            with self._translated("cannot be indexed"):
-                raise StoreFullError(why) if _is_full(why) else OSError(why)
+            self._live()
+            if self._worker.returncode:
+                raise OSError(said.decode(errors="replace").strip().rpartition("\n")[2])
 
     def _exchange(self, draft: Path) -> None:
         """Let the files of ``draft`` take the place of the present ones."""
