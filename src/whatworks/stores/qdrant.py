@@ -5,6 +5,7 @@ What this adapter knows of Qdrant Edge (0.9, measured):
 - It keeps the interpreter to itself in every call. Building an index of 10,000 vectors
   of 384 dimensions would stop all threads for eight seconds, so a process of its own
   builds it, on a copy, which takes the place of the files it was made from.
+- It refuses to be closed while another thread waits for an answer.
 - Ids are numbers or UUIDs: a text becomes a UUID by its hash and is kept beside the vector.
 - With its write-ahead log, files differ after each opening, and two handles exclude each
   other. Without it, what was not flushed may be lost, which a store is allowed to.
@@ -27,6 +28,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -378,14 +380,14 @@ class QdrantStore(_Points):
         """Go on with the files of ``folder``; a search that finds the old ones closed asks again."""
         opened = self._load(folder)
         old, self._shard, self._folder = self._shard, opened, folder
-        old.close()
+        _shut(old)
 
     def close(self) -> None:
         with self._write_lock:
             shard, self._shard = self._shard, None
             if shard is not None:
                 with self._translated("cannot be closed"):
-                    shard.close()
+                    _shut(shard)
         if self._worker is not None:
             self._worker.kill()
 
@@ -514,6 +516,19 @@ class QdrantServerStore(_Points):
         client, self._client = self._client, None
         if client is not None:
             client.close()
+
+
+def _shut(shard: Any) -> None:
+    """Close a shard that gets no more questions, once those that it got are answered."""
+    while True:
+        try:
+            shard.close()
+        except RuntimeError as error:
+            if "borrowed" not in str(error):
+                raise
+            time.sleep(0.001)
+        else:
+            return
 
 
 def _client(url: str) -> Any:

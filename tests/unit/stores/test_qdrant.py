@@ -235,6 +235,22 @@ def test_a_panic_of_the_engine_is_a_store_error(tmp_path: Path) -> None:
         store._ask(lambda shard: signal.raise_signal(signal.SIGINT))
 
 
+def test_a_shard_is_closed_when_all_that_it_was_asked_is_answered() -> None:
+    """PyO3 refuses ``close`` while another thread is inside of the object."""
+    refusals = [RuntimeError("Already borrowed"), RuntimeError("Already borrowed")]
+
+    class Shard:
+        def close(self) -> None:
+            if refusals:
+                raise refusals.pop()
+
+    qdrant._shut(Shard())
+    assert refusals == []
+    refusals.append(RuntimeError("disk"))
+    with pytest.raises(RuntimeError, match="disk"):
+        qdrant._shut(Shard())
+
+
 # -- a server -------------------------------------------------------------------------------------
 
 Request = tuple[str, str, Any]
