@@ -7,6 +7,8 @@ What this adapter knows of Chroma (1.5, measured):
   thousand changes, and the rest is replayed from SQLite when a collection is first used.
 - It keeps one client for each path in a process, and a second one at the same path gets
   the same, also after the folder was replaced: each store spells its path differently.
+- So 100,000 vectors of 384 dimensions go in at 550 a second in batches, and at 20 to 30
+  one by one; the ten nearest of them are found in 2 ms.
 - It makes vectors of length 1 once more: what comes back may differ in the last bit.
 - It counts by reading all ids: 9 ms for 100,000.
 - A batch of more than 5,461 vectors is refused.

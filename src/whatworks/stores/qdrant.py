@@ -7,18 +7,18 @@ What this adapter knows of Qdrant Edge (0.9, measured):
   builds it, on a copy, which takes the place of the files it was made from.
 - It refuses to be closed while another thread waits for an answer.
 - Ids are numbers or UUIDs: a text becomes a UUID by its hash and is kept beside the vector.
-- With its write-ahead log, files differ after each opening, and two handles exclude each
-  other. Without it, what was not flushed may be lost, which a store is allowed to.
-- Without it, a folder may be opened twice, also by two processes, and nothing warns a
-  second one that writes: whoever owns the store keeps it from others.
+- With its write-ahead log a second handle is refused, and files are twice as large. Without
+  it, what was not flushed may be lost, which a store is allowed to.
+- Without it, a folder may be opened twice, also by two processes. A second one sees what was
+  flushed before, and nothing stops it from writing: whoever owns the store keeps it from others.
 - ``flush`` syncs all that it writes, but not the folders that hold it.
 - Opening changes files: it writes the settings in another form than creating does, and puts
   a small journal of its own away. So files are opened once more before they are final.
 - An exact count reads all ids, 0.8 ms for 16,000; its summary has the same number at once.
 
-What it knows of the server: upserts and deletions with ``wait`` are seen by the next
-search, and are in its log. When the log goes to the disk is the server's business: no
-call syncs it. It builds its index by itself.
+What it knows of the server is from its documentation, and tried on its client's local mode
+and with recorded requests: upserts and deletions with ``wait`` are seen by the next search.
+When they go to the disk is the server's business: no call syncs it. It indexes by itself.
 """
 
 from __future__ import annotations
@@ -206,10 +206,10 @@ class QdrantStore(_Points):
     def _clean_up(self) -> Path | None:
         """The files of the store; what an interrupted exchange has left beside them is removed."""
         found = sorted(self.path.glob(SHARD + "*"))
-        for other in self.path.iterdir():
-            # The older one is whole until it is renamed: only then is the new one complete.
-            if other not in found[:1]:
-                shutil.rmtree(other)
+        # Of two the older one stays: the newer one may lack what came while it was made.
+        for left in (self.path / DRAFT, *found[1:]):
+            if left.exists():
+                shutil.rmtree(left)
         return found[0] if found else None
 
     def _create(self) -> Path:
@@ -374,7 +374,8 @@ class QdrantStore(_Points):
                 self._live().flush()
                 self._open_again(self._folder)
                 self._unsettled = False
-            _sync(self.path)
+            _sync(self._folder)
+            system.sync(self.path)
 
     def _open_again(self, folder: Path) -> None:
         """Go on with the files of ``folder``; a search that finds the old ones closed asks again."""
