@@ -14,6 +14,7 @@ What this adapter knows of Chroma (1.5, measured):
 - A batch of more than 5,461 vectors is refused.
 - The graph answers alone, however few vectors there are: a search is exact as long as
   its candidates (``ef_search``) outnumber them.
+- Damaged files may kill the process, or be believed: whoever owns the store compares first.
 - A client of a server waits for ever, and closing it leaves its connections open.
 - Its settings come from the environment and a file ``.env``, unless they are given.
 """

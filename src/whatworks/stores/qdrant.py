@@ -14,6 +14,7 @@ What this adapter knows of Qdrant Edge (0.9, measured):
 - ``flush`` syncs all that it writes, but not the folders that hold it.
 - Opening changes files: it writes the settings in another form than creating does, and puts
   a small journal of its own away. So files are opened once more before they are final.
+- It believes most damage and answers wrongly: whoever owns the store compares its files first.
 - An exact count reads all ids, 0.8 ms for 16,000; its summary has the same number at once.
 
 What it knows of the server is from its documentation, and tried on its client's local mode
@@ -282,12 +283,14 @@ class QdrantStore(_Points):
         self._change(len(keys), lambda shard: shard.update(erase))
 
     def _owners(self, keys: list[UUID]) -> dict[UUID, str]:
-        found = self._ask(lambda shard: shard.retrieve(keys, [ID], False))
-        return {record.id: record.payload[ID] for record in found}
+        return self._ask(
+            lambda shard: {held.id: held.payload[ID] for held in shard.retrieve(keys, [ID], False)}
+        )
 
     def _vectors(self, keys: list[UUID]) -> list[tuple[str, list[float]]]:
-        found = self._ask(lambda shard: shard.retrieve(keys, [ID], True))
-        return [(record.payload[ID], record.vector) for record in found]
+        return self._ask(
+            lambda shard: [(held.payload[ID], held.vector) for held in shard.retrieve(keys, [ID], True)]
+        )
 
     def _nearest(self, query: list[float], k: int, among: list[UUID] | None) -> list[tuple[str, float]]:
         edge = self._edge
@@ -298,15 +301,15 @@ class QdrantStore(_Points):
             filter=among and edge.Filter(must=[edge.HasIdCondition(set(among))]),
             params=edge.SearchParams(hnsw_ef=EF_SEARCH, exact=among is not None),
         )
-        found = self._ask(lambda shard: shard.query(request))
-        return [(point.payload[ID], point.score) for point in found]
+        return self._ask(
+            lambda shard: [(near.payload[ID], near.score) for near in shard.query(request)]
+        )
 
     def _page(self, offset: Any) -> tuple[list[str], Any]:
         request = self._edge.ScrollRequest(
             offset=offset, limit=PAGE, with_payload=[ID], with_vector=False
         )
-        found, following = self._ask(lambda shard: shard.scroll(request))
-        return [record.payload[ID] for record in found], following
+        return self._ask(lambda shard: _paged(shard.scroll(request)))
 
     def count(self) -> int:
         return int(self._ask(lambda shard: shard.info().points_count))
@@ -466,27 +469,27 @@ class QdrantServerStore(_Points):
         which = self._models.PointIdsList(points=_texts(keys))
         self._ask(lambda client: client.delete(self._name, points_selector=which, wait=True))
 
-    def _retrieve(self, keys: list[UUID], *, vectors: bool) -> Any:
-        return self._ask(
-            lambda client: client.retrieve(
-                self._name, _texts(keys), with_payload=[ID], with_vectors=vectors
-            )
-        )
-
     def _owners(self, keys: list[UUID]) -> dict[UUID, str]:
-        found = self._retrieve(keys, vectors=False)
-        return {UUID(str(record.id)): record.payload[ID] for record in found}
+        def owners(client: Any) -> dict[UUID, str]:
+            found = client.retrieve(self._name, _texts(keys), with_payload=[ID], with_vectors=False)
+            return {UUID(str(held.id)): held.payload[ID] for held in found}
+
+        return self._ask(owners)
 
     def _vectors(self, keys: list[UUID]) -> list[tuple[str, list[float]]]:
-        found = self._retrieve(keys, vectors=True)
-        return [(record.payload[ID], record.vector) for record in found]
+        def vectors(client: Any) -> list[tuple[str, list[float]]]:
+            found = client.retrieve(self._name, _texts(keys), with_payload=[ID], with_vectors=True)
+            return [(held.payload[ID], held.vector) for held in found]
+
+        return self._ask(vectors)
 
     def _nearest(self, query: list[float], k: int, among: list[UUID] | None) -> list[tuple[str, float]]:
         models = self._models
         only = among and models.Filter(must=[models.HasIdCondition(has_id=_texts(among))])
         params = models.SearchParams(hnsw_ef=EF_SEARCH, exact=among is not None)
-        found = self._ask(
-            lambda client: client.query_points(
+
+        def nearest(client: Any) -> list[tuple[str, float]]:
+            found = client.query_points(
                 self._name,
                 query=query,
                 limit=k,
@@ -494,14 +497,16 @@ class QdrantServerStore(_Points):
                 search_params=params,
                 with_payload=[ID],
             )
-        )
-        return [(point.payload[ID], point.score) for point in found.points]
+            return [(near.payload[ID], near.score) for near in found.points]
+
+        return self._ask(nearest)
 
     def _page(self, offset: Any) -> tuple[list[str], Any]:
-        found, following = self._ask(
-            lambda client: client.scroll(self._name, limit=PAGE, offset=offset, with_payload=[ID])
+        return self._ask(
+            lambda client: _paged(
+                client.scroll(self._name, limit=PAGE, offset=offset, with_payload=[ID])
+            )
         )
-        return [record.payload[ID] for record in found], following
 
     def _is_empty(self) -> bool:
         return False  # spares one of two requests: the search finds nothing then
@@ -552,6 +557,11 @@ def _key(name: str) -> UUID:
 
 def _texts(keys: list[UUID]) -> list[str]:
     return [str(key) for key in keys]
+
+
+def _paged(answer: tuple[list[Any], Any]) -> tuple[list[str], Any]:
+    found, following = answer
+    return [held.payload[ID] for held in found], following
 
 
 def _hits(found: list[tuple[str, float]]) -> Hits:

@@ -438,6 +438,19 @@ def test_what_a_server_refuses_is_a_store_error(serve: Callable[[Answer], Record
         QdrantStore.connect(serve(lambda *_: (403, None)).url, "mine", dim=2)
 
 
+def test_a_point_of_another_program_is_a_store_error(serve: Callable[[Answer], Recorder]) -> None:
+    def foreign(method: str, path: str) -> tuple[int, Any]:
+        status, result = like_qdrant(method, path)
+        if path.endswith("/query"):
+            result = {"points": [{"id": 7, "version": 1, "score": 0.5, "payload": None}]}
+        return status, result
+
+    store = QdrantStore.connect(serve(foreign).url, "mine", dim=2)
+    with pytest.raises(StoreError):
+        store.search(np.ones(2, np.float32), 1)
+    store.close()
+
+
 def test_a_server_that_is_not_there_is_a_store_error() -> None:
     with pytest.raises(StoreError, match=r"127\.0\.0\.1:9"):
         QdrantStore.connect("http://127.0.0.1:9", "mine", dim=2)
