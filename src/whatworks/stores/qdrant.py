@@ -5,6 +5,8 @@ What this adapter knows of Qdrant Edge (0.9, measured):
 - It keeps the interpreter to itself in every call. Building an index of 10,000 vectors
   of 384 dimensions would stop all threads for eight seconds, so a process of its own
   builds it, on a copy, which takes the place of the files it was made from.
+- 100,000 such vectors go in at 10,000 a second and more, single ones at the same rate. The ten
+  nearest are found in 7 ms by comparing all, in 1.3 ms by an index that takes two minutes.
 - It refuses to be closed while another thread waits for an answer.
 - Ids are numbers or UUIDs: a text becomes a UUID by its hash and is kept beside the vector.
 - With its write-ahead log a second handle is refused, and files are twice as large. Without
