@@ -16,7 +16,7 @@ What this adapter knows of Qdrant Edge (0.9, measured):
 - ``flush`` syncs all that it writes, but not the folders that hold it.
 - Opening changes files: it writes the settings in another form than creating does, and puts
   a small journal of its own away. So files are opened once more before they are final.
-- It believes most damage and answers wrongly: whoever owns the store compares its files first.
+- It believes some damage and answers wrongly: whoever owns the store compares its files first.
 - An exact count reads all ids, 0.8 ms for 16,000; its summary has the same number at once.
 
 What it knows of the server is from its documentation, and tried on its client's local mode
