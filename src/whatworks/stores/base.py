@@ -107,7 +107,7 @@ class VectorStore(ABC):
         if k < 0:
             raise InvalidInputError(f"k is {k}; expected 0 or more")
         unit = as_unit(np.asarray(query, Float32)[None, :], self.dim)[0]
-        if k == 0 or self.count() == 0:
+        if k == 0 or self._is_empty():
             return Hits([], np.empty(0, Float32))
         return _ordered(self._search(unit, k))
 
@@ -129,6 +129,10 @@ class VectorStore(ABC):
             return Hits([], np.empty(0, Float32))
         hits = _ordered(Hits(list(found), 1 - np.stack(list(found.values())) @ unit))
         return Hits(hits.ids[:k], hits.distances[:k])
+
+    def _is_empty(self) -> bool:
+        """Whether ``_search`` need not be asked; where counting takes long, say no if it can be."""
+        return self.count() == 0
 
     @abstractmethod
     def _upsert(self, ids: list[str], vectors: NDArray[Float32]) -> None: ...
