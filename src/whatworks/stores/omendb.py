@@ -76,8 +76,10 @@ class _Rows:
         keys = [_key(vector) for vector in vectors]
         new = [key for key in rows if key not in self.written]
         if new:
-            self.database.set(ids=new, vectors=np.stack([rows[key] for key in new]))
-            self.written.update(new)
+            try:
+                self.database.set(ids=new, vectors=np.stack([rows[key] for key in new]))
+            finally:  # after a failure some may be there
+                self.written.update(key for key in new if self.database.exists(key))
         with self.naming:
             self._drop(names)
             for name, key in zip(names, keys, strict=True):

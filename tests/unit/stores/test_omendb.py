@@ -84,11 +84,14 @@ def test_a_full_disk_is_called_that_and_the_batch_can_be_given_again(
 ) -> None:
     store, vectors = OmenStore(tmp_path, dim=4), directions(3, 4)
 
+    rows = store._live()
+
     class Failing:
+        exists = staticmethod(rows.database.exists)
+
         def set(self, **_: object) -> None:
             raise RuntimeError("No space left on device (os error 28)")
 
-    rows = store._live()
     with monkeypatch.context() as patch:
         patch.setattr(rows, "database", Failing())
         with pytest.raises(StoreFullError):
