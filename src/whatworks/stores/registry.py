@@ -12,7 +12,16 @@ from pathlib import Path
 from whatworks.errors import InvalidInputError
 from whatworks.stores.base import CanConnect, VectorStore, missing
 
-__all__ = ["engine_class", "engines", "lent", "open_store", "remove_store", "server", "versions"]
+__all__ = [
+    "engine_class",
+    "engines",
+    "lent",
+    "loaded",
+    "open_store",
+    "remove_store",
+    "server",
+    "versions",
+]
 
 GROUP = "whatworks.stores"
 # The engines of this package are known by heart: asking the installed packages costs 20 ms.
@@ -89,6 +98,19 @@ def engine_class(vectors: str) -> type[VectorStore]:
     if not isinstance(vectors, str):
         raise InvalidInputError(f"vectors is {vectors!r}; expected the name of an engine")
     engine, plus, url = vectors.partition("+")
+    kind = loaded(engine)
+    if plus and not (isinstance(kind, CanConnect) and "://" in url):
+        raise InvalidInputError(
+            f"vectors is {vectors!r}; expected an engine that has servers, and an address: "
+            "qdrant+https://host:6333"
+        )
+    if None in versions(kind).values():
+        raise missing(engine)
+    return kind
+
+
+def loaded(engine: str) -> type[VectorStore]:
+    """The class of an engine, whether its packages are installed or not."""
     if engine in _OWN:
         module, name = _OWN[engine]
         kind = getattr(import_module(f"whatworks.stores.{module}"), name)
@@ -101,13 +123,6 @@ def engine_class(vectors: str) -> type[VectorStore]:
                 f"there is no vector store {engine!r}; known are {', '.join(engines())}"
             )
         kind = found[0].load()
-    if plus and not (isinstance(kind, CanConnect) and "://" in url):
-        raise InvalidInputError(
-            f"vectors is {vectors!r}; expected an engine that has servers, and an address: "
-            "qdrant+https://host:6333"
-        )
-    if None in versions(kind).values():
-        raise missing(engine)
     checked: type[VectorStore] = kind
     return checked
 
