@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 # Scoring harness and logged decisions, which may not be distributed with the project.
 SHARED ?= ../shared
 
-.PHONY: help demo test test-newer-engine test-full lint types check faults faults-smoke bench-smoke bench-decisions bench-rivals bench clean
+.PHONY: help demo test test-newer-engine test-full lint types check faults faults-smoke bench-smoke bench-decisions bench-rivals bench store-table clean
 
 help: ## list what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | sort | expand -t 16
@@ -69,6 +69,9 @@ bench-decisions: $(DECISIONS) ## score predictions on the logged decisions in SH
 
 bench-rivals: $(DECISIONS) ## score other systems on them, into rivals.json; about five minutes
 	$(VENV)-decisions/bin/python -m benchmarks.decisions rivals $(SHARED)
+
+store-table: $(READY) ## write the table of vector stores into docs/stores.md
+	$(BIN)/python -m benchmarks.store_table
 
 bench: $(READY) ## run every benchmark in full; about half an hour
 	$(BIN)/python -m benchmarks full

@@ -10,7 +10,7 @@ What this adapter knows of OmenDB (0.0.37, measured):
   ``compact`` mends that until the database is opened again, when what was deleted
   is back. So nothing is ever replaced or deleted in the engine: a row goes by a digest
   of its vector, and which names rows have is written beside them, last.
-- 34 vectors that are the same make a circle of their own in its graph, out of which no
+- 33 vectors that are the same make a circle of their own in its graph, out of which no
   search finds: of 500 others, 5 to 48 were lost. A row has as many names as it takes.
 - ``cosine`` inserts 184 vectors a second, ``l2`` 480 to 580 (384 dimensions, loaded
   machine), and searches in half the time. Vectors have length 1, so both order alike.
