@@ -72,8 +72,8 @@ class _Rows:
 
     def put(self, names: Sequence[str], vectors: NDArray[Float32]) -> None:
         """Add those vectors that are new, then name all."""
-        rows = {_key(vector): vector for vector in vectors}
         keys = [_key(vector) for vector in vectors]
+        rows = dict(zip(keys, vectors, strict=True))
         new = [key for key in rows if key not in self.written]
         if new:
             try:
@@ -200,7 +200,7 @@ class OmenStore(VectorStore):
         """The ``k`` nearest that have names; more are asked for when others are in the way."""
         asked = k
         while True:
-            ef = max(MIN_EF, 2 * asked, min(len(rows.written), SMALL))
+            ef = max(MIN_EF, 2 * asked, SMALL if len(rows.written) <= SMALL else 0)
             with self._translated("cannot be searched"):
                 hits = rows.database.search(query, asked, ef=ef)
             found = rows.named(hits)
@@ -212,8 +212,8 @@ class OmenStore(VectorStore):
         rows = self._live()
         known = {name: key for name in ids if (key := rows.keys.get(name))}
         with self._translated("cannot be read"):
-            found = rows.database.get_batch(list(known.values()))
-        return {name: np.array(row["vector"], Float32) for name, row in zip(known, found, strict=True)}
+            vectors = [row["vector"] for row in rows.database.get_batch(list(known.values()))]
+        return {name: np.array(vector, Float32) for name, vector in zip(known, vectors, strict=True)}
 
     def iter_ids(self) -> Iterator[list[str]]:
         ids = list(self._live().keys)
