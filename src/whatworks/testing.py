@@ -25,7 +25,9 @@ class StoreConformance(ChecksFromOutside):
     """What every vector store must do, as pytest methods: subclass it and say how to open yours.
 
     Each check has an id, a sentence and its source. All compare with plain
-    NumPy. None knows an engine. Checks get pytest's ``tmp_path``.
+    NumPy. None knows an engine. Checks get pytest's ``tmp_path``. Some open the
+    store in another process, which finds the class only at the level of its
+    module, and kill that.
 
     What a store cannot do is said in ``gaps``, by the id of the check and with
     the reason. Such a check has to fail: when it passes, the gap is out of date.
