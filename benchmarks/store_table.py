@@ -32,31 +32,35 @@ def part() -> str:
 
 
 def table() -> str:
-    """Stores that are here and tested, a row each, and below it what they fail."""
-    found = [(kind, gaps(kind.name)) for kind in overview() if not kind.problem]
-    tested = [(kind, missed) for kind, missed in found if missed is not None]
+    """A row for every file of tests of a store that is here, and below it what they fail."""
+    kinds = {kind.name: kind for kind in overview() if not kind.problem}
+    files = [file for file in sorted(TESTS.glob("test_*.py")) if _names(file)[0] in kinds]
     head = "| store | filters | pages | upkeep | server | files stay | checks |"
-    rows = [_row(kind, missed) for kind, missed in tested]
-    listed = [
-        f"- `{kind.name}`, {check}: {reason}." for kind, missed in tested for check, reason in missed
-    ]
+    rows = [_row(kinds[_names(file)[0]], file) for file in files]
+    listed = [f"- {_title(file)}, {check}: {reason}." for file in files for check, reason in gaps(file)]
     return "\n".join([head, "|---" * 7 + "|", *rows, "", *listed, ""]).replace("\n\n\n", "\n\n")
 
 
-def _row(kind: StoreKind, missed: list[tuple[str, str]]) -> str:
+def _names(file: Path) -> tuple[str, str]:
+    """Store and variant of ``test_store_variant.py``."""
+    store, _, variant = file.stem.removeprefix("test_").partition("_")
+    return store, variant
+
+
+def _title(file: Path) -> str:
+    store, variant = _names(file)
+    return f"`{store}` ({variant})" if variant else f"`{store}`"
+
+
+def _row(kind: StoreKind, file: Path) -> str:
     can = ["yes" if getattr(kind, name) else "-" for name in ABILITIES]
-    passed = len(CHECKS) - len({check for check, _ in missed})
-    cells = [f"`{kind.name}`", *can, f"{passed} of {len(CHECKS)}"]
-    return f"| {' | '.join(cells)} |"
+    passed = len(CHECKS) - len({check for check, _ in gaps(file)})
+    return f"| {' | '.join([_title(file), *can, f'{passed} of {len(CHECKS)}'])} |"
 
 
-def gaps(store: str) -> list[tuple[str, str]] | None:
-    """Checks that its tests expect to fail, with the reason; ``None`` if nothing tests it."""
-    file = TESTS / f"test_{store}.py"
-    if not file.exists():
-        return None
-    found = {item for kind in _suites(file) for item in kind.gaps.items()}
-    return sorted(found)
+def gaps(file: Path) -> list[tuple[str, str]]:
+    """Checks that the tests in a file expect to fail, with the reason."""
+    return sorted({item for kind in _suites(file) for item in kind.gaps.items()})
 
 
 def _suites(file: Path) -> Iterator[type[StoreConformance]]:

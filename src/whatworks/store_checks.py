@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 from unittest import mock
 
 import numpy as np
@@ -43,6 +43,10 @@ WORDS = ["sun", "moon", "sea", "sand", "wind", "rain", "snow"]
 
 class ChecksFromOutside:
     """What must hold around a store; a part of ``StoreConformance``."""
+
+    # Attributes that ``open`` needs, such as the address of a server: the process that is killed
+    # gets them too. Values are what JSON has.
+    carried: ClassVar[tuple[str, ...]] = ()
 
     def open(self, path: Path, dim: int) -> VectorStore:
         """The store in the folder ``path``, an empty one if there is none."""
@@ -116,6 +120,7 @@ class ChecksFromOutside:
             "file": inspect.getfile(kind),
             "name": kind.__qualname__,
             "folder": str(folder),
+            "carried": {name: getattr(self, name) for name in self.carried},
         }
         command = [sys.executable, "-c", CHILD, orjson.dumps(given).decode()]
         with subprocess.Popen(
@@ -210,7 +215,7 @@ class _Owner:
         (self._folder / name).write_bytes(content)
 
 
-def play(file: str, name: str, folder: str) -> None:
+def play(file: str, name: str, folder: str, carried: dict[str, Any]) -> None:
     """Fill the store of a test class, flush, change it, and wait for the end: the process to kill."""
     spec = spec_from_file_location("store_under_test", file)
     assert spec is not None and spec.loader is not None
@@ -220,7 +225,9 @@ def play(file: str, name: str, folder: str) -> None:
     kind: Any = module
     for part in name.split("."):
         kind = getattr(kind, part)
-    store: VectorStore = kind().open(Path(folder), 16)
+    checks = kind()
+    vars(checks).update(carried)
+    store: VectorStore = checks.open(Path(folder), 16)
     ids, before, after = _content()
     store.upsert([*ids, "gone"], np.concatenate([before, after[:1]]))
     store.delete(["gone"])

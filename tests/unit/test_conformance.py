@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -220,6 +220,22 @@ def test_every_check_has_an_id_a_sentence_and_a_source() -> None:
         if match := re.match(r"test_(s\d+)_", name):
             said = str(getattr(Healthy, name).__doc__)
             assert re.fullmatch(rf"{match[1].upper()}: .+\. Source: .+\.", said), name
+
+
+class OfWhatIsCarried(StoreConformance):
+    carried: ClassVar[tuple[str, ...]] = ("below",)
+
+    def open(self, path: Path, dim: int) -> ExactStore:
+        return ExactStore(path / self.below, dim=dim)
+
+    below: str
+
+
+def test_the_process_that_is_killed_gets_what_is_carried(tmp_path: Path) -> None:
+    checks = OfWhatIsCarried()
+    checks.below = "there"
+    run(checks, "S37", tmp_path)
+    assert (tmp_path / "there" / "vectors.npz").exists()
 
 
 def test_a_class_in_a_function_is_told_that_no_other_process_finds_it(tmp_path: Path) -> None:
