@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 # Scoring harness and logged decisions, which may not be distributed with the project.
 SHARED ?= ../shared
 
-.PHONY: help demo test test-newer-engine test-full lint types check faults faults-smoke bench-smoke bench-decisions bench-rivals bench clean
+.PHONY: help demo test test-newer-engine test-full lint types check faults faults-smoke bench-smoke bench-decisions bench-rivals bench store-table clean
 
 help: ## list what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | sort | expand -t 16
@@ -28,8 +28,8 @@ test-newer-engine: $(READY) ## run the tests of the evidence against DuckDB 2.0
 	@test -d $(VENV)/duckdb2 || $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target $(VENV)/duckdb2 'duckdb>=2,<2.1'
 	PYTHONPATH=$(CURDIR)/$(VENV)/duckdb2 $(BIN)/python -m pytest -n auto -q tests/unit/evidence tests/unit/test_memory.py tests/unit/test_memory_edges.py
 
-test-full: $(READY) ## run the property and fault tests at full size; hours
-	WHATWORKS_FULL=1 $(BIN)/python -m pytest -n auto -q --timeout 3600 tests/properties tests/faults
+test-full: $(READY) ## run the property, fault and store tests at full size; hours
+	WHATWORKS_FULL=1 $(BIN)/python -m pytest -n auto -q --timeout 3600 tests/properties tests/faults tests/conformance
 
 lint: $(READY) ## check style
 	$(BIN)/ruff check .
@@ -69,6 +69,9 @@ bench-decisions: $(DECISIONS) ## score predictions on the logged decisions in SH
 
 bench-rivals: $(DECISIONS) ## score other systems on them, into rivals.json; about five minutes
 	$(VENV)-decisions/bin/python -m benchmarks.decisions rivals $(SHARED)
+
+store-table: $(READY) ## write the table of vector stores into docs/stores.md
+	$(BIN)/python -m benchmarks.store_table
 
 bench: $(READY) ## run every benchmark in full; about half an hour
 	$(BIN)/python -m benchmarks full
