@@ -63,6 +63,7 @@ def name_of(path: Path) -> str:
 
 class TestChromaServer(StoreConformance):
     gaps: ClassVar[dict[str, str]] = {"S22": "the files are the server's: the client has none"}
+    carried = ("url", "opened")
     url: ClassVar[str]
     opened: ClassVar[list[VectorStore]] = []
 

@@ -8,6 +8,8 @@ What this adapter knows of usearch (2.26, measured on 384 dimensions):
 - A mapped index takes no memory of the process, and refuses changes: it is loaded to be extended.
 - It has no write-ahead log, no checksums, and writes over the file that it saves to: here every
   file is written beside the old one, synced, and named by a head that is replaced at the end.
+- A process that loads it first and onnxruntime 1.32 later ends with a segmentation fault, unless
+  it had loaded DuckDB before both.
 - Searches of one index at once from several threads are not promised to be safe: they take turns.
 """
 
@@ -155,6 +157,8 @@ class UsearchStore(VectorStore):
 
     def __init__(self, path: Path, *, dim: int) -> None:
         super().__init__(path, dim=dim)
+        import duckdb  # noqa: F401 - without it, onnxruntime dies when it is loaded after usearch
+
         self._index_class = needed("usearch.index", "usearch").Index
         self._write_lock = threading.Lock()
         self._search_lock = threading.Lock()
