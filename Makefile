@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 # Scoring harness and logged decisions, which may not be distributed with the project.
 SHARED ?= ../shared
 
-.PHONY: help demo test test-newer-engine test-full lint types check faults faults-smoke bench-smoke bench-decisions bench-rivals bench clean
+.PHONY: help demo test test-newer-engine test-full lint types check faults faults-smoke bench-smoke bench-decisions bench-rivals bench-stores bench clean
 
 help: ## list what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | sort | expand -t 16
@@ -69,6 +69,10 @@ bench-decisions: $(DECISIONS) ## score predictions on the logged decisions in SH
 
 bench-rivals: $(DECISIONS) ## score other systems on them, into rivals.json; about five minutes
 	$(VENV)-decisions/bin/python -m benchmarks.decisions rivals $(SHARED)
+
+bench-stores: $(READY) ## all vector stores side by side on real texts, fetched by apt; about an hour
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group bench
+	$(BIN)/python -m benchmarks.stores full
 
 bench: $(READY) ## run every benchmark in full; about half an hour
 	$(BIN)/python -m benchmarks full
