@@ -6,6 +6,7 @@ import json
 import select
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryFile
 from time import monotonic
@@ -30,7 +31,7 @@ class Child:
     """A process for one store; memory is given less what the process had before it opened the store."""
 
     def __init__(self, engine: str, folder: Path, data: Data) -> None:
-        self._errors = TemporaryFile("w+")
+        self._errors = TemporaryFile("w+")  # noqa: SIM115
         words = [engine, str(folder), str(data.vectors), str(data.queries)]
         self._process = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.store_process", *words],
@@ -48,8 +49,9 @@ class Child:
         """The answer of ``Worker``'s method ``what``; ``limit`` in seconds."""
         assert self._process.stdin is not None and self._process.stdout is not None
         end = monotonic() + (limit or float("inf"))
-        self._process.stdin.write(json.dumps({"do": what, **arguments}) + "\n")
-        self._process.stdin.flush()
+        with suppress(BrokenPipeError):
+            self._process.stdin.write(json.dumps({"do": what, **arguments}) + "\n")
+            self._process.stdin.flush()
         while not select.select([self._process.stdout], [], [], LOOK_EVERY)[0]:
             self.memory_mb()
             if monotonic() > end:

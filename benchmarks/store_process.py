@@ -60,9 +60,9 @@ class Worker:
     def _maintain(self) -> None:
         from whatworks.stores import CanMaintain
 
-        if isinstance(self._store, CanMaintain):
-            while self._store.maintain():
-                self._store.flush()
+        store = self._store
+        while isinstance(store, CanMaintain) and store.maintain():
+            self._store.flush()
 
     def search(self, start: int, count: int) -> dict[str, Any]:
         """Milliseconds and answers of some queries, and the processor's milliseconds for all."""

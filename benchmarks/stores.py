@@ -9,10 +9,12 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
+from itertools import cycle
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
@@ -33,6 +35,7 @@ __all__ = ["installed", "main", "measure", "smoke"]
 
 SIZES = (10_000, 100_000, 1_000_000)
 ASKED_AT_ONCE = 50
+ADDITIONS = 10
 ADDED_FOR = 20.0  # seconds
 LEAST_RECALL = 0.9
 _COLD = """
@@ -72,6 +75,15 @@ def measure(
         bench.search_among(children)
         bench.add(children)
     return measured.results
+
+
+@dataclass(slots=True)
+class _Said:
+    """What a store answered to all questions, and the time it took."""
+
+    ms: list[float] = field(default_factory=list)
+    processor_ms: float = 0.0
+    answers: list[Answers] = field(default_factory=list)
 
 
 class _Bench:
@@ -134,7 +146,9 @@ class _Bench:
             raise StoreFailedError(f"holds {count:,} vectors, not {self._size:,}")
         child.ask("search", start=0, count=ASKED_AT_ONCE)
 
-    def _rounds(self, children: Mapping[str, Child], step: Any) -> dict[str, Child]:
+    def _rounds(
+        self, children: Mapping[str, Child], step: Callable[[str, Child], None]
+    ) -> dict[str, Child]:
         """One step of each in turn; those that did not fail."""
         alive = dict(children)
         for engine, child in children.items():
@@ -161,61 +175,54 @@ class _Bench:
         for number in range(len(rows)):
             asked = slice(number, None, len(rows))
             edge[asked] = store_data.edges(self._vectors[rows[number]], self._queries[asked])
+        allowed = [{store_data.row_id(row) for row in some} for some in rows]
         for engine, said in self._asked(children, "search_among", size=self._size).items():
             self._add_search(engine, "search among 1 %", said, edge)
-            allowed = [{store_data.row_id(row) for row in some} for some in rows]
             wrong = sum(
-                not allowed[n % len(rows)].issuperset(answer.ids)
-                for n, answer in enumerate(said["answers"])
+                not wanted.issuperset(answer.ids)
+                for wanted, answer in zip(cycle(allowed), said.answers, strict=False)
             )
             self._measured.add("answers that pass over the filter", wrong, "", subject=engine)
 
-    def _asked(
-        self, children: Mapping[str, Child], what: str, **more: Any
-    ) -> dict[str, dict[str, Any]]:
+    def _asked(self, children: dict[str, Child], what: str, **more: Any) -> dict[str, _Said]:
         """Some queries to each process in turn, so that load on the machine meets all alike."""
-        said: dict[str, dict[str, Any]] = {
-            name: {"ms": [], "cpu": 0.0, "answers": []} for name in children
-        }
-
-        def step(engine: str, child: Child) -> None:
-            found = child.ask(what, start=start, count=count, **more)
-            said[engine]["ms"] += found["ms"]
-            said[engine]["cpu"] += found["cpu"]
-            said[engine]["answers"] += [Answers(*answer) for answer in found["answers"]]
-
-        total = len(self._queries)
-        for start in range(0, total, ASKED_AT_ONCE):
-            count = min(ASKED_AT_ONCE, total - start)
-            children = self._rounds(children, step)
+        said = {engine: _Said() for engine in children}
+        for start in range(0, len(self._queries), ASKED_AT_ONCE):
+            count = min(ASKED_AT_ONCE, len(self._queries) - start)
+            ask = partial(_ask, said, what, start=start, count=count, **more)
+            children = self._rounds(children, ask)
         return {engine: said[engine] for engine in children}
 
-    def _add_search(self, engine: str, what: str, said: dict[str, Any], edge: Any) -> None:
-        share, error = store_data.recall(said["answers"], self._vectors, self._queries, edge)
+    def _add_search(self, engine: str, what: str, said: _Said, edge: Any) -> None:
+        share, error = store_data.recall(said.answers, self._vectors, self._queries, edge)
         add = self._measured.add
         add(f"{what}, recall@10", share, "", subject=engine)
-        add(what, quantiles(said["ms"]), "ms", subject=engine)
-        add(f"{what}, p99", float(np.percentile(said["ms"], 99)), "ms", subject=engine)
-        add(f"{what}, processor", said["cpu"] / len(said["ms"]), "ms", subject=engine)
+        add(what, quantiles(said.ms), "ms", subject=engine)
+        add(f"{what}, p99", float(np.percentile(said.ms, 99)), "ms", subject=engine)
+        add(f"{what}, processor", said.processor_ms / len(said.ms), "ms", subject=engine)
         add(f"{what}, largest error of a distance", error, "", subject=engine)
 
     def add(self, children: dict[str, Child]) -> None:
         """New vectors, one by one and a thousand at once, on the disk after each call."""
         for size, calls, metric in ((1, 10, "one vector added"), (1_000, 1, "1,000 vectors added")):
             taken: dict[str, list[float]] = {engine: [] for engine in children}
-
-            def step(
-                engine: str, child: Child, size: int = size, calls: int = calls, taken: Any = taken
-            ) -> None:
-                if sum(taken[engine]) < 1e3 * ADDED_FOR:
-                    taken[engine] += child.ask("add", calls=calls, size=size)["ms"]
-
-            for _ in range(10):
-                children = self._rounds(children, step)
+            for _ in range(ADDITIONS):
+                children = self._rounds(children, partial(_add, taken, calls=calls, size=size))
             for engine in children:
-                self._measured.add(
-                    f"{metric}, and flush", quantiles(taken[engine]), "ms", subject=engine
-                )
+                ms = quantiles(taken[engine])
+                self._measured.add(f"{metric}, and flush", ms, "ms", subject=engine)
+
+
+def _ask(said: Mapping[str, _Said], what: str, engine: str, child: Child, **more: Any) -> None:
+    found = child.ask(what, **more)
+    said[engine].ms.extend(found["ms"])
+    said[engine].processor_ms += found["cpu"]
+    said[engine].answers.extend(Answers(*answer) for answer in found["answers"])
+
+
+def _add(taken: Mapping[str, list[float]], engine: str, child: Child, **what: int) -> None:
+    if sum(taken[engine]) < 1e3 * ADDED_FOR:
+        taken[engine].extend(child.ask("add", **what)["ms"])
 
 
 def smoke() -> list[Result]:

@@ -49,7 +49,7 @@ FILLING = {
 }
 TABLES = {
     "Searching": SEARCHING,
-    "Among 1 %": AMONG,
+    "Searching among 1 %": AMONG,
     "Start, memory, disk": KEEPING,
     "Filling": FILLING,
 }
@@ -76,20 +76,21 @@ make bench-stores
 METHOD = f"""## How it is measured
 
 - Texts: {texts.SOURCE}, each once, of {texts.SHORTEST} to {texts.LONGEST:,} characters, in an order
-  drawn by chance; they are fetched by apt and are not part of this project. Vectors: 384 dimensions, by the
-  built-in model. Questions: 1,000 more such texts, which no store holds. Above each table stands how many
+  drawn by chance; they are fetched by apt and are not part of this project. Vectors: 384 dimensions,
+  by the built-in model. Questions: 1,000 more such texts, which no store holds. Each size says how many
   vectors are those of texts; the rest lie between a real one and the nearest of a thousand others.
 - recall@10: the share of the ten nearest, by comparing with all, that are among the ten found; vectors
   as near as the tenth count alike. The error of distances is the largest of all answers.
 - Searches go through `VectorStore.search`, on a store that was opened and asked 50 questions. All
   stores are open at the same time and get 50 questions in turn, so that other work on the machine
   meets all alike. Processor: time of all threads in user and system mode, for one search on average.
-- Among 1 %: `search_among` with the ids of one vector in a hundred, drawn by chance; 20 such lists in turn.
+- Among 1 %: `search_among` with the ids of one vector in a hundred, drawn by chance; 20 such lists
+  in turn.
 - Start to answer: from starting Python to the first answer, less a Python that does nothing; the
   files are in the memory of the operating system.
-- Memory after 1,000 searches, less that of the same process before it opened the store, which has NumPy
-  loaded. Private: anonymous pages. Resident: all, with the parts of files that are mapped and of libraries;
-  the operating system may take those back.
+- Memory after 1,000 searches, less that of the same process before it opened the store, which has
+  NumPy loaded. Private: anonymous pages. Resident: all, with the parts of libraries and mapped files
+  that were read; the operating system may take those back.
 - Build: adding in batches of 4,096, a flush, and the store's upkeep, such as an index, until nothing is
   due. Adding later: to the store of that size, and on the disk after every call. whatworks itself
   keeps up to 1,024 new vectors in memory and adds them together.
@@ -99,7 +100,7 @@ START, END = "<!-- reading -->", "<!-- end of reading -->"
 # Colours told apart by the colour-blind: Okabe & Ito (2008), Color Universal Design.
 COLOURS = ("#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#222222")
 MARKS = "osD^vPX"
-STYLE = {
+STYLE: Any = {
     "svg.fonttype": "none",
     "svg.hashsalt": "whatworks",
     "font.family": "sans-serif",
@@ -158,7 +159,8 @@ def _parts(size: int, run: Run) -> list[str]:
     heading = (
         f"## {size:,} vectors\n\n{real:,} of them are those of real texts. "
         f"Measured on {run.at:%Y-%m-%d} at commit {run.commit} in {run.seconds / 60:.0f} minutes, "
-        f"under a load of {run.load_before:.1f} before and {min(loads):.1f} to {max(loads):.1f} meanwhile.\n"
+        f"under a load of {run.load_before:.1f} before, "
+        f"{min(loads):.1f} to {max(loads):.1f} meanwhile.\n"
         f"{run.machine}. {run.versions}.\n"
     )
     ran = {engine: known for engine, known in found.items() if "search" in known}
@@ -173,7 +175,7 @@ def _absent(found: Figures) -> list[str]:
         for metric, value in known.items():
             if metric.startswith("not run"):
                 said.append(
-                    f"`{engine}` was not run: building it would take {number(value)} minutes.\n"
+                    f"`{engine}` was not run: building it would take {number(value)} minutes or more.\n"
                 )
             if metric.startswith("failed"):
                 said.append(f"`{engine}` {metric}\n")
@@ -219,7 +221,7 @@ def _recall(found: Mapping[int, Figures], looks: Mapping[str, tuple[str, str]]) 
         for engine, (colour, mark) in looks.items():
             one = known.get(engine, {})
             if "search" in one:
-                panel.plot(one["search"], one["search, recall@10"], mark, color=colour, label=engine)
+                panel.plot(one["search"], one["search, recall@10"], mark, color=colour)
         panel.set(xscale="log", xlabel="ms")
     panels[0].set_ylabel("recall@10")
     _legend(picture, looks)
@@ -236,7 +238,7 @@ def _memory(found: Mapping[int, Figures], looks: Mapping[str, tuple[str, str]]) 
                 (size, k[engine][metric]) for size, k in found.items() if metric in k.get(engine, {})
             ]
             if points:
-                panel.plot(*zip(*points, strict=True), f"{mark}-", color=colour, label=engine)
+                panel.plot(*zip(*points, strict=True), f"{mark}-", color=colour)
         panel.set(xscale="log", yscale="log", xlabel="vectors")
         panel.set_xticks(list(found), [f"{size:,}" for size in found])
         panel.minorticks_off()

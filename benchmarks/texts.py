@@ -47,9 +47,9 @@ def sentences(index: str) -> set[str]:
 
     Examples
     --------
-    >>> sorted(sentences("Package: a\\nDescription-en: Reads all its mail\\n It reads mail. It does so\\n"
-    ...                  " twice a day.\\n .\\n No.\\n\\nPackage: b\\nDescription-en: Reads all its mail"))
-    ['It does so twice a day.', 'Reads all its mail']
+    >>> one = "Description-en: Reads all of your mail\\n It does. It does so\\n twice a day.\\n .\\n No."
+    >>> sorted(sentences(f"{one}\\n\\nDescription-en: Reads all of your mail"))
+    ['It does so twice a day.', 'Reads all of your mail']
     """
     found = set()
     for description in _DESCRIPTION.findall(index):
