@@ -1,0 +1,570 @@
+"""Qdrant: its engine in this process, or a server or cluster of it.
+
+What this adapter knows of Qdrant Edge (0.9, measured):
+
+- It keeps the interpreter to itself in every call. Building an index of 10,000 vectors
+  of 384 dimensions would stop all threads for eight seconds, so a process of its own
+  builds it, on a copy, which takes the place of the files it was made from.
+- Ids are numbers or UUIDs: a text becomes a UUID by its hash and is kept beside the vector.
+- With its write-ahead log, files differ after each opening, and two handles exclude each
+  other. Without it, what was not flushed may be lost, which a store is allowed to.
+- Without it, a folder may be opened twice, also by two processes, and nothing warns a
+  second one that writes: whoever owns the store keeps it from others.
+- ``flush`` syncs all that it writes, but not the folders that hold it.
+- Opening writes the settings in another form than creating does, and from then on the same.
+- An exact count reads all ids, 0.8 ms for 16,000; its summary has the same number at once.
+
+What it knows of the server: upserts and deletions with ``wait`` are seen by the next
+search, and are in its log. When the log goes to the disk is the server's business: no
+call syncs it. It builds its index by itself.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+from uuid import UUID
+
+import numpy as np
+from numpy.typing import NDArray
+
+from whatworks import failpoints, system
+from whatworks.errors import InvalidInputError, StoreError, StoreFullError
+from whatworks.stores.base import Float32, Hits, VectorStore, closed, needed
+
+__all__ = ["QdrantServerStore", "QdrantStore"]
+
+# A scan of this many vectors takes as long as a search of the index.
+INDEX_FROM = 5_000
+# Changes after which the index is built again, as a share of what is there.
+CHANGED_SHARE = 0.1
+# Edges of a node of the graph, and candidates while it is built and while it is searched.
+M, EF_CONSTRUCT, EF_SEARCH = 16, 128, 128
+# Numbers in one request: 8 MB as JSON, and a server refuses 32 MB.
+BATCH_NUMBERS = 400_000
+PAGE = 1_000
+TIMEOUT_SECONDS = 60
+# Name of the field of a point that holds the id as it was given.
+ID = "id"
+SHARD, DRAFT = "shard-", "draft"
+# How the engine, here or on a server, says that a disk is full.
+_FULL = ("os error 28", "os error 122", "os error 27", "No space left", "disk space")
+# Runs in a process of its own, which dies with the one that asked for it where that can be had.
+_OPTIMIZE = """
+import sys
+if sys.platform == "linux":
+    import ctypes
+    ctypes.CDLL(None).prctl(1, 9)
+from qdrant_edge import EdgeShard
+shard = EdgeShard.load(sys.argv[1])
+shard.optimize()
+shard.flush()
+shard.close()
+"""
+
+Result = TypeVar("Result")
+
+
+class _Points(VectorStore):
+    """Vectors as points with a UUID each and the id as it was given beside it.
+
+    Two ids with one hash are refused: of the 2**122 hashes there are so many
+    that a store of a billion ids has such a pair with a chance of 1 in 10**19.
+    """
+
+    def _upsert(self, ids: list[str], vectors: NDArray[Float32]) -> None:
+        size = max(1, BATCH_NUMBERS // self.dim)
+        for start in range(0, len(ids), size):
+            part = ids[start : start + size]
+            with self._changing():
+                self._check_unique(part)
+                self._put([_key(name) for name in part], part, vectors[start : start + size])
+
+    def _check_unique(self, ids: list[str]) -> None:
+        owners = {_key(name): name for name in ids}
+        taken = self._texts(list(owners))
+        for name in ids:
+            other = taken.get(_key(name), owners[_key(name)])
+            if other != name:
+                raise StoreError(f"the ids {name!r} and {other!r} have the same hash; rename one")
+
+    def _search(self, query: NDArray[Float32], k: int) -> Hits:
+        return _hits(self._nearest(query.tolist(), k, None))
+
+    def _search_among(self, query: NDArray[Float32], k: int, ids: list[str]) -> Hits:
+        wanted = set(ids)
+        found = self._nearest(query.tolist(), k, [_key(name) for name in ids])
+        return _hits([(name, score) for name, score in found if name in wanted])
+
+    def get(self, ids: Sequence[str]) -> dict[str, NDArray[Float32]]:
+        wanted, size = list(dict.fromkeys(ids)), max(1, BATCH_NUMBERS // self.dim)
+        found: dict[str, NDArray[Float32]] = {}
+        self._live()
+        for start in range(0, len(wanted), size):
+            part = {_key(name): name for name in wanted[start : start + size]}
+            for name, vector in self._vectors(list(part)):
+                if part.get(_key(name)) == name:
+                    found[name] = np.array(vector, Float32)
+        return found
+
+    def delete(self, ids: Sequence[str]) -> None:
+        with self._changing():
+            for start in range(0, len(ids), PAGE):
+                part = {_key(name): name for name in ids[start : start + PAGE]}
+                held = self._texts(list(part))
+                keys = [key for key, name in held.items() if part[key] == name]
+                if keys:
+                    self._erase(keys)
+
+    def iter_ids(self) -> Iterator[list[str]]:
+        page, offset = self._page(None)
+        while page:
+            yield page
+            if offset is None:
+                return
+            page, offset = self._page(offset)
+
+    @abstractmethod
+    def _live(self) -> Any:
+        """What is asked; raises after ``close``."""
+
+    @abstractmethod
+    def _changing(self) -> Any:
+        """A context for one change, with no other one beside it."""
+
+    @abstractmethod
+    def _put(self, keys: list[UUID], ids: list[str], vectors: NDArray[Float32]) -> None: ...
+
+    @abstractmethod
+    def _erase(self, keys: list[UUID]) -> None: ...
+
+    @abstractmethod
+    def _texts(self, keys: list[UUID]) -> dict[UUID, str]:
+        """The ids of those ``keys`` that are there."""
+
+    @abstractmethod
+    def _vectors(self, keys: list[UUID]) -> list[tuple[str, list[float]]]: ...
+
+    @abstractmethod
+    def _nearest(
+        self, query: list[float], k: int, among: list[UUID] | None
+    ) -> list[tuple[str, float]]:
+        """Ids and cosines."""
+
+    @abstractmethod
+    def _page(self, offset: Any) -> tuple[list[str], Any]:
+        """Some ids, and where the next ones begin, ``None`` after the last."""
+
+
+class QdrantStore(_Points):
+    """Vectors in a shard of Qdrant Edge: compared one by one up to 5,000, then an HNSW graph.
+
+    ``QdrantStore.connect`` opens one on a server instead.
+    """
+
+    engine = "qdrant"
+    packages = ("qdrant-edge-py",)
+
+    def __init__(self, path: Path, *, dim: int) -> None:
+        super().__init__(path, dim=dim)
+        self._edge = needed("qdrant_edge", self.engine)
+        self._write_lock, self._tending = threading.RLock(), threading.Lock()
+        self._worker: subprocess.Popen[bytes] | None = None
+        # What was changed since the copy was made of which an index is built.
+        self._missed: list[Callable[[Any], None]] | None = None
+        with self._translated("does not open"):
+            self._folder = self._clean_up() or self._create()
+            self._shard = self._load(self._folder)
+            info = self._shard.info()
+        self._changes = max(0, info.points_count - info.indexed_vectors_count)
+
+    @classmethod
+    def connect(cls, url: str, name: str, *, dim: int) -> QdrantServerStore:
+        return QdrantServerStore(url, name, dim=dim)
+
+    @classmethod
+    def remove(cls, url: str, name: str) -> None:
+        with _said_by(url):
+            client = _client(url)
+            try:
+                client.delete_collection(name)
+            finally:
+                client.close()
+
+    def _clean_up(self) -> Path | None:
+        """The files of the store; what an interrupted exchange has left beside them is removed."""
+        found = sorted(self.path.glob(SHARD + "*"))
+        for other in self.path.iterdir():
+            # The older one is whole until it is renamed: only then is the new one complete.
+            if other not in found[:1]:
+                shutil.rmtree(other)
+        return found[0] if found else None
+
+    def _create(self) -> Path:
+        draft, folder = self.path / DRAFT, self.path / f"{SHARD}00000001"
+        draft.mkdir()
+        self._edge.EdgeShard.create(str(draft), self._config()).close()
+        self._load(draft).close()
+        draft.rename(folder)
+        failpoints.reached("qdrant.created")
+        return folder
+
+    def _load(self, folder: Path) -> Any:
+        return self._edge.EdgeShard.load(str(folder), self._config())
+
+    def _config(self) -> Any:
+        edge, kilobytes = self._edge, INDEX_FROM * self.dim * 4 // 1024
+        return edge.EdgeConfig(
+            vectors=edge.EdgeVectorParams(size=self.dim, distance=edge.Distance.Cosine),
+            hnsw_config=edge.HnswIndexConfig(
+                m=M, ef_construct=EF_CONSTRUCT, full_scan_threshold=max(10, kilobytes)
+            ),
+            optimizers=edge.EdgeOptimizersConfig(
+                indexing_threshold=max(1, kilobytes), default_segment_number=2
+            ),
+            wal_enabled=False,
+        )
+
+    @contextmanager
+    def _translated(self, what: str) -> Iterator[None]:
+        with _errors(f"the Qdrant store {self.path} {what}"):
+            yield
+
+    def _live(self) -> Any:
+        shard = self._shard
+        if shard is None:
+            raise closed()
+        return shard
+
+    def _ask(self, question: Callable[[Any], Result]) -> Result:
+        """The answer of the newest shard; another one may be closed while it is asked."""
+        with self._translated("cannot be read"):
+            while True:
+                shard = self._live()
+                try:
+                    return question(shard)
+                except Exception:
+                    if shard is self._shard:
+                        raise
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        with self._write_lock, self._translated("refused"):
+            self._live()
+            yield
+
+    def _change(self, rows: int, change: Callable[[Any], None]) -> None:
+        change(self._live())
+        self._changes += rows
+        if self._missed is not None:
+            self._missed.append(change)
+
+    def _put(self, keys: list[UUID], ids: list[str], vectors: NDArray[Float32]) -> None:
+        rows = zip(keys, ids, vectors.tolist(), strict=True)
+        points = [self._edge.Point(key, row, {ID: name}) for key, name, row in rows]
+        put = self._edge.UpdateOperation.upsert_points(points)
+        self._change(len(ids), lambda shard: shard.update(put))
+
+    def _erase(self, keys: list[UUID]) -> None:
+        erase = self._edge.UpdateOperation.delete_points(keys)
+        self._change(len(keys), lambda shard: shard.update(erase))
+
+    def _texts(self, keys: list[UUID]) -> dict[UUID, str]:
+        found = self._ask(lambda shard: shard.retrieve(keys, [ID], False))
+        return {record.id: record.payload[ID] for record in found}
+
+    def _vectors(self, keys: list[UUID]) -> list[tuple[str, list[float]]]:
+        found = self._ask(lambda shard: shard.retrieve(keys, [ID], True))
+        return [(record.payload[ID], record.vector) for record in found]
+
+    def _nearest(
+        self, query: list[float], k: int, among: list[UUID] | None
+    ) -> list[tuple[str, float]]:
+        edge = self._edge
+        request = edge.QueryRequest(
+            query=edge.Query.Nearest(query),
+            limit=k,
+            with_payload=[ID],
+            filter=among and edge.Filter(must=[edge.HasIdCondition(set(among))]),
+            params=edge.SearchParams(hnsw_ef=EF_SEARCH, exact=among is not None),
+        )
+        found = self._ask(lambda shard: shard.query(request))
+        return [(point.payload[ID], point.score) for point in found]
+
+    def _page(self, offset: Any) -> tuple[list[str], Any]:
+        request = self._edge.ScrollRequest(
+            offset=offset, limit=PAGE, with_payload=[ID], with_vector=False
+        )
+        found, following = self._ask(lambda shard: shard.scroll(request))
+        return [record.payload[ID] for record in found], following
+
+    def count(self) -> int:
+        return int(self._ask(lambda shard: shard.info().points_count))
+
+    def maintain(self) -> bool:
+        """Build the index again, in another process, when a tenth has changed; one call at a time."""
+        with self._tending:
+            if self._changes < max(INDEX_FROM, CHANGED_SHARE * self.count()):
+                return False
+            draft = self.path / DRAFT
+            try:
+                self._copy_to(draft)
+                self._optimize(draft)
+                self._exchange(draft)
+            finally:
+                self._missed = None
+                shutil.rmtree(draft, ignore_errors=True)
+            return True
+
+    def _copy_to(self, draft: Path) -> None:
+        with self._changing():
+            self._live().flush()
+            shutil.copytree(self._folder, draft)
+            self._missed, self._changes = [], 0
+        failpoints.reached("qdrant.copied")
+
+    def _optimize(self, draft: Path) -> None:
+        # The process finds the same packages, wherever this one was told to look for them.
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        with subprocess.Popen(
+            [sys.executable, "-c", _OPTIMIZE, str(draft)],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+        ) as self._worker:
+            if self._shard is None:
+                self._worker.kill()
+            _, said = self._worker.communicate()
+        self._live()
+        if self._worker.returncode:
+            why = said.decode(errors="replace").strip().rpartition("\n")[2]
+            with self._translated("cannot be indexed"):
+                raise StoreFullError(why) if _is_full(why) else OSError(why)
+        failpoints.reached("qdrant.indexed")
+
+    def _exchange(self, draft: Path) -> None:
+        """Let the files of ``draft`` take the place of the present ones."""
+        folder = self.path / f"{SHARD}{int(self._folder.name.removeprefix(SHARD)) + 1:08}"
+        with self._changing():
+            shard = self._load(draft)
+            for change in self._missed or []:
+                change(shard)
+            shard.close()
+            _sync(draft)
+            draft.rename(folder)
+            failpoints.reached("qdrant.renamed")
+            old_folder, self._folder = self._folder, folder
+            old, self._shard = self._shard, self._load(folder)
+            old.close()
+            old_folder.rename(draft)
+            failpoints.reached("qdrant.exchanged")
+
+    def flush(self) -> None:
+        with self._changing():
+            self._live().flush()
+            _sync(self.path)
+
+    def close(self) -> None:
+        worker = self._worker
+        with self._write_lock:
+            shard, self._shard = self._shard, None
+            if shard is not None:
+                with self._translated("cannot be closed"):
+                    shard.close()
+        if worker is not None:
+            worker.kill()
+
+
+class QdrantServerStore(_Points):
+    """Vectors in a collection of a Qdrant server, which indexes them by itself.
+
+    Made by ``QdrantStore.connect``. The key of the server, if it wants one,
+    is read from the environment: ``QDRANT_API_KEY``.
+
+    Raises
+    ------
+    InvalidInputError
+        The address has a password in it.
+    StoreError
+        The server cannot be reached, or its collection is of another shape.
+    """
+
+    engine = "qdrant"
+    packages = ("qdrant-client",)
+
+    def __init__(self, url: str, name: str, *, dim: int) -> None:
+        # Not the base's: there is no folder to make.
+        self.dim = dim
+        self._url, self._name = url, name
+        self._models = needed("qdrant_client.models", self.engine)
+        with _said_by(url):
+            self._client = _client(url)
+            try:
+                self._find_or_create()
+            except BaseException:
+                self.close()
+                raise
+
+    def _find_or_create(self) -> None:
+        models, client = self._models, self._client
+        if not client.collection_exists(self._name):
+            shape = models.VectorParams(size=self.dim, distance=models.Distance.COSINE)
+            client.create_collection(self._name, vectors_config=shape)
+        found = client.get_collection(self._name).config.params.vectors
+        shape = (getattr(found, "size", None), getattr(found, "distance", None))
+        if shape != (self.dim, models.Distance.COSINE):
+            raise StoreError(
+                f"the collection {self._name!r} at {self._url} has (dimensions, distance) {shape}; "
+                f"expected ({self.dim}, Cosine): another model or program made it"
+            )
+
+    def _live(self) -> Any:
+        client = self._client
+        if client is None:
+            raise closed()
+        return client
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        self._live()
+        yield
+
+    def _ask(self, question: Callable[[Any], Result]) -> Result:
+        with _said_by(self._url):
+            client = self._live()
+            try:
+                return question(client)
+            except Exception:
+                self._live()  # closed meanwhile, whatever the client made of it
+                raise
+
+    def _put(self, keys: list[UUID], ids: list[str], vectors: NDArray[Float32]) -> None:
+        points = self._models.Batch(
+            ids=_texts(keys), vectors=vectors.tolist(), payloads=[{ID: name} for name in ids]
+        )
+        self._ask(lambda client: client.upsert(self._name, points=points, wait=True))
+
+    def _erase(self, keys: list[UUID]) -> None:
+        which = self._models.PointIdsList(points=_texts(keys))
+        self._ask(lambda client: client.delete(self._name, points_selector=which, wait=True))
+
+    def _retrieve(self, keys: list[UUID], *, vectors: bool) -> Any:
+        return self._ask(
+            lambda client: client.retrieve(
+                self._name, _texts(keys), with_payload=[ID], with_vectors=vectors
+            )
+        )
+
+    def _texts(self, keys: list[UUID]) -> dict[UUID, str]:
+        found = self._retrieve(keys, vectors=False)
+        return {UUID(str(record.id)): record.payload[ID] for record in found}
+
+    def _vectors(self, keys: list[UUID]) -> list[tuple[str, list[float]]]:
+        found = self._retrieve(keys, vectors=True)
+        return [(record.payload[ID], record.vector) for record in found]
+
+    def _nearest(
+        self, query: list[float], k: int, among: list[UUID] | None
+    ) -> list[tuple[str, float]]:
+        models = self._models
+        only = among and models.Filter(must=[models.HasIdCondition(has_id=_texts(among))])
+        params = models.SearchParams(hnsw_ef=EF_SEARCH, exact=among is not None)
+        found = self._ask(
+            lambda client: client.query_points(
+                self._name,
+                query=query,
+                limit=k,
+                query_filter=only,
+                search_params=params,
+                with_payload=[ID],
+            )
+        )
+        return [(point.payload[ID], point.score) for point in found.points]
+
+    def _page(self, offset: Any) -> tuple[list[str], Any]:
+        found, following = self._ask(
+            lambda client: client.scroll(self._name, limit=PAGE, offset=offset, with_payload=[ID])
+        )
+        return [record.payload[ID] for record in found], following
+
+    def count(self) -> int:
+        return int(self._ask(lambda client: client.count(self._name, exact=True).count))
+
+    def flush(self) -> None:
+        """Nothing is left to do: each change has waited until the server had it in its log."""
+        self._live()
+
+    def close(self) -> None:
+        client, self._client = self._client, None
+        if client is not None:
+            client.close()
+
+
+def _client(url: str) -> Any:
+    """A client of the server at ``url``; nothing is sent before it is asked something."""
+    client = needed("qdrant_client", "qdrant").QdrantClient
+    place = urlsplit(url)
+    if place.username or place.password:
+        raise InvalidInputError(
+            f"the address of {place.hostname} has a name or password in it; set QDRANT_API_KEY instead"
+        )
+    key = os.environ.get("QDRANT_API_KEY")
+    return client(url=url, api_key=key, timeout=TIMEOUT_SECONDS, check_compatibility=False)
+
+
+def _key(name: str) -> UUID:
+    """The UUID of an id, of version 8: made as its owner likes, here by a hash."""
+    bits = int.from_bytes(blake2b(name.encode(errors="surrogatepass"), digest_size=16).digest(), "big")
+    return UUID(int=bits & ~(0xF << 76 | 0x3 << 62) | 0x8 << 76 | 0x2 << 62)
+
+
+def _texts(keys: list[UUID]) -> list[str]:
+    return [str(key) for key in keys]
+
+
+def _hits(found: list[tuple[str, float]]) -> Hits:
+    scores = np.array([score for _, score in found], np.float64)
+    return Hits([name for name, _ in found], (1 - scores).astype(Float32))
+
+
+def _sync(path: Path) -> None:
+    """Put all files below ``path`` onto the disk, and their names."""
+    for folder, _, files in os.walk(path):
+        for name in files:
+            with suppress(FileNotFoundError):
+                system.sync(Path(folder, name))
+        with suppress(FileNotFoundError):
+            system.sync(Path(folder))
+
+
+def _said_by(url: str) -> Any:
+    """A context in which errors become ours, with the address."""
+    return _errors(f"the Qdrant server {url} could not do it")
+
+
+@contextmanager
+def _errors(what: str) -> Iterator[None]:
+    try:
+        yield
+    except (StoreError, InvalidInputError):
+        raise
+    except BaseException as error:
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
+        kind = StoreFullError if _is_full(str(error)) else StoreError
+        raise kind(f"{what}: {error}") from error
+
+
+def _is_full(message: str) -> bool:
+    return any(sign in message for sign in _FULL)
