@@ -13,6 +13,7 @@ from time import monotonic
 from types import TracebackType
 from typing import Any, Self
 
+import numpy as np
 import psutil
 
 from benchmarks.measure import ENVIRONMENT, ROOT
@@ -68,11 +69,10 @@ class Child:
         return (lines[-1] if lines else f"the process ended with {code}")[:200]
 
     def memory_mb(self) -> tuple[float, float]:
-        """Private memory (anonymous pages) and resident memory, files included."""
-        status = Path(f"/proc/{self._process.pid}/status").read_text()
-        fields = dict(line.split(":", 1) for line in status.splitlines())
-        found = [int(fields.get(name, "0 kB").split()[0]) / 1e3 for name in ("RssAnon", "VmRSS")]
-        private, resident = (now - then for now, then in zip(found, self._before, strict=True))
+        """Private memory (anonymous pages) and resident memory, with files, of it and its children."""
+        everyone = [self._memory, *self._memory.children(recursive=True)]
+        found = np.sum([_memory_mb(process.pid) for process in everyone], axis=0)
+        private, resident = (found - self._before).tolist()
         self.peak_mb = max(self.peak_mb, private)
         return private, resident
 
@@ -87,3 +87,13 @@ class Child:
         for file in (self._process.stdin, self._process.stdout, self._errors):
             if file is not None:
                 file.close()
+
+
+def _memory_mb(pid: int) -> list[float]:
+    """``RssAnon`` and ``VmRSS``, zeros for a process that has ended."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return [0.0, 0.0]
+    fields = dict(line.split(":", 1) for line in status.splitlines())
+    return [int(fields.get(name, "0 kB").split()[0]) * 1.024e-3 for name in ("RssAnon", "VmRSS")]

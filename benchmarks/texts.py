@@ -47,9 +47,9 @@ def sentences(index: str) -> set[str]:
 
     Examples
     --------
-    >>> one = "Description-en: Reads all of your mail\\n It does. It does so\\n twice a day.\\n .\\n No."
-    >>> sorted(sentences(f"{one}\\n\\nDescription-en: Reads all of your mail"))
-    ['It does so twice a day.', 'Reads all of your mail']
+    >>> one = "Description-en: Reads all your mails\\n It is. It does so\\n twice a day.\\n .\\n No."
+    >>> sorted(sentences(f"{one}\\n\\nDescription-en: Reads all your mails"))
+    ['It does so twice a day.', 'Reads all your mails']
     """
     found = set()
     for description in _DESCRIPTION.findall(index):
