@@ -11,7 +11,10 @@ from numpy.typing import NDArray
 
 from benchmarks import texts
 
-__all__ = ["QUERIES", "Answers", "Data", "K", "made_up", "real", "recall", "row_id"]
+__all__ = [
+    "QUERIES", "Answers", "Data", "K", "edges", "filters", "made_up", "mixtures", "real", "recall",
+    "row_id",
+]  # fmt: skip
 
 K = 10
 QUERIES = 1_000
@@ -55,12 +58,12 @@ def real(cache: Path, size: int, *, most: int | None = None) -> Data:
 def _vectors_file(file: Path, held: Float32, size: int) -> Path:
     if not file.exists():
         draft = file.with_suffix(".tmp.npy")
-        np.save(draft, np.concatenate([held, *_mixtures(held, size - len(held))]))
+        np.save(draft, np.concatenate([held, *mixtures(held, size - len(held))]))
         draft.replace(file)
     return file
 
 
-def _mixtures(held: Float32, count: int) -> Iterator[Float32]:
+def mixtures(held: Float32, count: int) -> Iterator[Float32]:
     """Vectors between a real one and the nearest of a thousand others: they crowd where texts do."""
     random = np.random.default_rng(0)
     for start in range(0, count, BLOCK):
@@ -109,8 +112,8 @@ def recall(
     """Share of the nearest that were found, ties counting alike; the largest error of a distance."""
     found, error = 0, 0.0
     for answer, query, limit in zip(answers, queries, edge, strict=True):
-        rows = [int(name.rpartition("-")[2]) for name in dict.fromkeys(answer.ids)]
-        exact = 1 - vectors[rows] @ query
+        said = dict(zip(answer.ids, answer.distances, strict=True))
+        exact = 1 - vectors[[int(name.rpartition("-")[2]) for name in said]] @ query
         found += int((exact <= limit + SAME).sum())
-        error = max(error, float(np.abs(exact - answer.distances).max(initial=0)))
+        error = max(error, float(np.abs(exact - list(said.values())).max(initial=0)))
     return found / (K * len(answers)), error

@@ -14,7 +14,7 @@ from benchmarks import results, texts
 from benchmarks.report import markdown, number
 from benchmarks.results import Result, Run
 
-__all__ = ["kind", "write"]
+__all__ = ["figures", "kind", "text", "write"]
 
 SEARCHING = {
     "recall@10": "search, recall@10",
@@ -128,16 +128,17 @@ def write(page: Path, file: Path, sizes: Sequence[int]) -> None:
     runs = {size: run for size in sizes if (run := results.latest(kind(size), file))}
     if not runs:
         raise SystemExit(f"there are no results of vector stores in {file}: make bench-stores")
-    parts = [INTRODUCTION.format(start=START, reading=_reading(page), end=END)]
-    parts += [part for size, run in runs.items() for part in _parts(size, run)]
-    page.write_text("\n".join([*parts, METHOD]), encoding="utf-8")
+    old = page.read_text(encoding="utf-8") if page.exists() else ""
+    page.write_text(text(runs, old), encoding="utf-8")
     _draw(page.parent / "pictures", {size: figures(run.results) for size, run in runs.items()})
 
 
-def _reading(page: Path) -> str:
-    text = page.read_text(encoding="utf-8") if page.exists() else ""
-    found = re.search(f"{START}\n(.*?)\n{END}", text, re.DOTALL)
-    return found[1] if found else ""
+def text(runs: Mapping[int, Run], old: str = "") -> str:
+    """The page; the reading is that of the ``old`` one."""
+    reading = re.search(f"{START}\n(.*?)\n{END}", old, re.DOTALL)
+    parts = [INTRODUCTION.format(start=START, reading=reading[1] if reading else "", end=END)]
+    parts += [part for size, run in runs.items() for part in _parts(size, run)]
+    return "\n".join([*parts, METHOD])
 
 
 def figures(found: Sequence[Result]) -> dict[str, dict[str, float]]:
