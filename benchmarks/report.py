@@ -25,6 +25,7 @@ make bench
 ```
 
 `whatworks bench` measures on your own machine, and with `--store PATH` on your own store.
+[stores-benchmark.md](stores-benchmark.md) has all vector stores side by side.
 """
 METHOD = """## How it is measured
 
