@@ -224,6 +224,7 @@ def _recall(found: Mapping[int, Figures], looks: Mapping[str, tuple[str, str]]) 
             if "search" in one:
                 panel.plot(one["search"], one["search, recall@10"], mark, color=colour)
         panel.set(xscale="log", xlabel="ms")
+        _plain(panel.xaxis)
     panels[0].set_ylabel("recall@10")
     _legend(picture, looks)
     return picture
@@ -243,9 +244,19 @@ def _memory(found: Mapping[int, Figures], looks: Mapping[str, tuple[str, str]]) 
         panel.set(xscale="log", yscale="log", xlabel="vectors")
         panel.set_xticks(list(found), [f"{size:,}" for size in found])
         panel.minorticks_off()
+        _plain(panel.yaxis)
     panels[0].set_ylabel("MB")
     _legend(picture, looks)
     return picture
+
+
+def _plain(axis: Any) -> None:
+    """Ticks of a logarithmic axis as plain numbers."""
+    from matplotlib.ticker import LogLocator, NullLocator
+
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter("{x:,g}")
 
 
 def _legend(picture: Any, looks: Mapping[str, tuple[str, str]]) -> None:
