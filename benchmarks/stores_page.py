@@ -91,6 +91,7 @@ METHOD = f"""## How it is measured
 - Memory after 1,000 searches, less that of the same process before it opened the store, which has
   NumPy loaded. Private: anonymous pages. Resident: all, with the parts of libraries and mapped files
   that were read; the operating system may take those back.
+- Disk: what the files take, which for those with holes is less than their size.
 - Build: adding in batches of 4,096, a flush, and the store's upkeep, such as an index, until nothing is
   due. Adding later: to the store of that size, and on the disk after every call. whatworks itself
   keeps up to 1,024 new vectors in memory and adds them together.
