@@ -28,7 +28,7 @@ test-newer-engine: $(READY) ## run the tests of the evidence against DuckDB 2.0
 	@test -d $(VENV)/duckdb2 || $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target $(VENV)/duckdb2 'duckdb>=2,<2.1'
 	PYTHONPATH=$(CURDIR)/$(VENV)/duckdb2 $(BIN)/python -m pytest -n auto -q tests/unit/evidence tests/unit/test_memory.py tests/unit/test_memory_edges.py
 
-test-full: $(READY) ## run the property and fault tests at full size; about half an hour
+test-full: $(READY) ## run the property and fault tests at full size; hours
 	WHATWORKS_FULL=1 $(BIN)/python -m pytest -n auto -q --timeout 3600 tests/properties tests/faults
 
 lint: $(READY) ## check style

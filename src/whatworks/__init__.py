@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from whatworks.records import Flip as Flip
     from whatworks.records import Lift as Lift
     from whatworks.records import Match as Match
+    from whatworks.records import Migration as Migration
     from whatworks.records import NewEvent as NewEvent
     from whatworks.records import NewPattern as NewPattern
     from whatworks.records import Pattern as Pattern
@@ -62,8 +63,8 @@ _MODULES = {
     "memory": "Memory",
     "records": (
         "Answer Backup Cause Change ChangePoint Coincidence Contribution Diff Estimate Evaluation "
-        "Evidence Explanation Flip Lift Match NewEvent NewPattern Pattern Prediction Prior Stats Trend "
-        "TrendDay UsageEvent Where Why"
+        "Evidence Explanation Flip Lift Match Migration NewEvent NewPattern Pattern Prediction Prior "
+        "Stats Trend TrendDay UsageEvent Where Why"
     ),
     "text": "clean_text",
 }

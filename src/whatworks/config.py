@@ -38,6 +38,13 @@ class Config:
     dim: int | None
     vectors: str
     generation: int = 1
+    # The store of the vectors before the last migration, which can be gone back to.
+    former: str | None = None
+    former_generation: int | None = None
+
+    def next_generation(self) -> int:
+        """A number that no store of vectors has had that may still be there."""
+        return max(self.generation, self.former_generation or 0) + 1
 
     def changed(self, **values: Any) -> Config:
         """A copy with other values."""
@@ -52,6 +59,8 @@ _KINDS: dict[str, type | tuple[type, ...]] = {
     "dim": (int, NoneType),
     "vectors": str,
     "generation": int,
+    "former": (str, NoneType),
+    "former_generation": (int, NoneType),
 }
 
 
@@ -125,7 +134,7 @@ def load(folder: Path) -> Config:
         value = values.get(name)
         if not isinstance(value, kinds) or (isinstance(value, int) and value < 1):
             raise StoreError(f"{folder / FILE} is damaged at {name!r}; restore it from a backup")
-    return Config(**{name: values[name] for name in _KINDS})
+    return Config(**{name: values.get(name) for name in _KINDS})
 
 
 def require_free(folder: Path) -> None:

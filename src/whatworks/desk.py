@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Literal
 
 from whatworks.checks import Chance, identifier, shown
@@ -21,6 +22,7 @@ from whatworks.records import (
     Evaluation,
     Lift,
     Match,
+    Migration,
     Pattern,
     Prediction,
     Prior,
@@ -32,6 +34,8 @@ from whatworks.records import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from whatworks.embedders import Embedder
     from whatworks.evaluation import Policy
     from whatworks.keeper import Keeper
@@ -219,6 +223,21 @@ class Desk:
     def backup(self, folder: str, *, keep: int | None, made_at: datetime) -> Backup:
         """Make a backup into ``folder``."""
         return self.keeper.backup(Path(folder), keep=keep, made_at=made_at)
+
+    def migrate(self, to: str | None, *, keep: bool, progress: Callable[[int], object]) -> Migration:
+        """Move the vectors to another store."""
+        keeper, start = self.keeper, monotonic()
+        before = keeper.config.vectors
+        found = keeper.migrate(to, keep=keep, progress=progress)
+        after = keeper.config
+        return Migration(
+            before=before,
+            after=after.vectors,
+            former=after.former,
+            vectors={name: item.vectors for name, item in found.items()},
+            recall={name: item.recall for name, item in found.items()},
+            seconds=monotonic() - start,
+        )
 
     def reembed(self, embedder: Embedder, progress: Any) -> None:
         """Change the embedder, in this process alone."""

@@ -218,7 +218,7 @@ def _config(store: _Store) -> Iterator[Look]:
     try:
         engine_class(made.vectors)
     except WhatWorksError as error:
-        yield "bad", _first_line(error), "install what is missing"
+        yield "bad", _first_line(error), f"install what {made.vectors!r} needs"
     yield "ok", f"format {made.format}, vectors by {made.embedder} in {made.vectors}", ""
 
 

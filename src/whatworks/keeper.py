@@ -17,11 +17,12 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from whatworks import config, failpoints
+from whatworks import config, failpoints, migration
 from whatworks.cache import HotCache
 from whatworks.embedders import Embedder, vectors_of
 from whatworks.errors import (
     InvalidInputError,
+    MissingExtraError,
     ModelMismatchError,
     StoreClosedError,
     StoreError,
@@ -34,7 +35,7 @@ from whatworks.lock import KeeperLock
 from whatworks.rank import Learned
 from whatworks.records import Backup, ChangePoint, Pattern
 from whatworks.replay import Mark
-from whatworks.vectors import Vectors
+from whatworks.vectors import Vectors, remove
 
 T = TypeVar("T")
 
@@ -53,6 +54,7 @@ FRESH_SECONDS = 0.02
 PATTERNS_CACHED = 10_000
 QUERIES_CACHED = 512
 STOPPED = "background work stopped"
+SCANNED = "vectors are compared one by one, which is slow"
 FULL = "the disk is full: questions are answered from what was folded before it was"
 
 
@@ -101,6 +103,7 @@ class Keeper:
         self._keeper_lock = lock
         self._embedding = threading.RLock()  # held while a model works; taken before the other
         self._lock = threading.RLock()  # held while a layer is changed
+        self._migrating = threading.RLock()  # one move of the vectors at a time; taken before both
         self._wake = threading.Event()
         self._stop = threading.Event()
         self._worker: threading.Thread | None = None
@@ -306,20 +309,23 @@ class Keeper:
     def _open_vectors(self, evidence: Evidence) -> None:
         if self._vectors:
             return
-        dim = self.config.dim or self._embedded(["dimension"]).shape[1]
-        self._vectors = {
-            name: self._vectors_of(evidence, self.config, name, dim) for name in COLLECTIONS
-        }
+        self._vectors = {name: self._vectors_of(evidence, self.config, name) for name in COLLECTIONS}
 
-    def _vectors_of(self, evidence: Evidence, made: config.Config, name: str, dim: int) -> Vectors:
+    def _vectors_of(
+        self,
+        evidence: Evidence,
+        made: config.Config,
+        name: str,
+        progress: Callable[[int], object] = lambda _: None,
+    ) -> Vectors:
         return Vectors(
             evidence,
             self.folder / "vectors" / str(made.generation) / name,
             name,
             vectors=made.vectors,
-            name=f"whatworks-{made.store_id}-{made.generation}-{name}",
             model=made.embedder,
-            dim=dim,
+            dim=self.config.dim or self._embedded(["dimension"]).shape[1],
+            progress=progress,
         )
 
     def embed(self, progress: Callable[[int], object] | None = None) -> None:
@@ -421,8 +427,11 @@ class Keeper:
         """Engine, and for each collection how many vectors there are and how many wait."""
         evidence, model = self.evidence(), self.config.embedder
         described: dict[str, Any] = {"engine": self.config.vectors}
+        self.problems[:] = [problem for problem in self.problems if not problem.startswith(SCANNED)]
         for name in COLLECTIONS:
             opened = self._vectors.get(name)
+            if opened is not None and opened.trouble:
+                self._note(f"{SCANNED}: the store of the {name} fails: {opened.trouble}")
             described[name] = {
                 "vectors": texts.total(evidence, name, model),
                 "waiting": texts.count_waiting(evidence, name, model),
@@ -454,6 +463,83 @@ class Keeper:
             self._forget()
             self._fold()
 
+    def migrate(
+        self, to: str | None, *, keep: bool, progress: Callable[[int], object] = lambda _: None
+    ) -> dict[str, migration.Checked]:
+        """Move the vectors to another store while questions go on to be answered by the old one.
+
+        Interrupted, the store stays with the old one; run again, it goes on
+        where it was.
+        """
+        with self._migrating:
+            after = migration.target(self.config, to)
+            found = {} if after is self.config else self._migrate(after, progress)
+            if not keep:
+                self._forget_former()
+            return found
+
+    def _migrate(
+        self, after: config.Config, progress: Callable[[int], object]
+    ) -> dict[str, migration.Checked]:
+        evidence, before = self.evidence(), self.config
+        build = evidence.build
+        if self.embedder is not None:
+            self.embed()
+        with ExitStack() as ends:
+            made = {}
+            for name in COLLECTIONS:
+                made[name] = self._vectors_of(evidence, after, name, progress)
+                ends.callback(made[name].close)
+                made[name].project(force=True)
+                made[name].maintain()
+            checked = self._checked(evidence, after, made, progress)
+            with self._embedding, self._lock:
+                self.check()
+                if evidence.build != build:
+                    raise StoreError("the evidence was made anew meanwhile; run it again")
+                for vectors in made.values():
+                    vectors.catch_up()
+                self._configure(after.changed(dim=self.config.dim))
+                self._close_vectors()
+                self._vectors = made
+            ends.pop_all()
+        if before.former is not None and before.former != after.vectors:
+            self._remove_vectors(before.former, before.former_generation)
+        return checked
+
+    def _checked(
+        self,
+        evidence: Evidence,
+        after: config.Config,
+        made: dict[str, Vectors],
+        progress: Callable[[int], object],
+    ) -> dict[str, migration.Checked]:
+        try:
+            return migration.check(evidence, made, progress)
+        except StoreError:  # not to be gone on with
+            for vectors in made.values():
+                vectors.close()
+            self._remove_vectors(after.vectors, after.generation)
+            raise
+
+    def _configure(self, made: config.Config) -> None:
+        config.save(self.folder, made)
+        self.config = made
+
+    def _forget_former(self) -> None:
+        """Remove the store of vectors before the last migration."""
+        former, generation = self.config.former, self.config.former_generation
+        if former is not None:
+            self._configure(self.config.changed(former=None, former_generation=None))
+            self._remove_vectors(former, generation)
+
+    def _remove_vectors(self, vectors: str, generation: int | None) -> None:
+        folder = self.folder / "vectors" / str(generation)
+        with suppress(StoreError, MissingExtraError):  # a server out of reach keeps a copy
+            for name in COLLECTIONS:
+                remove(vectors, folder / name)
+        _remove(folder)
+
     def reembed(self, embedder: Embedder, progress: Callable[[int], object] | None = None) -> None:
         """Change the embedder: embed everything anew beside the old, then switch at once.
 
@@ -461,7 +547,7 @@ class Keeper:
         goes on where it was.
         """
         evidence = self.evidence()
-        with self._embedding, self._lock:
+        with self._migrating, self._embedding, self._lock:
             old, before = self.embedder, self.config
             made = vectors_of(embedder, ["dimension"])
             same = embedder.model_id == before.embedder
@@ -471,7 +557,7 @@ class Keeper:
                     f"this one makes {made.shape[1]}; give it another model_id"
                 )
             after = before.changed(
-                embedder=embedder.model_id, dim=made.shape[1], generation=before.generation + 1
+                embedder=embedder.model_id, dim=made.shape[1], generation=before.next_generation()
             )
             self._close_vectors()
             self.embedder, self.config = embedder, after
@@ -483,7 +569,8 @@ class Keeper:
                 raise
             self.changes.clear()
             texts.drop_other_models(evidence, embedder.model_id)
-            _remove(self.folder / "vectors" / str(before.generation))
+            self._remove_vectors(before.vectors, before.generation)
+            self._forget_former()  # which has vectors of the other model
         self.flush()
 
     def backup(self, folder: Path, *, keep: int | None, made_at: datetime) -> Backup:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from whatworks.client import Client
     from whatworks.embedders import Embedder
     from whatworks.keeper import Keeper
+    from whatworks.records import Migration
     from whatworks.server import Server
     from whatworks.wire import Gone, Hello, Reply, Request
 
@@ -177,7 +178,7 @@ class Link:
         if vectors is not None and vectors != made.vectors:
             raise StoreError(
                 f"the store in {self.folder} keeps its vectors in {made.vectors!r}, not in "
-                f"{vectors!r}; open it without vectors=, or make a new store and import an export"
+                f"{vectors!r}; open it without vectors=, or move them with whatworks migrate"
             )
 
     @classmethod
@@ -393,6 +394,14 @@ class Link:
         with self.kept() as desk:
             desk.reembed(embedder, progress)
             self.embedder, self.config = embedder, desk.keeper.config
+
+    def migrate(self, to: str | None, *, keep: bool, progress: Callable[[int], object]) -> Migration:
+        """Move the vectors to another store; who waits for it is the one to be interrupted."""
+        with self.kept() as desk:
+            try:
+                return desk.migrate(to, keep=keep, progress=progress)
+            finally:
+                self.config = desk.keeper.config
 
     def _ask_for_it(self) -> None:
         from whatworks.wire import HAND_OVER, Request

@@ -18,6 +18,7 @@ from whatworks.link import Link
 from whatworks.records import (
     Backup,
     Match,
+    Migration,
     NewEvent,
     NewPattern,
     Pattern,
@@ -481,6 +482,42 @@ class Memory(Advice):
         if chosen is None:
             raise InvalidInputError("embedder is 'none'; expected a function from texts to vectors")
         self._link.reembed(chosen, progress)
+
+    def migrate(
+        self,
+        to: str | None = None,
+        *,
+        keep: bool = True,
+        progress: Callable[[int], object] = lambda _: None,
+    ) -> Migration:
+        """Move the vectors to another vector store, without embedding anything anew.
+
+        The new store is filled beside the old one, compared with the evidence
+        and then switched to at once; questions are answered throughout.
+        Interrupted anywhere, the memory stays with the old one, and the next
+        call goes on.
+
+        Parameters
+        ----------
+        to
+            An engine, as ``"usearch"``, or one with a server, as
+            ``"qdrant+https://host:6333"``; ``None`` is the store before the
+            last migration. The present one moves nothing.
+        keep
+            Whether the old store stays on the disk, to go back to quickly.
+        progress
+            Called with the number of vectors just moved or compared.
+
+        Raises
+        ------
+        InvalidInputError
+            There is no such engine, or no store to go back to.
+        MissingExtraError
+            Its packages are not installed; the message has the command.
+        StoreError
+            The new store does not hold or find what it should; nothing was changed.
+        """
+        return self._link.migrate(to, keep=keep, progress=progress)
 
 
 def _place_of_prior(prior: Prior) -> Place:

@@ -27,6 +27,7 @@ __all__ = [
     "Flip",
     "Lift",
     "Match",
+    "Migration",
     "NewEvent",
     "NewPattern",
     "Pattern",
@@ -597,6 +598,23 @@ class Stats:
     vector_bytes: int
     problems: tuple[str, ...] = ()
     keeper: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """Where the vectors lay and where they lie now.
+
+    ``vectors`` counts those of each collection that were compared with the
+    evidence, ``recall`` is the share of the ten nearest that the new store
+    finds, in [0, 1]. ``former`` is the store that can be gone back to.
+    """
+
+    before: str
+    after: str
+    former: str | None
+    vectors: dict[str, int]
+    recall: dict[str, float]
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,12 @@ thrown away and filled again, never tried.
 
 from __future__ import annotations
 
+import secrets
 import threading
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import numpy as np
@@ -26,17 +29,22 @@ from whatworks.stores import CanMaintain, Hits, VectorStore, engine_class, open_
 from whatworks.stores.base import closed
 from whatworks.stores.contents import Contents, Listing
 from whatworks.stores.exact import Rows
-from whatworks.stores.registry import versions
+from whatworks.stores.registry import server, versions
 
-__all__ = ["IN_MEMORY", "Vectors"]
+__all__ = ["IN_MEMORY", "Vectors", "remove"]
 
 FORMAT = 4
+NAME = "name"
 # Up to here all vectors are kept in memory and compared one by one: 15 MB at
 # 384 dimensions, 1 ms. At this size no vector engine is loaded but by `flush`.
 IN_MEMORY = 10_000
 # Engines like large batches: a commit costs 3 ms and makes files.
 BATCH = 4_096
 TAIL = 1_024
+# How long a store that failed is left alone before it is filled again.
+RETRY_SECONDS = 10.0
+# How many vectors a store is given before it is flushed in between.
+CHECKPOINT = 65_536
 
 
 class Vectors:
@@ -50,10 +58,10 @@ class Vectors:
         ``patterns`` or ``contexts``.
     vectors
         Which vector store, as in ``open_store``.
-    name
-        What it is called, if it lies on a server.
     model, dim
         Of the embeddings.
+    progress
+        Called with the number of vectors that the store was just given.
 
     Searching is open to any thread; all else is for the holder of the
     owner's lock.
@@ -66,14 +74,14 @@ class Vectors:
         collection: str,
         *,
         vectors: str,
-        name: str,
         model: str,
         dim: int,
+        progress: Callable[[int], object] = lambda _: None,
     ) -> None:
         self._evidence = evidence
         self._folder = folder
         self._vectors = vectors
-        self._name = name
+        self._progress = progress
         self._dim = dim
         self.collection = collection
         self.model = model
@@ -81,6 +89,8 @@ class Vectors:
         self._writing = threading.Lock()  # held while the manifest may not agree with the store
         self._store: VectorStore | None = None
         self._failed = False
+        self._retry_at = 0.0
+        self.trouble: str | None = None  # why the store cannot be used, while it cannot
         self._contents = Contents(folder / "store")
         self._files: Listing = {}
         self._stored, self._count = -1, 0
@@ -92,10 +102,15 @@ class Vectors:
     def _load(self) -> None:
         try:
             self._read()
+        except StoreFullError:
+            raise
+        except StoreError as error:
+            self._note_failure(error)
         except OSError as error:
             raise disk_error(error, f"open the vectors in {self._folder}") from error
 
     def _read(self) -> None:
+        self._told = texts.embedded(self._evidence, self.collection, self.model)
         self._stored = self._manifest_sequence()
         if texts.total(self._evidence, self.collection, self.model) <= IN_MEMORY:
             self._remember(-1)
@@ -119,15 +134,20 @@ class Vectors:
         """Make new embeddings findable at once; they are in the evidence already."""
         self._near.put(ids, vectors)
 
+    def catch_up(self) -> None:
+        """Take in what was embedded since this was opened, where nobody called ``add``."""
+        self._remember(self._told)
+        self.project(force=True)
+
     def search(self, query: NDArray[np.float32], k: int) -> Hits:
         """The ``k`` nearest to ``query`` (length 1), ties in the order of ids."""
         if query.shape != (self._dim,):
             raise StoreError("the embedder was changed meanwhile; ask again")
         with self._lock:
             store, near = self._store, self._near
-        hits = near.search(query, k)
         if store is None:
-            return hits
+            return self._scanned(query, k) if self._failed else near.search(query, k)
+        hits = near.search(query, k)
         try:
             older = self._older(store, near, query, k)
         except StoreError:
@@ -167,14 +187,16 @@ class Vectors:
         with self._lock:
             store, near = self._store, self._near
         found = near.get(ids)
-        if store is None or not (missing := [name for name in ids if name not in found]):
+        missing = [name for name in ids if name not in found]
+        if not missing or (store is None and not self._failed):
             return found
-        try:
-            return found | store.get(missing)
-        except StoreError:
-            self._give_up(store)
-            known, vectors = texts.of(self._evidence, self.collection, self.model, missing)
-            return found | dict(zip(known, vectors, strict=True))
+        if store is not None:
+            try:
+                return found | store.get(missing)
+            except StoreError:
+                self._give_up(store)
+        known, vectors = texts.of(self._evidence, self.collection, self.model, missing)
+        return found | dict(zip(known, vectors, strict=True))
 
     def distances(self, query: NDArray[np.float32], ids: list[str]) -> Hits:
         """The distances of some ids from ``query``, nearest first, exact."""
@@ -192,11 +214,18 @@ class Vectors:
             return
         large = texts.total(self._evidence, self.collection, self.model) > IN_MEMORY
         waits = self._store is None or len(self._near) >= TAIL or self._failed
-        if not force and (not large or not waits or self._in_upkeep):
+        if not force and (not large or not waits or self._in_upkeep or monotonic() < self._retry_at):
             return
         try:
             with self._writing:
                 store = self._brought_up(newest, large)
+        except StoreFullError:
+            raise
+        except StoreError as error:
+            self._note_failure(error)
+            if force:
+                raise
+            return
         except OSError as error:
             raise disk_error(error, f"write the vectors in {self._folder}") from error
         if large:
@@ -204,7 +233,12 @@ class Vectors:
                 self._store, self._near = store, Rows(self._dim)
         elif self._store is None:
             store.close()
-        self._failed = False
+        self._failed, self.trouble = False, None
+
+    def _note_failure(self, error: StoreError) -> None:
+        """The engine is broken, or its server out of reach: the evidence answers until it is not."""
+        self._failed, self.trouble = True, str(error)
+        self._retry_at = monotonic() + RETRY_SECONDS
 
     def _brought_up(self, newest: int, large: bool) -> VectorStore:
         try:
@@ -216,18 +250,47 @@ class Vectors:
             return self._fill(newest, large)
 
     def _fill(self, newest: int, large: bool) -> VectorStore:
-        store = self._opened()
-        for ids, vectors, _ in texts.vectors(
+        store, since = self._opened(), 0
+        for ids, vectors, change in texts.vectors(
             self._evidence, self.collection, self.model, self._stored, BATCH
         ):
             store.upsert(ids, vectors)
             failpoints.reached("vectors.upserted")
+            self._progress(len(ids))
+            since += len(ids)
+            if since >= CHECKPOINT:  # so that what was interrupted goes on from here
+                store.flush()
+                self._write_manifest(change, store.count())
+                since = 0
         if not large and isinstance(store, CanMaintain):
             store.maintain()  # it is closed at once, and this is the time for it
         store.flush()
         failpoints.reached("vectors.flushed")
         self._write_manifest(newest, store.count())
         return store
+
+    @property
+    def reached(self) -> int:
+        """The last change that the store on the disk knows of."""
+        return self._stored
+
+    @contextmanager
+    def stored(self) -> Iterator[VectorStore]:
+        """The store itself, also where all vectors are in memory."""
+        if self._store is not None:
+            yield self._store
+            return
+        store = self._found()
+        if store is None:  # somebody has touched its files
+            self._failed = True
+            self.project(force=True)
+            store = self._open()
+        try:
+            yield store
+        finally:
+            store.close()
+            if not store.stable_files:
+                self._write_manifest(self._stored, self._count)
 
     def maintain(self) -> None:
         """Let the store do its upkeep; searches go on meanwhile."""
@@ -266,7 +329,8 @@ class Vectors:
         return self._open()
 
     def _open(self) -> VectorStore:
-        return open_store(self._vectors, self._folder / "store", dim=self._dim, name=self._name)
+        place = self._folder / "store"
+        return open_store(self._vectors, place, dim=self._dim, name=_server_name(self._folder))
 
     def _found(self) -> VectorStore | None:
         """The store on the disk, if it is what was flushed: no file is opened that was touched."""
@@ -280,9 +344,12 @@ class Vectors:
 
     def _discard(self) -> None:
         """Throw away what lies in the folder; the next projection fills a new store."""
-        remove_store(self._vectors, self._folder, name=self._name)
+        remove(self._vectors, self._folder)
         failpoints.reached("vectors.discarded")
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if server(self._vectors):
+            name = f"whatworks-{self.collection}-{secrets.token_hex(8)}"
+            replace_file(self._folder / NAME, name.encode())
         self._stored = -1
 
     def _description(self) -> dict[str, Any]:
@@ -311,7 +378,8 @@ class Vectors:
         sequence, self._count, folded = reached
         self._files = files
         # Evidence that lost its end may number what it folds again otherwise than before.
-        return int(sequence) if folded <= self._evidence.opened_at else -1
+        same = manifest.get("opening") == self._evidence.opening
+        return int(sequence) if same or folded <= self._evidence.opened_at else -1
 
     def _write_manifest(self, sequence: int, count: int) -> None:
         files = self._contents.listing()
@@ -319,6 +387,7 @@ class Vectors:
             "sequence": sequence,
             "vectors": count,
             "folded": self._evidence.folded,
+            "opening": self._evidence.opening,
             "files": files,
         }
         replace_file(self._folder / "manifest.json", orjson.dumps(self._description() | reached))
@@ -334,6 +403,19 @@ class Vectors:
                 if not store.stable_files and not self._failed and self._stored >= 0:
                     self._write_manifest(self._stored, self._count)  # what closing made of the files
                 failpoints.reached("vectors.closed")
+
+
+def remove(vectors: str, folder: Path) -> None:
+    """Remove a store of vectors with its manifest, wherever it lies, if it is there."""
+    remove_store(vectors, folder, name=_server_name(folder))
+
+
+def _server_name(folder: Path) -> str:
+    """What a store is called on its server: a name of its own, also after a restore."""
+    try:
+        return (folder / NAME).read_text()
+    except FileNotFoundError:
+        return ""
 
 
 def _hits(pairs: list[tuple[float, str]], k: int) -> Hits:

@@ -27,7 +27,7 @@ LEAVES = {name: command for name, command in COMMANDS.items() if name != "import
 }
 EXPECTED = (
     "init add record resolve similar trend predict why diff patterns events stats "
-    "calibrate evaluate lift import export serve backup restore rebuild reembed doctor "
+    "calibrate evaluate lift import export serve backup restore rebuild reembed migrate doctor "
     "bench demo version"
 )
 

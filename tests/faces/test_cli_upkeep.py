@@ -55,6 +55,23 @@ def test_reembed_takes_a_function_of_ones_own(
         assert memory.find_similar("cargo check names imports")[0].pattern_id == filled.imports
 
 
+def test_migrate_moves_the_vectors_there_and_back(run: Run, filled: Any) -> None:
+    before = shown(run("stats", "--store", filled.path, "--json"))["vectors"]["engine"]
+    result = run("migrate", "--to", "usearch", "--store", filled.path)
+    assert f"vectors in usearch, before in {before}" in result.stdout
+    assert "--back" in result.stdout
+    made = shown(run("migrate", "--back", "--store", filled.path, "--json"))
+    assert (made["before"], made["after"], made["former"]) == ("usearch", before, "usearch")
+    assert set(made["recall"].values()) == {1.0}
+
+
+@pytest.mark.parametrize("arguments", [[], ["--back", "--to", "exact"], ["--to", "nosuch"], ["--back"]])
+def test_migrate_says_what_it_expects(run: Run, filled: Any, arguments: list[str]) -> None:
+    result = run("migrate", *arguments, "--store", filled.path)
+    assert result.exit_code == 2
+    assert "Traceback" not in result.stderr
+
+
 @pytest.mark.parametrize(
     "name", ["nothing", "no_such_module:f", "os:no_such_name", ":f", "whatworks.records:NewPattern"]
 )

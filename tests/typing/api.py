@@ -28,6 +28,7 @@ from whatworks import (
     Lift,
     Match,
     Memory,
+    Migration,
     NewEvent,
     NewPattern,
     Pattern,
@@ -74,6 +75,8 @@ def write(memory: Memory, now: datetime) -> None:
     memory.flush(progress=print)
     memory.rebuild()
     memory.reembed(embed)
+    moved: Migration = memory.migrate("usearch", keep=False, progress=print)
+    assert_type(moved.recall, dict[str, float])
     memory.close()
 
 

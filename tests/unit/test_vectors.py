@@ -17,6 +17,7 @@ from support.log import apply, pattern
 from whatworks import StoreError, vectors
 from whatworks.evidence import Evidence, texts
 from whatworks.stores import Hits
+from whatworks.stores.exact import ExactStore
 from whatworks.testing import HashEmbedder, nearest
 from whatworks.vectors import Vectors
 
@@ -58,7 +59,7 @@ def open_vectors(evidence: Evidence, tmp_path: Path, engine: str) -> Iterator[Ca
     opened: list[Vectors] = []
 
     def open_(**changed: Any) -> Vectors:
-        options = {"vectors": engine, "name": "test", "model": MODEL.model_id, "dim": 16} | changed
+        options = {"vectors": engine, "model": MODEL.model_id, "dim": 16} | changed
         opened.append(Vectors(evidence, tmp_path / "vectors", "patterns", **options))
         return opened[-1]
 
@@ -333,6 +334,7 @@ def test_a_store_that_is_ahead_of_the_evidence_is_filled_again(
     opened = open_vectors()
     add(evidence, described(70, 100), opened)
     opened.close()
+    monkeypatch.setattr(evidence, "opening", "another")
     discarded = spy(monkeypatch, "_discard")
     assert_answers(open_vectors(), described(0, 100))
     assert discarded == [1]
@@ -462,3 +464,48 @@ def test_upkeep_is_done_by_one_at_a_time(open_vectors: Any, monkeypatch: pytest.
     for thread in threads:
         thread.join()
     assert most == 1
+
+
+class Unreachable(ExactStore):
+    """A store on a server that is down until it is told otherwise."""
+
+    up = False
+
+    def _check(self) -> None:
+        if not self.up:
+            raise StoreError("the server does not answer")
+
+    def _search(self, query: Any, k: int) -> Hits:
+        self._check()
+        return super()._search(query, k)
+
+    def _upsert(self, ids: list[str], given: Any) -> None:
+        self._check()
+        super()._upsert(ids, given)
+
+
+@pytest.mark.usefixtures("small")
+def test_without_its_server_the_evidence_answers(
+    evidence: Evidence, open_vectors: Callable[..., Vectors], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(vectors, "open_store", lambda _, path, *, dim, name: Unreachable(path, dim=dim))
+    monkeypatch.setattr(vectors, "RETRY_SECONDS", 0)
+    monkeypatch.setattr(Unreachable, "up", False)
+    add(evidence, described(0, 70))
+    opened = open_vectors(vectors="exact")
+    assert opened.trouble == "the server does not answer"
+    assert_answers(opened, described(0, 70))
+    assert opened.get(["p0003", "nobody"]).keys() == {"p0003"}
+    add(evidence, described(0, 95), opened)  # which tries again
+    assert_answers(opened, described(0, 95))
+    with pytest.raises(StoreError, match="does not answer"):
+        opened.project(force=True)
+    monkeypatch.setattr(Unreachable, "up", True)
+    add(evidence, described(0, 100), opened)
+    assert opened.trouble is None
+    assert_answers(opened, described(0, 100))
+    monkeypatch.setattr(Unreachable, "up", False)
+    assert_answers(opened, described(0, 100))
+    add(evidence, described(0, 101), opened)
+    assert opened.trouble is not None
+    assert_answers(opened, described(0, 101))

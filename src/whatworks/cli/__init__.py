@@ -33,6 +33,7 @@ _PANELS: dict[str, tuple[Callable[..., None], ...]] = {
         upkeep.restore,
         upkeep.rebuild,
         upkeep.reembed,
+        upkeep.migrate,
         upkeep.doctor,
     ),
     "Try out": (upkeep.demo, upkeep.bench, upkeep.version),

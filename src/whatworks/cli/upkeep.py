@@ -20,7 +20,18 @@ from whatworks.errors import InvalidInputError
 if TYPE_CHECKING:
     from whatworks.embedders import EmbedFunction
 
-__all__ = ["backup", "bench", "demo", "doctor", "rebuild", "reembed", "restore", "serve", "version"]
+__all__ = [
+    "backup",
+    "bench",
+    "demo",
+    "doctor",
+    "migrate",
+    "rebuild",
+    "reembed",
+    "restore",
+    "serve",
+    "version",
+]
 
 
 def serve(
@@ -132,6 +143,33 @@ def reembed(
             memory.reembed(chosen, progress=advance)
         made = memory.stats()
     print_json(made) if as_json else views.made(made)
+
+
+def migrate(
+    to: Annotated[
+        str | None,
+        typer.Option(metavar="VECTORS", help="An engine, or an engine and its server: ENGINE+URL."),
+    ] = None,
+    back: Annotated[bool, typer.Option(help="To the store before the last migration.")] = False,
+    drop_old: Annotated[bool, typer.Option(help="Remove the old store, once all is moved.")] = False,
+    store: Store = None,
+    as_json: Json = False,
+) -> None:
+    """Move the vectors to another store, without embedding anything anew.
+
+    Example: whatworks migrate --to usearch
+    """
+    from whatworks.cli import views
+    from whatworks.cli.show import progress
+
+    if back == (to is not None):
+        raise InvalidInputError("expected either --to with a vector store, or --back")
+    with opened(store, embedder="if there") as memory:
+        held = memory.stats().vectors
+        total = sum(held[name]["vectors"] for name in ("patterns", "contexts"))
+        with progress("moving vectors", total=2 * total) as advance:
+            made = memory.migrate(to, keep=not drop_old, progress=advance)
+    print_json(made) if as_json else views.migrated(made)
 
 
 def _loaded(name: str) -> EmbedFunction:

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
         Diff,
         Explanation,
         Match,
+        Migration,
         Pattern,
         Prediction,
         Stats,
@@ -478,6 +479,15 @@ def made(found: Stats) -> None:
     say(f"{count(found.patterns)} patterns and {count(found.events)} events")
     say(f"embedder {found.embedder}")
     say(f"vectors in {_vectors(found)}")
+
+
+def migrated(found: Migration) -> None:
+    """Where the vectors lie now, and how they were compared."""
+    for name, vectors in found.vectors.items():
+        say(f"{name}: {count(vectors)} vectors compared, recall {found.recall[name]:.1%}")
+    say(f"vectors in {found.after}" + (f", before in {found.before}" if found.vectors else ""))
+    if found.former:
+        say(f"{found.former} is kept: whatworks migrate --back returns to it, --drop-old removes it")
 
 
 def backed_up(found: Backup) -> None:

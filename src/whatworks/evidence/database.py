@@ -79,6 +79,7 @@ class Evidence:
         self.moved_aside: Path | None = None
         self.build = 0
         self.opened_at = 0
+        self.opening = ""  # another one each time that the file is opened
         self.lost = False
         self._spoilt = self._struggles = False
         self._threads = 1
@@ -162,6 +163,7 @@ class Evidence:
             raise OutdatedError(f"the evidence {self._path} is of another version of whatworks")
         self._take_marks(con.execute(_FOLDED).fetchall())
         self.opened_at = self.folded
+        self.opening = secrets.token_hex(8)
         self._fresh = True
         self.build = int(meta.get("build", 0))
         return True

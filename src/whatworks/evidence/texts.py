@@ -128,21 +128,37 @@ def total(evidence: Evidence, collection: str, model: str) -> int:
 
 
 def vectors(
-    evidence: Evidence, collection: str, model: str, after: int = -1, size: int = 4_096
+    evidence: Evidence,
+    collection: str,
+    model: str,
+    after: int = -1,
+    size: int = 4_096,
+    *,
+    until: int = 2**63 - 1,
 ) -> Iterator[tuple[list[str], NDArray[np.float32], int]]:
     """Embeddings of changes behind ``after``, in order: ids, vectors ``(n, dim)``, last change."""
     query = """
         SELECT id, vector, change FROM embeddings
-        WHERE collection = ? AND model = ? AND change > ? ORDER BY change
+        WHERE collection = ? AND model = ? AND change > ? AND change <= ? ORDER BY change
     """
     batch: list[tuple[str, bytes, int]] = []
-    for row in evidence.stream(query, [collection, model, after], size):
+    for row in evidence.stream(query, [collection, model, after, until], size):
         batch.append(row)
         if len(batch) == size:
             yield _unpacked(batch)
             batch = []
     if batch:
         yield _unpacked(batch)
+
+
+def sample(evidence: Evidence, collection: str, model: str, size: int) -> NDArray[np.float32]:
+    """The vectors of some texts, always the same ones of the same texts, shape ``(n, dim)``."""
+    query = """
+        SELECT id, vector, change FROM embeddings
+        WHERE collection = ? AND model = ? ORDER BY md5_number_lower(id) LIMIT ?
+    """
+    rows = evidence.rows(query, [collection, model, size])
+    return _unpacked(rows)[1] if rows else np.empty((0, 1), np.float32)
 
 
 def of(

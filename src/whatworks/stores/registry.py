@@ -60,7 +60,7 @@ def remove_store(vectors: str, path: Path, *, name: str = "") -> None:
     """Remove a store and all that it holds, if it is there."""
     url = server(vectors)
     shutil.rmtree(path, ignore_errors=True)
-    if url is not None:
+    if url is not None and name:
         kind = engine_class(vectors)
         assert isinstance(kind, CanConnect)
         kind.remove(url, name)
