@@ -4,58 +4,24 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import wraps
-from hashlib import blake2b
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from whatworks.errors import InvalidInputError, StoreError
-from whatworks.stores import CanMaintain, Hits, VectorStore
+from whatworks.samples import HashEmbedder, Vectors, clustered, directions, nearest, refused
+from whatworks.store_checks import ChecksFromOutside
+from whatworks.stores import CanIterate, CanMaintain, Hits, VectorStore
 from whatworks.stores.contents import Contents
-from whatworks.text import words
 
 __all__ = ["HashEmbedder", "StoreConformance", "state_machine"]
 
-Vectors = NDArray[np.float32]
 
-
-class HashEmbedder:
-    """Texts to vectors by their words: texts that share words are near, without any model.
-
-    Each word adds 1 to one of ``dim`` places, the one that its hash names, so
-    that a vector can be worked out by hand. A text without words counts as
-    the word ``""``.
-
-    Examples
-    --------
-    >>> HashEmbedder(dim=4)(["red", "red red"]).tolist()
-    [[0.0, 0.0, 0.0, 1.0], [0.0, 0.0, 0.0, 1.0]]
-    """
-
-    def __init__(self, dim: int = 64) -> None:
-        self.dim = dim
-        self.model_id = f"hash-{dim}"
-
-    def __call__(self, texts: list[str], /) -> NDArray[np.float32]:
-        result = np.zeros((len(texts), self.dim), np.float32)
-        for row, text in enumerate(texts):
-            for word, count in (words(text) or {"": 1}).items():
-                result[row, self.place(word)] += count
-        unit: NDArray[np.float32] = result / np.linalg.norm(result, axis=1, keepdims=True)
-        return unit
-
-    def place(self, word: str) -> int:
-        """Which dimension a word counts in."""
-        return int.from_bytes(blake2b(word.encode(), digest_size=4).digest(), "big") % self.dim
-
-
-class StoreConformance:
+class StoreConformance(ChecksFromOutside):
     """What every vector store must do, as pytest methods: subclass it and say how to open yours.
 
     Each check has an id, a sentence and its source. All compare with plain
@@ -82,15 +48,14 @@ class StoreConformance:
     recall = 0.95
     # Rows after which ``maintain`` has something to do.
     rows_to_index = 3_000
+    # Rows that are read in pages; so many when WHATWORKS_FULL is set.
+    many = 20_000
+    many_in_full = 1_000_000
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
         for check, reason in cls.gaps.items():
             _expect_failure(cls, check, reason)
-
-    def open(self, path: Path, dim: int) -> VectorStore:
-        """The store in the folder ``path``, an empty one if there is none."""
-        raise NotImplementedError("say how to open the store under test")
 
     # -- searching ------------------------------------------------------------------------------
 
@@ -413,6 +378,110 @@ class StoreConformance:
         again = self.open(tmp_path, 32)
         assert again.search(new[0], 1).ids == ["new0"]
 
+    # -- filters --------------------------------------------------------------------------------
+
+    def test_s29_a_filter_is_never_dropped(self, tmp_path: Path) -> None:
+        """S29: only the ids given are found, all of them, exact. Source: dropped filters."""
+        store, ids, vectors = self._filled(tmp_path, 300)
+        for n, query in enumerate(directions(8, 16, seed=2)):
+            few = ids[n::37]
+            exact = nearest(few, vectors[n::37], query, 300)
+            self._same(store.search_among(query, 300, few), exact)
+            self._same(store.search_among(query, 3, [*few, "nobody", *few[:2]]), first(exact, 3))
+        for none in ([], ["nobody"], ["it's", ""]):
+            assert store.search_among(vectors[0], 5, none).ids == []
+        assert store.search_among(vectors[0], 0, ids).ids == []
+        with refused(InvalidInputError):
+            store.search_among(vectors[0], -1, ids)
+
+    def test_s30_a_filter_sees_changes(self, tmp_path: Path) -> None:
+        """S30: a filter finds vectors where they are now, and none deleted. Source: base.py."""
+        store, ids, vectors = self._filled(tmp_path, 60)
+        vectors[:20] = directions(20, 16, seed=4)
+        store.upsert(ids[:20], vectors[:20])
+        store.delete(ids[20:30])
+        some = [*ids[:10], *ids[20:35]]
+        rows = [*range(10), *range(30, 35)]
+        for query in (vectors[3], vectors[32], vectors[25]):
+            exact = nearest([ids[row] for row in rows], vectors[rows], query, 60)
+            self._same(store.search_among(query, 60, some), exact)
+
+    # -- much at once ---------------------------------------------------------------------------
+
+    def test_s31_all_ids_come_in_pages(self, tmp_path: Path) -> None:
+        """S31: ``iter_ids`` gives each id once, and none that was deleted. Source: base.py."""
+        count = self.many_in_full if os.environ.get("WHATWORKS_FULL") else self.many
+        store, ids = self.open(tmp_path, 8), [f"id{n:07}" for n in range(count)]
+        if not isinstance(store, CanIterate):
+            return
+        vectors = directions(count, 8)
+        for start in range(0, count, 10_000):
+            store.upsert(ids[start : start + 10_000], vectors[start : start + 10_000])
+        store.upsert(ids[:500], vectors[-500:])
+        store.delete(ids[100:300])
+        pages = list(store.iter_ids())
+        assert sorted(name for page in pages for name in page) == ids[:100] + ids[300:]
+        assert store.count() == count - 200
+
+    def test_s32_many_vectors_are_got_in_pages(self, tmp_path: Path) -> None:
+        """S32: ``get`` of thousands of ids gives each its own vector. Source: limits of IN lists."""
+        store, ids, vectors = self._filled(tmp_path, 4_000)
+        for start in range(0, 4_000, 2_000):
+            page = ids[start : start + 2_000]
+            found = store.get([*page, "nobody"])
+            assert found.keys() == set(page)
+            np.testing.assert_allclose(
+                np.stack([found[name] for name in page]), vectors[start : start + 2_000], atol=1e-6
+            )
+
+    def test_s33_a_batch_may_be_very_large(self, tmp_path: Path) -> None:
+        """S33: 10,000 vectors in one call are all stored. Source: limits of batches of servers."""
+        store, ids, vectors = self._filled(tmp_path, 10_000, dim=8)
+        assert store.count() == 10_000
+        for row in range(0, 10_000, 997):
+            np.testing.assert_allclose(store.get([ids[row]])[ids[row]], vectors[row], atol=1e-6)
+        store.delete(ids[1:])
+        assert store.search(vectors[9], 5).ids == ids[:1]
+
+    # -- rounding and shapes --------------------------------------------------------------------
+
+    def test_s34_near_neighbours_keep_their_order(self, tmp_path: Path) -> None:
+        """S34: distances around 0 and 2 are neither clipped nor rounded. Source: base.py."""
+        store, (query, across) = self.open(tmp_path, 32), np.linalg.qr(directions(2, 32).T)[0].T
+        far = np.array([0, 1e-4, 4e-4, 9e-4, 2e-3, 2])  # cosine distances
+        made = np.outer(1 - far, query) + np.outer(np.sqrt(1 - (1 - far) ** 2), across)
+        ids = [f"id{n}" for n in range(6)]
+        store.upsert(ids[::-1], made[::-1])
+        hits = store.search(query, 6)
+        assert hits.ids == ids
+        np.testing.assert_allclose(hits.distances, far, atol=self.tolerance)
+
+    def test_s35_arrays_may_be_of_any_layout(self, tmp_path: Path) -> None:
+        """S35: every other row, columns first, backwards, read-only. Source: raw memory."""
+        store, vectors = self.open(tmp_path, 16), directions(12, 16)
+        spread = np.repeat(vectors, 2, axis=1)[:, ::2]
+        fixed = vectors[9:].copy()
+        fixed.setflags(write=False)
+        ids = [f"id{n:02}" for n in range(12)]
+        store.upsert(ids[:3], spread[:3])
+        store.upsert(ids[3:6], np.asfortranarray(vectors[3:6]))
+        store.upsert(ids[6:9][::-1], vectors[6:9][::-1])
+        store.upsert(ids[9:], fixed)
+        for query in (spread[4], fixed[0], vectors[::-1, ::-1][0][::-1]):
+            self._same(store.search(query, 12), nearest(ids, vectors, query, 12))
+
+    def test_s36_equal_vectors_hide_nothing(self, tmp_path: Path) -> None:
+        """S36: 100 equal vectors leave others findable. Source: OmenDB's graph lost 152 of 500."""
+        store, vectors = self.open(tmp_path, 16), directions(301, 16)
+        equal, others = [f"equal{n:02}" for n in range(100)], [f"other{n:03}" for n in range(300)]
+        store.upsert(equal, np.tile(vectors[0], (100, 1)))
+        store.upsert(others, vectors[1:])
+        for row, name in enumerate(others, 1):
+            assert store.search(vectors[row], 1).ids == [name]
+        hits = store.search(vectors[0], 101)
+        assert sorted(hits.ids[:100]) == equal
+        np.testing.assert_allclose(hits.distances[:100], 0, atol=self.tolerance)
+
     # -- helpers --------------------------------------------------------------------------------
 
     def _filled(self, path: Path, count: int, dim: int = 16) -> tuple[VectorStore, list[str], Vectors]:
@@ -447,6 +516,11 @@ def _expect_failure(kind: type[StoreConformance], check: str, reason: str) -> No
     setattr(kind, name, expected_to_fail)
 
 
+def first(hits: Hits, count: int) -> Hits:
+    """The first ``count`` of them."""
+    return Hits(hits.ids[:count], hits.distances[:count])
+
+
 HOSTILE_IDS = [
     "x' OR '1'='1",
     "it's",
@@ -467,39 +541,6 @@ HOSTILE_IDS = [
     "0",
     "{}[]()$1?",
 ]
-
-
-def directions(count: int, dim: int, seed: int = 0) -> Vectors:
-    """``count`` random vectors of length 1, shape ``(count, dim)``, the same for the same seed."""
-    made = np.random.default_rng(seed).normal(size=(count, dim))
-    unit: Vectors = (made / np.linalg.norm(made, axis=1, keepdims=True)).astype(np.float32)
-    return unit
-
-
-def clustered(count: int, dim: int) -> Vectors:
-    """``count`` vectors around 100 directions, as embeddings of texts lie around their topics."""
-    topics = directions(100, dim, seed=11)[np.arange(count) % 100]
-    made = topics + 0.5 * directions(count, dim, seed=12)
-    unit: Vectors = made / np.linalg.norm(made, axis=1, keepdims=True)
-    return unit
-
-
-def nearest(ids: Sequence[str], vectors: Vectors, query: Vectors, k: int) -> Hits:
-    """The ``k`` nearest by comparing with all; ties in the order of ids."""
-    wide = np.asarray(query, np.float64)
-    distances = 1 - vectors.astype(np.float64) @ (wide / np.linalg.norm(wide))
-    order = sorted(range(len(ids)), key=lambda n: (distances[n], ids[n]))[:k]
-    return Hits([ids[n] for n in order], distances[order].astype(np.float32))
-
-
-@contextmanager
-def refused(kind: type[Exception]) -> Iterator[None]:
-    """Fails unless the block raises ``kind``; any other error passes through."""
-    try:
-        yield
-    except kind:
-        return
-    raise AssertionError(f"no {kind.__name__} was raised")
 
 
 def state_machine(kind: type[StoreConformance]) -> Any:

@@ -16,6 +16,7 @@ from typer.testing import Result
 from whatworks import doctor, ledgers, records, repair
 from whatworks.cli import app
 from whatworks.cli.exits import CODES
+from whatworks.stores import overview
 
 Run = Callable[..., Result]
 
@@ -93,7 +94,9 @@ def test_the_exit_codes_are_those_of_the_program() -> None:
 @pytest.mark.parametrize("name", re.findall(r"^- \*\*(\w+)\*\*:", TEXT, re.MULTILINE))
 def test_the_documents_have_the_fields_of_the_records(name: str) -> None:
     kind = next(
-        getattr(home, name) for home in (records, ledgers, doctor, repair) if hasattr(home, name)
+        getattr(home, name)
+        for home in (records, ledgers, doctor, repair, overview)
+        if hasattr(home, name)
     )
     listed = re.search(rf"^- \*\*{name}\*\*:(.*?)(?=^- \*\*|^$)", TEXT, re.MULTILINE | re.DOTALL)
     assert listed
@@ -106,7 +109,7 @@ def test_every_document_that_a_command_prints_is_explained() -> None:
         "Pattern", "UsageEvent", "Match", "Trend", "TrendDay", "Prediction", "Answer", "Evidence",
         "Why", "Explanation", "Contribution", "Stats", "Finding", "Evaluation", "Lift", "Estimate",
         "Calibration", "CalibrationScore", "IntervalCheck", "Recalibration", "ReliabilityBin",
-        "Flip", "Diff", "Change", "Cause", "Backup", "Repair",
+        "Flip", "Diff", "Change", "Cause", "Backup", "Repair", "StoreKind",
     }  # fmt: skip
     listed = set(re.findall(r"`([a-z]+)", "".join(re.findall(r"^\| (`.*?) \|", TEXT, re.MULTILINE))))
     assert listed == set(EXPECTED.split())

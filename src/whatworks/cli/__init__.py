@@ -9,6 +9,7 @@ from collections.abc import Callable
 import typer
 
 from whatworks.cli import ask, calibrate, exchange, judge, upkeep, write
+from whatworks.cli import stores as vector_stores
 from whatworks.cli.exits import CODES, Group
 
 __all__ = ["app", "main"]
@@ -35,6 +36,7 @@ _PANELS: dict[str, tuple[Callable[..., None], ...]] = {
         upkeep.reembed,
         upkeep.migrate,
         upkeep.doctor,
+        vector_stores.stores,
     ),
     "Try out": (upkeep.demo, upkeep.bench, upkeep.version),
 }

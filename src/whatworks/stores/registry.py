@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, entry_points, version
 from pathlib import Path
@@ -10,7 +12,16 @@ from pathlib import Path
 from whatworks.errors import InvalidInputError
 from whatworks.stores.base import CanConnect, VectorStore, missing
 
-__all__ = ["engine_class", "engines", "open_store", "remove_store", "server", "versions"]
+__all__ = [
+    "engine_class",
+    "engines",
+    "lent",
+    "loaded",
+    "open_store",
+    "remove_store",
+    "server",
+    "versions",
+]
 
 GROUP = "whatworks.stores"
 # The engines of this package are known by heart: asking the installed packages costs 20 ms.
@@ -22,6 +33,17 @@ _OWN = {
     "qdrant": ("qdrant", "QdrantStore"),
     "usearch": ("usearch", "UsearchStore"),
 }
+_LENT: dict[str, type[VectorStore]] = {}
+
+
+@contextmanager
+def lent(engine: str, kind: type[VectorStore]) -> Iterator[None]:
+    """An engine for as long as the block runs, without a package that brings it: for tests."""
+    _LENT[engine] = kind
+    try:
+        yield
+    finally:
+        del _LENT[engine]
 
 
 def engines() -> list[str]:
@@ -76,16 +98,7 @@ def engine_class(vectors: str) -> type[VectorStore]:
     if not isinstance(vectors, str):
         raise InvalidInputError(f"vectors is {vectors!r}; expected the name of an engine")
     engine, plus, url = vectors.partition("+")
-    if engine in _OWN:
-        module, name = _OWN[engine]
-        kind = getattr(import_module(f"whatworks.stores.{module}"), name)
-    else:
-        found = [point for point in entry_points(group=GROUP) if point.name == engine]
-        if not found:
-            raise InvalidInputError(
-                f"there is no vector store {engine!r}; known are {', '.join(engines())}"
-            )
-        kind = found[0].load()
+    kind = loaded(engine)
     if plus and not (isinstance(kind, CanConnect) and "://" in url):
         raise InvalidInputError(
             f"vectors is {vectors!r}; expected an engine that has servers, and an address: "
@@ -93,6 +106,23 @@ def engine_class(vectors: str) -> type[VectorStore]:
         )
     if None in versions(kind).values():
         raise missing(engine)
+    return kind
+
+
+def loaded(engine: str) -> type[VectorStore]:
+    """The class of an engine, whether its packages are installed or not."""
+    if engine in _OWN:
+        module, name = _OWN[engine]
+        kind = getattr(import_module(f"whatworks.stores.{module}"), name)
+    elif engine in _LENT:
+        kind = _LENT[engine]
+    else:
+        found = [point for point in entry_points(group=GROUP) if point.name == engine]
+        if not found:
+            raise InvalidInputError(
+                f"there is no vector store {engine!r}; known are {', '.join(engines())}"
+            )
+        kind = found[0].load()
     checked: type[VectorStore] = kind
     return checked
 
