@@ -83,7 +83,7 @@ METHOD = f"""## How it is measured
   as near as the tenth count alike. The error of distances is the largest of all answers.
 - Searches go through `VectorStore.search`, on a store that was opened and asked 50 questions. All
   stores are open at the same time and get 50 questions in turn, so that other work on the machine
-  meets all alike. Processor: time of all threads in user and system mode, for one search on average.
+  meets all alike; one that has taken 30 seconds gets no more. Processor: time of all threads in user and system mode, for one search on average.
 - Among 1 %: `search_among` with the ids of one vector in a hundred, drawn by chance; 20 such lists
   in turn.
 - Start to answer: from starting Python to the first answer, less a Python that does nothing; the
