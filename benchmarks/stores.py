@@ -36,7 +36,7 @@ __all__ = ["installed", "main", "measure", "smoke"]
 SIZES = (10_000, 100_000, 1_000_000)
 ASKED_AT_ONCE = 50
 ADDITIONS = 10
-ASKED_FOR, ADDED_FOR = 30.0, 20.0  # seconds, after which a slow store is asked no more
+ASKED_FOR, ADDED_FOR = 30.0, 20.0  # seconds, after which a slow store is left in peace
 LEAST_RECALL = 0.9
 _COLD = """
 from pathlib import Path
