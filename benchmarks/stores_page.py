@@ -83,7 +83,8 @@ METHOD = f"""## How it is measured
   as near as the tenth count alike. The error of distances is the largest of all answers.
 - Searches go through `VectorStore.search`, on a store that was opened and asked 50 questions. All
   stores are open at the same time and get 50 questions in turn, so that other work on the machine
-  meets all alike; one that has taken 30 seconds gets no more. Processor: time of all threads in user and system mode, for one search on average.
+  meets all alike; one that has taken 30 seconds gets no more. Processor: time of all threads in user
+  and system mode, for one search on average.
 - Among 1 %: `search_among` with the ids of one vector in a hundred, drawn by chance; 20 such lists
   in turn.
 - Start to answer: from starting Python to the first answer, less a Python that does nothing; the
@@ -160,10 +161,10 @@ def _parts(size: int, run: Run) -> list[str]:
     loads = [result.load for result in run.results]
     heading = (
         f"## {size:,} vectors\n\n{real:,} of them are those of real texts. "
-        f"Measured on {run.at:%Y-%m-%d} at commit {run.commit} in {run.seconds / 60:.0f} minutes, "
+        f"Measured on {run.at:%Y-%m-%d} at commit {run.commit}\nin {run.seconds / 60:.0f} minutes, "
         f"under a load of {run.load_before:.1f} before, "
         f"{min(loads):.1f} to {max(loads):.1f} meanwhile.\n"
-        f"{run.machine}. {run.versions}.\n"
+        f"{run.machine}.\n{run.versions}.\n"
     )
     ran = {engine: known for engine, known in found.items() if "search" in known}
     tables = [f"### {title}\n\n{_table(columns, ran)}" for title, columns in TABLES.items()]
