@@ -50,17 +50,17 @@ def real(cache: Path, size: int, *, most: int | None = None) -> Data:
     found = texts.read_texts(cache)[: QUERIES + min(size, most or size)]
     made = texts.embeddings(found, cache)
     queries, held = made[:QUERIES], made[QUERIES:]
-    file = _vectors_file(cache / f"vectors-{size}-{len(held)}.npy", held, size)
-    np.save(cache / "queries.npy", queries)
-    return Data(file, cache / "queries.npy", len(held))
+    files = Data(cache / f"vectors-{size}-{len(held)}.npy", cache / "queries.npy", len(held))
+    if not files.vectors.exists():
+        _save(files.vectors, np.concatenate([held, *mixtures(held, size - len(held))]))
+    _save(files.queries, queries)
+    return files
 
 
-def _vectors_file(file: Path, held: Float32, size: int) -> Path:
-    if not file.exists():
-        draft = file.with_suffix(".tmp.npy")
-        np.save(draft, np.concatenate([held, *mixtures(held, size - len(held))]))
-        draft.replace(file)
-    return file
+def _save(file: Path, vectors: Float32) -> None:
+    draft = file.with_suffix(".tmp.npy")
+    np.save(draft, vectors)
+    draft.replace(file)
 
 
 def mixtures(held: Float32, count: int) -> Iterator[Float32]:

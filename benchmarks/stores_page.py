@@ -131,15 +131,17 @@ def write(page: Path, file: Path, sizes: Sequence[int]) -> None:
     if not runs:
         raise SystemExit(f"there are no results of vector stores in {file}: make bench-stores")
     old = page.read_text(encoding="utf-8") if page.exists() else ""
-    page.write_text(text(runs, old), encoding="utf-8")
+    missing = [size for size in sizes if size not in runs]
+    page.write_text(text(runs, old, missing=missing), encoding="utf-8")
     _draw(page.parent / "pictures", {size: figures(run.results) for size, run in runs.items()})
 
 
-def text(runs: Mapping[int, Run], old: str = "") -> str:
-    """The page; the reading is that of the ``old`` one."""
+def text(runs: Mapping[int, Run], old: str = "", *, missing: Sequence[int] = ()) -> str:
+    """The page; the reading is that of the ``old`` one, and sizes not measured yet are ``missing``."""
     reading = re.search(f"{START}\n(.*?)\n{END}", old, re.DOTALL)
     parts = [INTRODUCTION.format(start=START, reading=reading[1] if reading else "", end=END)]
     parts += [part for size, run in runs.items() for part in _parts(size, run)]
+    parts += [f"## {size:,} vectors\n\nNot measured yet.\n" for size in missing]
     return "\n".join([*parts, METHOD])
 
 
