@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 # Scoring harness and logged decisions, which may not be distributed with the project.
 SHARED ?= ../shared
 
-.PHONY: help demo test test-newer-engine test-full lint types check faults faults-smoke bench-smoke bench-decisions bench-rivals bench store-table clean
+.PHONY: help demo test test-newer-engine test-full lint types check faults faults-smoke bench-smoke bench-decisions bench-rivals bench-stores bench store-table clean
 
 help: ## list what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | sort | expand -t 16
@@ -72,6 +72,10 @@ bench-rivals: $(DECISIONS) ## score other systems on them, into rivals.json; abo
 
 store-table: $(READY) ## write the table of vector stores into docs/stores.md
 	$(BIN)/python -m benchmarks.store_table
+
+bench-stores: $(READY) ## all vector stores side by side on real texts, fetched by apt; about an hour
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group bench
+	$(BIN)/python -m benchmarks.stores full
 
 bench: $(READY) ## run every benchmark in full; about half an hour
 	$(BIN)/python -m benchmarks full

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from time import perf_counter
 
-from benchmarks import against_files, report, results, scale
+from benchmarks import against_files, report, results, scale, stores
 from benchmarks.results import Result
 from whatworks.bench import Size
 
@@ -22,6 +22,7 @@ def smoke() -> Iterator[list[Result]]:
     large = scale.run(Size(500, 500, 5_000), starts=1)
     yield large
     scale.check_growth(small, large)
+    yield stores.smoke()
 
 
 def full() -> Iterator[list[Result]]:

@@ -8,7 +8,7 @@ from itertools import groupby
 from benchmarks.measure import ROOT
 from benchmarks.results import OURS, Result, Run, excess, times, verdict
 
-__all__ = ["PAGE", "print_results", "write_page"]
+__all__ = ["PAGE", "markdown", "number", "print_results", "write_page"]
 
 PAGE = ROOT / "docs" / "benchmarks.md"
 COLUMNS = ("", "", "p50", "p95", "unit", "times ours", "goal (p50)")
@@ -25,6 +25,7 @@ make bench
 ```
 
 `whatworks bench` measures on your own machine, and with `--store PATH` on your own store.
+[stores-benchmark.md](stores-benchmark.md) has all vector stores side by side.
 """
 METHOD = """## How it is measured
 
@@ -63,7 +64,7 @@ def print_results(results: Sequence[Result]) -> None:
 def write_page(run: Run) -> None:
     """Write the page of the documentation."""
     parts = [INTRODUCTION, _circumstances(run), _summary(run.results)]
-    parts += [_markdown(title, COLUMNS, rows) for title, rows in _tables(run.results)]
+    parts += [_section(title, COLUMNS, rows) for title, rows in _tables(run.results)]
     PAGE.write_text("\n".join([*parts, METHOD]), encoding="utf-8")
 
 
@@ -81,11 +82,11 @@ def _summary(results: Sequence[Result]) -> str:
     shares = [(share, result) for result in results if (share := excess(result)) is not None]
     missed = sorted((pair for pair in shares if pair[0] > 1), key=lambda pair: -pair[0])
     rows = [
-        (r.metric, f"{r.benchmark}, {r.size}", f"{_number(r.p50)} {r.unit}", f"{share:.1f}")
+        (r.metric, f"{r.benchmark}, {r.size}", f"{number(r.p50)} {r.unit}", f"{share:.1f}")
         for share, r in missed
     ]
     title = f"goals missed: {len(missed)} of {len(shares)}"
-    return _markdown(title, ("", "", "p50", "times the goal"), rows)
+    return _section(title, ("", "", "p50", "times the goal"), rows)
 
 
 def _tables(results: Sequence[Result]) -> Iterator[tuple[str, list[tuple[str, ...]]]]:
@@ -99,20 +100,24 @@ def _row(result: Result, results: Sequence[Result]) -> tuple[str, ...]:
     return (
         result.metric,
         "" if result.subject == OURS else result.subject,
-        _number(result.p50),
-        "" if result.p95 is None else _number(result.p95),
+        number(result.p50),
+        "" if result.p95 is None else number(result.p95),
         result.unit,
         "" if ratio is None else f"{ratio:.2g}",
         verdict(result),
     )
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
-def _markdown(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [columns, ["---:" if name in NUMBERS else "---" for name in columns], *rows]
-    table = ["| " + " | ".join(line) + " |" for line in lines]
+def _section(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     heading = title if title.startswith(OURS) else title[0].upper() + title[1:]
-    return "\n".join([f"## {heading}\n", *table, ""])
+    places = ["---:" if name in NUMBERS else "---" for name in columns]
+    return f"## {heading}\n\n{markdown(columns, places, rows)}"
+
+
+def markdown(columns: Sequence[str], places: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table; ``places`` is its second line, ``---:`` for a column of numbers."""
+    return "".join(f"| {' | '.join(line)} |\n" for line in [columns, places, *rows])
