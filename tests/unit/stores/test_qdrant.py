@@ -228,11 +228,14 @@ def test_a_panic_of_the_engine_is_a_store_error(tmp_path: Path) -> None:
     def panic(shard: Any) -> None:
         raise PanicException("index out of bounds")
 
+    def interrupted(shard: Any) -> None:
+        raise KeyboardInterrupt
+
     store = filled(tmp_path, 3)
     with pytest.raises(StoreError, match="index out of bounds"):
         store._ask(panic)
     with pytest.raises(KeyboardInterrupt):
-        store._ask(lambda shard: signal.raise_signal(signal.SIGINT))
+        store._ask(interrupted)
 
 
 def test_a_shard_is_closed_when_all_that_it_was_asked_is_answered() -> None:
