@@ -46,6 +46,10 @@ class Config:
         """A number that no store of vectors has had that may still be there."""
         return max(self.generation, self.former_generation or 0) + 1
 
+    def generations(self) -> set[str]:
+        """The folders of vectors that are not left over."""
+        return {str(self.generation), str(self.former_generation)}
+
     def changed(self, **values: Any) -> Config:
         """A copy with other values."""
         return replace(self, **values)

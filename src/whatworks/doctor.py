@@ -346,7 +346,7 @@ def _vectors(store: _Store) -> Iterator[Look]:
         return
     root, current = store.folder / "vectors", str(made.generation)
     for other in sorted(root.iterdir()) if root.is_dir() else []:
-        if other.name != current:
+        if other.name not in made.generations():
             yield "warn", f"vectors/{other.name} is left over", f"rm -r {shlex.quote(str(other))}"
     for name in COLLECTIONS:
         seen = audit.embedded(name, made.embedder, made.dim)

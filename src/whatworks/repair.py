@@ -108,8 +108,8 @@ def _left_overs(folder: Path) -> Iterator[Repair]:
     """What interrupted work has left: drafts of files, and vectors of an earlier generation."""
     found = [*folder.rglob("*.tmp"), *folder.glob("evidence.duckdb.new*")]
     try:
-        current = str(config.load(folder).generation)
-        found += [path for path in (folder / "vectors").glob("*") if path.name != current]
+        named = config.load(folder).generations()
+        found += [path for path in (folder / "vectors").glob("*") if path.name not in named]
     except WhatWorksError:
         pass  # without store.json nobody knows which are current
     for path in found:

@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 
 from whatworks import InvalidInputError, Memory, MissingExtraError, StoreError, vectors
+from whatworks.doctor import examine
+from whatworks.repair import repair
 from whatworks.stores import VectorStore, registry
 from whatworks.stores.exact import ExactStore
 from whatworks.testing import HashEmbedder
@@ -111,6 +113,15 @@ def test_a_second_step_removes_what_lay_before_the_first(store: Path) -> None:
         memory.migrate("lance")
         assert memory.migrate("usearch").former == "lance"
     assert len([*(store / "vectors").iterdir()]) == 2
+
+
+def test_the_old_store_is_not_taken_for_left_over(store: Path) -> None:
+    with filled(store, "exact") as memory:
+        memory.flush()
+        memory.migrate("usearch")
+    assert [found.message for found in examine(store) if "left over" in found.message] == []
+    repair(store)
+    assert {item.name for item in (store / "vectors").iterdir()} == {"1", "2"}
 
 
 def test_the_old_store_is_removed_when_it_is_not_to_be_kept(store: Path) -> None:
