@@ -206,7 +206,11 @@ def _draw(folder: Path, found: Mapping[int, Figures]) -> None:
     with mpl.rc_context(STYLE):
         for name, draw in (("recall", _recall), ("memory", _memory)):
             picture = draw(found, looks)
-            picture.savefig(folder / f"stores-{name}.svg", metadata={"Date": None, "Creator": None})
+            picture.savefig(
+                folder / f"stores-{name}.svg",
+                metadata={"Date": None, "Creator": None},
+                bbox_inches="tight",
+            )
 
 
 def _panels(title: str, count: int) -> tuple[Any, Any]:
