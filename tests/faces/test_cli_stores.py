@@ -25,7 +25,8 @@ def test_every_engine_is_listed_with_what_it_can_do(run: Run) -> None:
     found = listed(run)
     assert list(found) == registry.engines()
     lance, exact = found["lance"], found["exact"]
-    assert lance["installed"] and lance["filters"] and lance["pages"] and lance["upkeep"]
+    assert lance["installed"] and lance["pages"] and lance["upkeep"] and not lance["filters"]
+    assert found["qdrant"]["filters"] and found["usearch"]["filters"]
     assert lance["license"].startswith("Apache") and lance["install"] is None
     assert exact["packages"].keys() == {"numpy"} and not exact["filters"] and exact["stable_files"]
     assert found["omendb"]["license"] == "Elastic-2.0"
