@@ -7,12 +7,16 @@ from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import replace
 from datetime import datetime
+from math import inf
 from pathlib import Path
 from typing import Any
 
 from whatworks import rank, trends
 from whatworks.changes import Changes
-from whatworks.evidence import questions
+from whatworks.checks import shown
+from whatworks.errors import NotFoundError
+from whatworks.evidence import Evidence, questions
+from whatworks.evidence.word_search import word_hits
 from whatworks.keeper import Keeper
 from whatworks.records import (
     Match,
@@ -85,7 +89,7 @@ class Answers:
         vectors = self._keeper.vectors("patterns")
         query = self._keeper.embed_query(text)
         near = self._nearest(vectors, query, where, max(limit, CANDIDATES))
-        by_words = questions.word_hits(self._keeper.evidence(), text, where, max(limit, CANDIDATES))
+        by_words = word_hits(self._keeper.evidence(), text, where, max(limit, CANDIDATES))
         scores = rank.fuse(list(near), by_words)
         order = sorted(scores, key=lambda name: (-scores[name], near.get(name, 2.0), name))[:limit]
         found = self.patterns(order)
@@ -125,9 +129,21 @@ class Answers:
 
     def trend(self, pattern_id: str, window_days: int, as_of: datetime | None) -> Trend:
         """How the outcomes of a pattern develop, and when they last changed for good."""
-        rows = questions.days(self._keeper.evidence(), pattern_id, as_of)
+        evidence = self._keeper.evidence()
+        known = self._keeper.numbers.many([pattern_id], lambda names: _numbers(evidence, names))
+        if pattern_id not in known:
+            raise NotFoundError(f"there is no pattern {shown(pattern_id)} in this store")
+        number, tries = known[pattern_id]
+        if as_of is not None:
+            tries = inf  # those of then are not known
+        rows = questions.days(evidence, number, as_of)
         found = trends.trend(pattern_id, [trends.DaySum(*row) for row in rows], window_days)
-        return replace(found, change_point=self._changes.last(pattern_id, as_of))
+        return replace(found, change_point=self._changes.last(number, tries, as_of))
+
+
+def _numbers(evidence: Evidence, names: Sequence[str]) -> dict[str, questions.Number]:
+    found = ((name, questions.number_of(evidence, name)) for name in names)
+    return {name: number for name, number in found if number is not None}
 
 
 def _own(pattern: Pattern) -> Pattern:

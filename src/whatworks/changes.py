@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from itertools import pairwise
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whatworks import drift
-from whatworks.evidence import cells, texts
+from whatworks.evidence import Evidence, cells, texts
 from whatworks.evidence.cells import RecentRow
 from whatworks.evidence.coincidences import coincidences
 from whatworks.keeper import Keeper
@@ -21,8 +21,6 @@ __all__ = ["Changes"]
 
 # Cells of a pattern's life that are looked at one by one; those before are thinned to as many.
 LOOKED_AT = 128
-
-Vectors = Mapping[str, NDArray[np.float32]]
 
 
 class Changes:
@@ -52,34 +50,20 @@ class Changes:
         found = self._found(left, None) | {int(name): point for name, point in kept.items()}
         return {number: point for number, point in found.items() if point is not None}
 
-    def last(self, pattern_id: str, as_of: datetime | None) -> ChangePoint | None:
-        """The last change point of one pattern."""
-        rows = cells.records(
-            self._keeper.evidence(),
-            numbers=[],
-            ids=[pattern_id],
-            leaders=0,
-            prior=(0.0, 0.0),
-            whole=(0.5, 1.0),
-            as_of=as_of,
-        )
-        found = self.of({row.pattern_no: row.tries for row in rows}, as_of)
-        return next(iter(found.values()), None)
+    def last(self, number: int, tries: float, as_of: datetime | None) -> ChangePoint | None:
+        """The last change point of one pattern, by its number and its effective tries."""
+        return self.of({number: tries}, as_of).get(number)
 
     def _kept(self, numbers: Sequence[int]) -> dict[str, ChangePoint | None]:
         """What may be remembered: with the embeddings of all contexts, which excuse a change."""
-        lives = self._lives(numbers, None)
-        names = {n: _contexts(life) for n, life in lives.items()}
-        vectors = self._vectors(set().union(*names.values()))
-        whole = {n: life for n, life in lives.items() if names[n] <= vectors.keys()}
-        return {str(n): point for n, point in self._points(whole, vectors, None).items()}
+        lives, vectors = self._lives(numbers, None), self._vectors()
+        found = self._points(lives, vectors, None)
+        return {str(n): point for n, point in found.items() if vectors.knew(_contexts(lives[n]))}
 
     def _found(self, numbers: Sequence[int], as_of: datetime | None) -> dict[int, ChangePoint | None]:
         if not numbers:
             return {}
-        lives = self._lives(numbers, as_of)
-        vectors = self._vectors(set().union(*(_contexts(life) for life in lives.values())))
-        return self._points(lives, vectors, as_of)
+        return self._points(self._lives(numbers, as_of), self._vectors(), as_of)
 
     def _lives(self, numbers: Sequence[int], as_of: datetime | None) -> dict[int, list[RecentRow]]:
         lives: dict[int, list[RecentRow]] = {}
@@ -87,13 +71,11 @@ class Changes:
             lives.setdefault(row.pattern_no, []).append(row)
         return lives
 
-    def _vectors(self, names: Iterable[str]) -> Vectors:
-        model = self._keeper.config.embedder
-        ids, vectors = texts.of(self._keeper.evidence(), "contexts", model, sorted(names))
-        return dict(zip(ids, vectors, strict=True))
+    def _vectors(self) -> _Vectors:
+        return _Vectors(self._keeper.evidence(), self._keeper.config.embedder)
 
     def _points(
-        self, lives: Mapping[int, Sequence[RecentRow]], vectors: Vectors, as_of: datetime | None
+        self, lives: Mapping[int, Sequence[RecentRow]], vectors: _Vectors, as_of: datetime | None
     ) -> dict[int, ChangePoint | None]:
         begun = {n: life[k].last_at for n, life in lives.items() if (k := _begins(life, vectors))}
         found: dict[int, ChangePoint | None] = dict.fromkeys(lives)
@@ -105,11 +87,30 @@ class Changes:
         return found
 
 
+class _Vectors:
+    """The embeddings of contexts, read when they are asked for: few lives need them."""
+
+    def __init__(self, evidence: Evidence, model: str) -> None:
+        self._evidence = evidence
+        self._model = model
+        self._absent: set[str] = set()
+
+    def of(self, names: set[str]) -> dict[str, NDArray[np.float32]]:
+        """The vectors of contexts by id; those that are not embedded yet are absent."""
+        ids, vectors = texts.of(self._evidence, "contexts", self._model, sorted(names))
+        self._absent |= names.difference(ids)
+        return dict(zip(ids, vectors, strict=True))
+
+    def knew(self, names: set[str]) -> bool:
+        """Whether nothing that was asked for among ``names`` was absent."""
+        return self._absent.isdisjoint(names)
+
+
 def _contexts(life: Sequence[RecentRow]) -> set[str]:
     return {row.context_id for row in life if row.context_id is not None}
 
 
-def _begins(life: Sequence[RecentRow], vectors: Vectors) -> int:
+def _begins(life: Sequence[RecentRow], vectors: _Vectors) -> int:
     """Where the present regime begins in a pattern's life, 0 if it never changed."""
     # A loop in one context says no more of a change than one try does.
     worth = np.array([min(row.worth, 1.0) if row.context_id else row.worth for row in life])
@@ -118,8 +119,9 @@ def _begins(life: Sequence[RecentRow], vectors: Vectors) -> int:
 
     def directions() -> NDArray[np.float64]:
         """The embeddings of the contexts; zero for what has none."""
-        nothing = np.zeros(len(next(iter(vectors.values()), (0.0,))))
-        return np.array([vectors.get(row.context_id or "", nothing) for row in life], float)
+        found = vectors.of(_contexts(life))
+        nothing = np.zeros(len(next(iter(found.values()), (0.0,))))
+        return np.array([found.get(row.context_id or "", nothing) for row in life], float)
 
     return drift.last_change(worth, outcome, apart, directions)
 

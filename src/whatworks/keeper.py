@@ -30,6 +30,7 @@ from whatworks.errors import (
 )
 from whatworks.evidence import Evidence, OutdatedError, questions, renewal, texts
 from whatworks.evidence.cells import PopulationRow
+from whatworks.evidence.word_search import sort_postings
 from whatworks.journal import Journal, segments
 from whatworks.lock import KeeperLock
 from whatworks.rank import Learned
@@ -53,6 +54,7 @@ LOOK_SECONDS = 0.25
 FRESH_SECONDS = 0.02
 PATTERNS_CACHED = 10_000
 QUERIES_CACHED = 512
+LEADERS_CACHED = 16
 STOPPED = "background work stopped"
 SCANNED = "vectors are compared one by one, which is slow"
 FULL = "the disk is full: questions are answered from what was folded before it was"
@@ -94,7 +96,9 @@ class Keeper:
         self.embedder = embedder
         self.problems: list[str] = []
         self.patterns: HotCache[Pattern] = HotCache(PATTERNS_CACHED)
+        self.numbers: HotCache[questions.Number] = HotCache(PATTERNS_CACHED)
         self.sums: HotCache[PopulationRow] = HotCache(1)
+        self.leaders: HotCache[list[int]] = HotCache(LEADERS_CACHED)  # as of the last fold
         self.learned: HotCache[tuple[int, Learned]] = HotCache(1)  # by embedding model
         self.changes: HotCache[ChangePoint | None] = HotCache(PATTERNS_CACHED)  # by pattern number
         self.queries: HotCache[NDArray[np.float32]] = HotCache(QUERIES_CACHED)
@@ -238,9 +242,11 @@ class Keeper:
             raise
         if touched:
             self.patterns.invalidate(touched)
+            self.numbers.invalidate(touched)
             kept = self.changes.describe()["size"]
             self.changes.invalidate(questions.numbers(evidence, touched) if kept else ())
             self.sums.clear()
+            self.leaders.clear()
             self._all_embedded = False
         if evidence.build != build:  # it was lost, and begun anew
             self._close_vectors()
@@ -249,8 +255,10 @@ class Keeper:
 
     def _forget(self) -> None:
         self.patterns.clear()
+        self.numbers.clear()
         self.changes.clear()
         self.sums.clear()
+        self.leaders.clear()
         self._all_embedded = False
 
     def _open_evidence(self) -> Evidence:
@@ -450,6 +458,7 @@ class Keeper:
             self._open_vectors(self.evidence())
             for vectors in self._vectors.values():
                 vectors.project(force=True)
+            sort_postings(self.evidence())
         for vectors in self._vectors.values():
             vectors.maintain()
 
@@ -631,6 +640,9 @@ class Keeper:
             self.embed()
             for vectors in list(self._vectors.values()):
                 vectors.maintain()
+        with self._lock:
+            self.check()
+            sort_postings(self.evidence())
 
     def _note(self, problem: str) -> None:
         if problem not in self.problems:
