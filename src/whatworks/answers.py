@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import replace
 from datetime import datetime
@@ -17,7 +17,7 @@ from whatworks.checks import shown
 from whatworks.errors import NotFoundError
 from whatworks.evidence import Evidence, questions
 from whatworks.evidence.word_search import word_hits
-from whatworks.keeper import Keeper
+from whatworks.keeper import Found, Keeper
 from whatworks.records import (
     Match,
     Pattern,
@@ -86,10 +86,15 @@ class Answers:
 
     def find_similar(self, text: str, where: Where | None, limit: int) -> list[Match]:
         """Patterns like ``text``, by meaning and by words."""
-        vectors = self._keeper.vectors("patterns")
-        query = self._keeper.embed_query(text)
-        near = self._nearest(vectors, query, where, max(limit, CANDIDATES))
-        by_words = word_hits(self._keeper.evidence(), text, where, max(limit, CANDIDATES))
+        return self._matches(*self._found(text, where, max(limit, CANDIDATES)), limit)
+
+    def find_nearest(self, vector: Sequence[float], where: Where | None, limit: int) -> list[Match]:
+        """Patterns whose embeddings are the nearest to one."""
+        vectors = self._keeper.vectors("patterns")  # first: it finds out how long embeddings are
+        query = self._keeper.direction(vector)
+        return self._matches(self._nearest(vectors, query, where, limit), [], limit)
+
+    def _matches(self, near: Mapping[str, float], by_words: list[str], limit: int) -> list[Match]:
         scores = rank.fuse(list(near), by_words)
         order = sorted(scores, key=lambda name: (-scores[name], near.get(name, 2.0), name))[:limit]
         found = self.patterns(order)
@@ -106,6 +111,20 @@ class Answers:
             for name in order
             if name in found
         ]
+
+    def _found(self, text: str, where: Where | None, k: int) -> Found:
+        """Distances by meaning and ids by words; kept where no condition depends on tries."""
+        keeper = self._keeper
+        vectors = keeper.vectors("patterns")  # first: it embeds what is new
+
+        def search() -> Found:
+            near = self._nearest(vectors, keeper.embed_query(text), where, k)
+            return near, word_hits(keeper.evidence(), text, where, k, keeper.words)
+
+        if where is not None or not keeper.all_embedded:
+            return search()
+        key = f"{keeper.config.embedder} {k} {text}"
+        return keeper.found.many([key], lambda _: {key: search()})[key]
 
     def _nearest(self, vectors: Any, query: Any, where: Where | None, k: int) -> dict[str, float]:
         """Ids and distances of the nearest patterns that fulfil ``where``, nearest first."""

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from whatworks import drift
+from whatworks.checks import moment_of
 from whatworks.evidence import Evidence, cells, texts
-from whatworks.evidence.cells import RecentRow
+from whatworks.evidence.cells import Life
 from whatworks.evidence.coincidences import coincidences
 from whatworks.keeper import Keeper
 from whatworks.neighbourhood import Points
@@ -21,6 +21,8 @@ __all__ = ["Changes"]
 
 # Cells of a pattern's life that are looked at one by one; those before are thinned to as many.
 LOOKED_AT = 128
+
+Lives = Mapping[int, Life]
 
 
 class Changes:
@@ -58,26 +60,27 @@ class Changes:
         """What may be remembered: with the embeddings of all contexts, which excuse a change."""
         lives, vectors = self._lives(numbers, None), self._vectors()
         found = self._points(lives, vectors, None)
-        return {str(n): point for n, point in found.items() if vectors.knew(_contexts(lives[n]))}
+        return {str(n): point for n, point in found.items() if vectors.knew(lives[n])}
 
     def _found(self, numbers: Sequence[int], as_of: datetime | None) -> dict[int, ChangePoint | None]:
         if not numbers:
             return {}
         return self._points(self._lives(numbers, as_of), self._vectors(), as_of)
 
-    def _lives(self, numbers: Sequence[int], as_of: datetime | None) -> dict[int, list[RecentRow]]:
-        lives: dict[int, list[RecentRow]] = {}
-        for row in cells.recent(self._keeper.evidence(), numbers, LOOKED_AT, as_of):
-            lives.setdefault(row.pattern_no, []).append(row)
-        return lives
+    def _lives(self, numbers: Sequence[int], as_of: datetime | None) -> Lives:
+        return cells.lives(self._keeper.evidence(), numbers, LOOKED_AT, as_of)
 
     def _vectors(self) -> _Vectors:
         return _Vectors(self._keeper.evidence(), self._keeper.config.embedder)
 
     def _points(
-        self, lives: Mapping[int, Sequence[RecentRow]], vectors: _Vectors, as_of: datetime | None
+        self, lives: Lives, vectors: _Vectors, as_of: datetime | None
     ) -> dict[int, ChangePoint | None]:
-        begun = {n: life[k].last_at for n, life in lives.items() if (k := _begins(life, vectors))}
+        begun = {
+            n: moment_of(int(life.last_at[k]))
+            for n, life in lives.items()
+            if (k := _begins(life, vectors))
+        }
         found: dict[int, ChangePoint | None] = dict.fromkeys(lives)
         if begun:
             evidence = self._keeper.evidence()
@@ -93,37 +96,31 @@ class _Vectors:
     def __init__(self, evidence: Evidence, model: str) -> None:
         self._evidence = evidence
         self._model = model
-        self._absent: set[str] = set()
+        self._absent: set[int] = set()
 
-    def of(self, names: set[str]) -> dict[str, NDArray[np.float32]]:
-        """The vectors of contexts by id; those that are not embedded yet are absent."""
-        ids, vectors = texts.of(self._evidence, "contexts", self._model, sorted(names))
-        self._absent |= names.difference(ids)
-        return dict(zip(ids, vectors, strict=True))
+    def of(self, life: Life) -> NDArray[np.float64]:
+        """The vectors of a life's contexts ``(n, dim)``; zero for what has none."""
+        names = cells.context_ids(self._evidence, _contexts(life))
+        ids, vectors = texts.of(self._evidence, "contexts", self._model, sorted(names.values()))
+        found = dict(zip(ids, vectors, strict=True))
+        self._absent |= {number for number in _contexts(life) if names.get(number) not in found}
+        nothing = np.zeros(vectors.shape[1])
+        return np.array([found.get(names.get(n, ""), nothing) for n in life.context.tolist()], float)
 
-    def knew(self, names: set[str]) -> bool:
-        """Whether nothing that was asked for among ``names`` was absent."""
-        return self._absent.isdisjoint(names)
+    def knew(self, life: Life) -> bool:
+        """Whether nothing of what a life's estimate needed was absent."""
+        return self._absent.isdisjoint(_contexts(life))
 
 
-def _contexts(life: Sequence[RecentRow]) -> set[str]:
-    return {row.context_id for row in life if row.context_id is not None}
+def _contexts(life: Life) -> set[int]:
+    return set(life.context[life.context >= 0].tolist())
 
 
-def _begins(life: Sequence[RecentRow], vectors: _Vectors) -> int:
+def _begins(life: Life, vectors: _Vectors) -> int:
     """Where the present regime begins in a pattern's life, 0 if it never changed."""
     # A loop in one context says no more of a change than one try does.
-    worth = np.array([min(row.worth, 1.0) if row.context_id else row.worth for row in life])
-    outcome = np.array([row.mean_outcome for row in life])
-    apart = np.array([a.last_at < b.last_at for a, b in pairwise(life)], bool)
-
-    def directions() -> NDArray[np.float64]:
-        """The embeddings of the contexts; zero for what has none."""
-        found = vectors.of(_contexts(life))
-        nothing = np.zeros(len(next(iter(found.values()), (0.0,))))
-        return np.array([found.get(row.context_id or "", nothing) for row in life], float)
-
-    return drift.last_change(worth, outcome, apart, directions)
+    worth = np.where(life.context >= 0, np.minimum(life.worth, 1.0), life.worth)
+    return drift.last_change(worth, life.mean, np.diff(life.last_at) > 0, lambda: vectors.of(life))
 
 
 def _point(

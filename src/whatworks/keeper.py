@@ -7,7 +7,7 @@ come, so that whatever was interrupted goes on where it was.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from datetime import datetime
 from pathlib import Path
@@ -39,8 +39,10 @@ from whatworks.replay import Mark
 from whatworks.vectors import Vectors, remove
 
 T = TypeVar("T")
+# What searches find for a text: distances by meaning, and ids by words, the best first.
+Found = tuple[dict[str, float], list[str]]
 
-__all__ = ["COLLECTIONS", "Keeper"]
+__all__ = ["COLLECTIONS", "Found", "Keeper"]
 
 COLLECTIONS = ("patterns", "contexts")
 # Texts are embedded in steps of about this long, so that a write waits no longer for its fold.
@@ -55,6 +57,8 @@ FRESH_SECONDS = 0.02
 PATTERNS_CACHED = 10_000
 QUERIES_CACHED = 512
 LEADERS_CACHED = 16
+WORDS_CACHED = 4_096
+FOUND_CACHED = 128
 STOPPED = "background work stopped"
 SCANNED = "vectors are compared one by one, which is slow"
 FULL = "the disk is full: questions are answered from what was folded before it was"
@@ -102,6 +106,8 @@ class Keeper:
         self.learned: HotCache[tuple[int, Learned]] = HotCache(1)  # by embedding model
         self.changes: HotCache[ChangePoint | None] = HotCache(PATTERNS_CACHED)  # by pattern number
         self.queries: HotCache[NDArray[np.float32]] = HotCache(QUERIES_CACHED)
+        self.words: HotCache[int] = HotCache(WORDS_CACHED)
+        self.found: HotCache[Found] = HotCache(FOUND_CACHED)  # until descriptions change
         self.used = monotonic()  # when it was last of use
         self._when_idle = when_idle
         self._keeper_lock = lock
@@ -117,7 +123,7 @@ class Keeper:
         self._folded = -1  # so many appends of this process are folded
         self._spent = 0.0  # time that folds took beyond half of all, as of the last one
         self._folded_at = monotonic()
-        self._all_embedded = False
+        self.all_embedded = False  # whether no text waited when last looked
         self._embed_batch = EMBED_BATCH[0]
 
     @property
@@ -234,7 +240,7 @@ class Keeper:
         return self._evidence
 
     def _fold_into(self, evidence: Evidence) -> None:
-        build = evidence.build
+        build, described = evidence.build, evidence.described
         try:
             touched = evidence.fold(self._journal_folder, self.journal.settle)
         except BaseException:  # some batches may be in
@@ -247,7 +253,10 @@ class Keeper:
             self.changes.invalidate(questions.numbers(evidence, touched) if kept else ())
             self.sums.clear()
             self.leaders.clear()
-            self._all_embedded = False
+            self.all_embedded = False
+        if evidence.described != described:
+            self.words.clear()
+            self.found.clear()
         if evidence.build != build:  # it was lost, and begun anew
             self._close_vectors()
             self._forget()
@@ -259,7 +268,9 @@ class Keeper:
         self.changes.clear()
         self.sums.clear()
         self.leaders.clear()
-        self._all_embedded = False
+        self.words.clear()
+        self.found.clear()
+        self.all_embedded = False
 
     def _open_evidence(self) -> Evidence:
         if not self._journal_folder.is_dir():
@@ -304,7 +315,7 @@ class Keeper:
         """The vectors of a collection, up to everything acknowledged so far."""
         evidence = self.evidence()
         found = self._vectors.get(collection)
-        if found is not None and self._all_embedded:
+        if found is not None and self.all_embedded:
             return found
         try:
             self.embed()
@@ -351,7 +362,7 @@ class Keeper:
         with self._lock:
             # Another thread may have folded new texts since.
             done = self._folded == self.journal.acknowledged and self._count_waiting() == 0
-            self._all_embedded = done
+            self.all_embedded = done
         return 0
 
     def _count_waiting(self) -> int:
@@ -422,6 +433,24 @@ class Keeper:
                 f"the embedder {self.config.embedder!r} has no vector for this text; say it differently"
             )
         return vector
+
+    def direction(self, vector: Sequence[float]) -> NDArray[np.float32]:
+        """A question that is an embedding, as the vector of length 1 that stores compare with.
+
+        Raises
+        ------
+        InvalidInputError
+            It has other dimensions than the store's embeddings.
+        """
+        numbers: NDArray[np.float64] = np.asarray(vector, np.float64)
+        if len(numbers) != self.config.dim:
+            raise InvalidInputError(
+                f"vector has {len(numbers)} numbers; the embeddings of {self.config.embedder!r} in "
+                f"this store have {self.config.dim}"
+            )
+        numbers = numbers / np.abs(numbers).max()  # else the squares of very large ones are infinite
+        unit: NDArray[np.float32] = (numbers / np.linalg.norm(numbers)).astype(np.float32)
+        return unit
 
     def lend_embedder(self) -> None:
         """Take the built-in embedder, if it is the store's, where this process was given none."""
@@ -654,7 +683,8 @@ class Keeper:
         for vectors in self._vectors.values():
             vectors.close()
         self._vectors = {}
-        self._all_embedded = False
+        self.found.clear()
+        self.all_embedded = False
 
     def _drop_layers(self) -> None:
         self._close_vectors()

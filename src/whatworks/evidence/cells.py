@@ -10,7 +10,9 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
+import numpy as np
 import orjson
+from numpy.typing import NDArray
 
 from whatworks import learning
 from whatworks.checks import micros
@@ -21,14 +23,15 @@ from whatworks.evidence.schema import IDS, WORTH
 
 __all__ = [
     "CellRow",
+    "Life",
     "PopulationRow",
-    "RecentRow",
     "RecordRow",
+    "context_ids",
     "leaders",
     "learned",
+    "lives",
     "neighbours",
     "population",
-    "recent",
     "records",
     "sample",
     "sides",
@@ -184,38 +187,52 @@ def sample(evidence: Evidence, limit: int, as_of: datetime | None) -> list[CellR
     return [_cell(row) for row in evidence.rows(query, [*values, limit])]
 
 
-class RecentRow(NamedTuple):
-    """A cell in the life of a pattern; ``context_id`` is ``None`` for tries without a context."""
+class Life(NamedTuple):
+    """The cells of one pattern, the oldest first: arrays of one length.
 
-    pattern_no: int
-    context_id: str | None
-    worth: float
-    mean_outcome: float
-    last_at: datetime
+    ``context`` is the number of each cell's context, -1 for tries without one;
+    ``last_at`` in microseconds since 1970.
+    """
+
+    context: NDArray[np.int64]
+    worth: NDArray[np.float64]
+    mean: NDArray[np.float64]
+    last_at: NDArray[np.int64]
 
 
-def recent(
-    evidence: Evidence, numbers: Sequence[int], limit: int, as_of: datetime | None
-) -> list[RecentRow]:
-    """The life of each pattern in cells, the oldest first: the last ``limit``, and as many before.
+def lives(
+    evidence: Evidence, numbers: Collection[int], limit: int, as_of: datetime | None
+) -> dict[int, Life]:
+    """The last ``limit`` cells of each pattern that has any, and as many of those before.
 
     Those before are thinned evenly, so that a long life costs no more than a short one.
     """
     if not numbers:
-        return []
+        return {}
     with_, values = _then(as_of)
     query = f"""{with_},
     placed AS (
         SELECT *, row_number() OVER latest AS place, count(*) OVER (PARTITION BY pattern_no) AS n
         FROM known_cells WHERE pattern_no IN ({listed(numbers)})
         WINDOW latest AS (PARTITION BY pattern_no ORDER BY last_at DESC, context_no, day))
-    SELECT pattern_no, context_id, worth, outcome_sum / tries, last_at
-    FROM placed LEFT JOIN context_rows USING (context_no)
-    WHERE place <= ? OR place % greatest(1, n // ?) = 0
-    ORDER BY pattern_no, last_at, place DESC
+    SELECT pattern_no, coalesce(context_no, -1) AS context, worth, outcome_sum / tries AS mean,
+           epoch_us(last_at) AS last_at
+    FROM placed WHERE place <= ? OR place % greatest(1, n // ?) = 0
+    ORDER BY pattern_no, placed.last_at, place DESC
     """
-    rows = evidence.rows(query, [*values, limit, limit])
-    return [RecentRow._make((*row[:4], row[4].replace(tzinfo=UTC))) for row in rows]
+    found = evidence.columns(query, [*values, limit, limit])
+    owners, starts = np.unique(found.pop("pattern_no"), return_index=True)
+    life = Life(found["context"].astype(np.int64), found["worth"], found["mean"], found["last_at"])
+    parts = zip(*(np.split(column, starts[1:]) for column in life), strict=True)
+    return {int(number): Life(*part) for number, part in zip(owners, parts, strict=True)}
+
+
+def context_ids(evidence: Evidence, numbers: Collection[int]) -> dict[int, str]:
+    """The ids of contexts by their numbers."""
+    if not numbers:
+        return {}
+    query = f"SELECT context_no, context_id FROM context_rows WHERE context_no IN ({listed(numbers)})"
+    return dict(evidence.rows(query))
 
 
 def sides(

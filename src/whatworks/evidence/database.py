@@ -83,6 +83,7 @@ class Evidence:
         self.lost = False
         self._spoilt = self._struggles = False
         self._threads = 1
+        self.described = 0  # how often descriptions of patterns came or changed
         self._con = self._open()
 
     def _open(self) -> duckdb.DuckDBPyConnection:
@@ -265,6 +266,7 @@ class Evidence:
         failpoints.reached("fold.committed")
         self._marks.update(batch.marks)
         self._unsure = False
+        self.described += "pattern.added" in batch.bodies
         return touched
 
     def write(self, step: Callable[[duckdb.DuckDBPyConnection], Any]) -> Any:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from whatworks.cache import HotCache
 from whatworks.evidence.database import Evidence
 from whatworks.evidence.questions import conditions
 from whatworks.evidence.rows import listed
@@ -27,18 +28,22 @@ BUDGET = 20_000
 # The postings are sorted by word when so many, and a quarter of them, are not.
 UNSORTED, SHARE = 100_000, 0.25
 SORTED = "postings sorted"
+ALL = ""
 
 
-def word_hits(evidence: Evidence, text: str, where: Where | None, limit: int) -> list[str]:
+def word_hits(
+    evidence: Evidence, text: str, where: Where | None, limit: int, counts: HotCache[int]
+) -> list[str]:
     """Ids of the patterns whose description shares words with ``text``, best BM25 first.
 
     score = sum over words of idf * tf (k1 + 1) / (tf + k1 (1 - b + b length / mean length)),
     the mean length being that of the descriptions found,
     idf = ln(1 + (N - df + 1/2) / (df + 1/2)); Robertson & Zaragoza (2009), The Probabilistic
     Relevance Framework, section 3. Frequent words are left out where the rarer ones
-    find ``BUDGET`` postings without them.
+    find ``BUDGET`` postings without them. ``counts`` keeps how many descriptions there
+    are, and how many have a word, until descriptions change.
     """
-    weights = _weights(evidence, [word_key(word) for word in words(text)])
+    weights = _weights(evidence, [word_key(word) for word in words(text)], counts)
     if not weights:
         return []
     numbers, scores = _scores(evidence, weights)
@@ -58,22 +63,30 @@ def word_hits(evidence: Evidence, text: str, where: Where | None, limit: int) ->
     return found[:limit]
 
 
-def _weights(evidence: Evidence, keys: Sequence[int]) -> dict[int, float]:
+def _weights(evidence: Evidence, keys: Sequence[int], counts: HotCache[int]) -> dict[int, float]:
     """The idf of those of the words that are looked for, by key."""
     if not keys:
         return {}
-    query = f"""
-        SELECT word, count(*) AS df, (SELECT count(*) FROM pattern_rows)
-        FROM postings WHERE word IN ({listed(keys)}) GROUP BY word ORDER BY df, word
-    """
-    weights: dict[int, float] = {}
-    left = BUDGET
-    for word, df, patterns in evidence.rows(query):
+    known = counts.many(
+        [ALL, *map(str, keys)], lambda missing: _counts(evidence, [n for n in missing if n != ALL])
+    )
+    patterns, weights, left = known[ALL], dict[int, float](), BUDGET
+    for df, word in sorted((df, int(key)) for key, df in known.items() if key != ALL and df):
         if weights and df > left:
             break
         weights[word] = float(np.log(1 + (patterns - df + 0.5) / (df + 0.5)))
         left -= df
     return weights
+
+
+def _counts(evidence: Evidence, keys: Sequence[str]) -> dict[str, int]:
+    """How many descriptions have each word, and as ``ALL`` how many there are."""
+    found = dict.fromkeys(keys, 0)
+    found[ALL] = evidence.one("SELECT count(*) FROM pattern_rows")[0]
+    if keys:
+        query = f"SELECT word, count(*) FROM postings WHERE word IN ({', '.join(keys)}) GROUP BY word"
+        found |= {str(word): df for word, df in evidence.rows(query)}
+    return found
 
 
 def _scores(

@@ -5,10 +5,15 @@ import math
 import pytest
 
 from support.log import NOW, apply, pattern
-from whatworks import checks
+from whatworks import Where, checks
+from whatworks.cache import HotCache
 from whatworks.evidence import Evidence, word_search
-from whatworks.evidence.word_search import sort_postings, word_hits
+from whatworks.evidence.word_search import sort_postings
 from whatworks.text import words
+
+
+def word_hits(evidence: Evidence, text: str, where: Where | None, limit: int) -> list[str]:
+    return word_search.word_hits(evidence, text, where, limit, HotCache(100))
 
 
 def bm25(texts: dict[str, str], query: str) -> list[str]:
@@ -123,3 +128,11 @@ def test_sorting_the_postings_changes_no_answer(
     apply(evidence, [pattern("lock", "Delete the cache instead"), pattern("new", "again")])
     texts |= {"lock": "Delete the cache instead", "new": "again"}
     assert [word_hits(evidence, query, None, 50) for query in asked] == [bm25(texts, q) for q in asked]
+
+
+def test_counts_of_words_are_kept(evidence: Evidence) -> None:
+    counts: HotCache[int] = HotCache(100)
+    apply(evidence, [pattern("a", "retry"), pattern("b", "retry later")])
+    for _ in range(3):
+        assert word_search.word_hits(evidence, "retry nowhere", None, 9, counts) == ["a", "b"]
+    assert counts.describe() == {"size": 3, "limit": 100, "hits": 6, "misses": 3}
