@@ -28,6 +28,7 @@ __all__ = ["apply"]
 
 # An append comes whole, however large it is; the engine takes ten times the size to read JSON.
 PART_BYTES = 16 << 20
+PATTERNS_BYTES = 4 << 20  # their words are counted here, and take many times the memory
 RECEIPTS_BYTES = 2 << 20  # two hundred receipts of ten answers
 
 Batch = Mapping[str, Sequence[bytes]]
@@ -44,13 +45,14 @@ def apply(con: duckdb.DuckDBPyConnection, batch: Batch) -> set[str]:
         Bodies of records by kind, in journal order. Unknown kinds are left
         to a newer version: nothing of them is kept in the tables.
     """
+    limits = {_patterns: PATTERNS_BYTES, _predictions: RECEIPTS_BYTES}
     touched: set[str] = set()
     for kind, step in _STEPS.items():
         bodies = batch.get(kind)
         if bodies and kind in handful.STEPS and handful.fits(bodies):
             touched |= handful.STEPS[kind](con, bodies)
         elif bodies:
-            for part in _parts(bodies, RECEIPTS_BYTES if step is _predictions else PART_BYTES):
+            for part in _parts(bodies, limits.get(step, PART_BYTES)):
                 touched |= step(con, part)
     return touched
 
