@@ -74,7 +74,11 @@ class Answers:
             embedder=keeper.config.embedder,
             dim=keeper.config.dim,
             vectors=keeper.describe_vectors(),
-            cache={"patterns": keeper.patterns.describe(), "queries": keeper.queries.describe()},
+            cache={
+                "patterns": keeper.patterns.describe(),
+                "queries": keeper.queries.describe(),
+                "searches": keeper.found.describe(),
+            },
             journal_bytes=size_of(keeper.folder / "journal"),
             evidence_bytes=size_of(*keeper.folder.glob("evidence.duckdb*")),
             vector_bytes=size_of(keeper.folder / "vectors"),

@@ -487,7 +487,7 @@ def test_the_file_is_not_closed_in_the_middle_of_making_a_cursor(
 
     def ask() -> None:
         with suppress(StoreError):
-            questions.counts(evidence)
+            evidence.rows("SELECT 1")
 
     monkeypatch.setattr(evidence, "_con", Slow())
     reader = threading.Thread(target=ask)
