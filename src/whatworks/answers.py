@@ -26,6 +26,8 @@ from whatworks.records import (
     UsageEvent,
     Where,
 )
+from whatworks.stores import Hits
+from whatworks.vectors import Vectors
 
 __all__ = ["Answers"]
 
@@ -130,23 +132,32 @@ class Answers:
         key = f"{keeper.config.embedder} {k} {text}"
         return keeper.found.many([key], lambda _: {key: search()})[key]
 
-    def _nearest(self, vectors: Any, query: Any, where: Where | None, k: int) -> dict[str, float]:
+    def _nearest(self, vectors: Vectors, query: Any, where: Where | None, k: int) -> dict[str, float]:
         """Ids and distances of the nearest patterns that fulfil ``where``, nearest first."""
         if where is None:
             hits = vectors.search(query, k)
             return dict(zip(hits.ids, hits.distances.tolist(), strict=True))
-        permitted = set(questions.allowed(self._keeper.evidence(), where))
-        if len(permitted) <= FEW:
-            hits = vectors.distances(query, sorted(permitted))
-        else:
-            # Look further until enough are permitted, or all have been seen.
-            reach = 4 * k
-            hits = vectors.search(query, reach)
-            while sum(name in permitted for name in hits.ids) < k and len(hits.ids) == reach:
-                reach *= 4
-                hits = vectors.search(query, reach)
+        evidence = self._keeper.evidence()
+        # Most conditions are fulfilled by many: then it is enough to look at what is near.
+        hits = vectors.search(query, 4 * k)
+        permitted = set(questions.allowed(evidence, where, hits.ids))
+        if len(permitted) < k and len(hits.ids) == 4 * k:
+            permitted = set(questions.allowed(evidence, where))
+            hits = self._reached(vectors, query, permitted, k)
         pairs = zip(hits.ids, hits.distances.tolist(), strict=True)
         return dict([(name, distance) for name, distance in pairs if name in permitted][:k])
+
+    @staticmethod
+    def _reached(vectors: Vectors, query: Any, permitted: set[str], k: int) -> Hits:
+        """The nearest, so many that ``k`` are permitted, or all."""
+        if len(permitted) <= FEW:
+            return vectors.distances(query, sorted(permitted))
+        reach = 16 * k
+        hits = vectors.search(query, reach)
+        while sum(name in permitted for name in hits.ids) < k and len(hits.ids) == reach:
+            reach *= 4
+            hits = vectors.search(query, reach)
+        return hits
 
     # -- trend ------------------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, TypeVar
 import orjson
 
 from whatworks.evidence.database import Evidence
+from whatworks.evidence.rows import listed
 from whatworks.evidence.schema import IDS
 from whatworks.records import Pattern, Prior, UsageEvent, Where
 
@@ -200,9 +201,11 @@ def patterns_after(evidence: Evidence, after: Place | None) -> list[Pattern]:
     return _page(map(_pattern, evidence.rows(query, values)), lambda p: len(p.description))
 
 
-def allowed(evidence: Evidence, where: Where) -> list[str]:
-    """Ids of all patterns that fulfil ``where``."""
+def allowed(evidence: Evidence, where: Where, among: Sequence[str] | None = None) -> list[str]:
+    """Ids of the patterns that fulfil ``where``: of all, or of some."""
     condition, values = conditions(where)
+    if among is not None:
+        condition = f"pattern_id IN ({listed(among) or 'NULL'}) AND {condition}"
     query = f"SELECT pattern_id FROM pattern_rows WHERE {condition}"
     return [row[0] for row in evidence.rows(query, values)]
 
