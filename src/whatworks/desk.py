@@ -15,23 +15,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from whatworks.checks import Chance, identifier, shown
 from whatworks.errors import NotFoundError
-from whatworks.ledgers import Calibration
-from whatworks.records import (
-    Backup,
-    Diff,
-    Evaluation,
-    Lift,
-    Match,
-    Migration,
-    Pattern,
-    Prediction,
-    Prior,
-    Stats,
-    Trend,
-    UsageEvent,
-    Where,
-    Why,
-)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,6 +22,23 @@ if TYPE_CHECKING:
     from whatworks.embedders import Embedder
     from whatworks.evaluation import Policy
     from whatworks.keeper import Keeper
+    from whatworks.ledgers import Calibration
+    from whatworks.records import (
+        Backup,
+        Diff,
+        Evaluation,
+        Lift,
+        Match,
+        Migration,
+        Pattern,
+        Prediction,
+        Prior,
+        Stats,
+        Trend,
+        UsageEvent,
+        Where,
+        Why,
+    )
 
 __all__ = ["Desk", "Place"]
 
