@@ -140,9 +140,10 @@ def test_a_client_loads_no_engine_whatever_it_asks_and_does(client: Process) -> 
 
 # What the standard library and the package have that takes milliseconds and no client needs.
 NEEDLESS = {
-    "_hashlib", "asyncio", "concurrent.futures", "ctypes", "email", "hashlib", "http", "importlib.metadata",
-    "importlib.resources", "logging", "multiprocessing", "random", "ssl", "subprocess", "tempfile", "zipfile",
-    "whatworks.findings", "whatworks.keeper", "whatworks.ledgers", "whatworks.server",
+    "_hashlib", "asyncio", "concurrent.futures", "ctypes", "email", "hashlib", "http",
+    "importlib.metadata", "importlib.resources", "logging", "multiprocessing", "random", "ssl",
+    "subprocess", "tempfile", "zipfile", "whatworks.findings", "whatworks.keeper",
+    "whatworks.ledgers", "whatworks.server",
 }  # fmt: skip
 
 
@@ -150,8 +151,8 @@ NEEDLESS = {
 def test_a_client_that_asks_for_a_trend_loads_nothing_it_does_not_need(
     start: Start, store: Path, embedder: str
 ) -> None:
-    made = "from whatworks import Memory; m = Memory.open(folder, embedder='none'); "
-    start("import sys; " + made + "m.add_pattern('x', pattern_id='p'); m.trend('p')")
+    keep = "from whatworks import Memory; m = Memory.open(folder, vectors='exact'); "
+    start(keep + "m.add_pattern('x', pattern_id='p'); m.trend('p')")
     asks = (
         "import sys; from whatworks import Memory\n"
         f"m = Memory.open({str(store)!r}, embedder={embedder})\n"

@@ -34,7 +34,7 @@ MIN_SHARED = 4
 class MiniLM:
     """Texts to float32 vectors of shape ``(n, 384)`` and length 1.
 
-    Loads the model at the first call, about half a second and 90 MB. Only
+    Loads the model at the first call, about a third of a second and 110 MB. Only
     the first 256 tokens of a text count.
     """
 
