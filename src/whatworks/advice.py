@@ -10,11 +10,11 @@ from whatworks import checks
 from whatworks.desk import Desk
 from whatworks.errors import InvalidInputError
 from whatworks.handle import Handle
-from whatworks.records import Diff, Evaluation, Lift, Prediction, Risk, Why
 
 if TYPE_CHECKING:
     from whatworks.evaluation import Policy
     from whatworks.ledgers import Calibration
+    from whatworks.records import Diff, Evaluation, Lift, Prediction, Risk, Why
 
 __all__ = ["Advice"]
 

@@ -9,36 +9,39 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Literal
 
 from whatworks.checks import Chance, identifier, shown
 from whatworks.errors import NotFoundError
-from whatworks.ledgers import Calibration
-from whatworks.records import (
-    Backup,
-    Diff,
-    Evaluation,
-    Lift,
-    Match,
-    Migration,
-    Pattern,
-    Prediction,
-    Prior,
-    Stats,
-    Trend,
-    UsageEvent,
-    Where,
-    Why,
-)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from whatworks.differences import Differences
     from whatworks.embedders import Embedder
     from whatworks.evaluation import Policy
     from whatworks.keeper import Keeper
+    from whatworks.ledgers import Calibration
+    from whatworks.predictions import Predictions
+    from whatworks.records import (
+        Backup,
+        Diff,
+        Evaluation,
+        Lift,
+        Match,
+        Migration,
+        Pattern,
+        Prediction,
+        Prior,
+        Stats,
+        Trend,
+        UsageEvent,
+        Where,
+        Why,
+    )
 
 __all__ = ["Desk", "Place"]
 
@@ -51,13 +54,21 @@ class Desk:
 
     def __init__(self, keeper: Keeper) -> None:
         from whatworks.answers import Answers
-        from whatworks.differences import Differences
-        from whatworks.predictions import Predictions
 
         self.keeper = keeper
         self._answers = Answers(keeper)
-        self._predictions = Predictions(keeper, self._answers)
-        self._differences = Differences(keeper, self._answers, self._predictions)
+
+    @cached_property
+    def _predictions(self) -> Predictions:
+        from whatworks.predictions import Predictions
+
+        return Predictions(self.keeper, self._answers)
+
+    @cached_property
+    def _differences(self) -> Differences:
+        from whatworks.differences import Differences
+
+        return Differences(self.keeper, self._answers, self._predictions)
 
     # -- what is stored ---------------------------------------------------------------------------
 

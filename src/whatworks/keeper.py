@@ -229,6 +229,7 @@ class Keeper:
         written = self.journal.acknowledged  # before: what is written meanwhile is for the next fold
         if self._evidence is None:
             self._evidence = self._open_evidence()
+            start = monotonic()  # opening is no look at what others wrote: it delays none
         else:
             self._fold_into(self._evidence)
         now = monotonic()

@@ -13,7 +13,6 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from random import uniform
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
@@ -337,6 +336,8 @@ class Link:
                 "answer; close it there, or wait until it ends",
                 pid,
             )
+        from random import uniform
+
         sleep(uniform(0.5, 1.5) * RETRY_SECONDS)
 
     def _patiently(self, attempt: Callable[[], T]) -> T:

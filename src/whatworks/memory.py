@@ -15,24 +15,12 @@ from whatworks.embedders import Embedder, EmbedFunction, embedder_for
 from whatworks.errors import InvalidInputError, NotFoundError, WhatWorksError
 from whatworks.handle import Clock
 from whatworks.link import Link
-from whatworks.records import (
-    Backup,
-    Match,
-    Migration,
-    NewEvent,
-    NewPattern,
-    Pattern,
-    Prior,
-    State,
-    Stats,
-    Trend,
-    UsageEvent,
-    Where,
-)
+from whatworks.records import NewEvent, NewPattern, Pattern, Prior, UsageEvent
 from whatworks.writer import event_of
 
 if TYPE_CHECKING:
     from whatworks.journal import Durability
+    from whatworks.records import Backup, Match, Migration, State, Stats, Trend, Where
 
 __all__ = ["Memory"]
 

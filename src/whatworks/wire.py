@@ -35,6 +35,7 @@ __all__ = [
     "error_of",
     "failure",
     "form",
+    "hints",
     "question",
     "receive",
     "send",
@@ -94,11 +95,11 @@ class Form:
     """How a question of the desk is written and read."""
 
     def __init__(self, question: Callable[..., Any]) -> None:
-        hints = get_type_hints(question)
+        kinds = hints(question)
         self.name = question.__name__
         self._signature = inspect.signature(question)
-        self._answer = msgspec.json.Decoder(hints.pop("return"))
-        self._values = {name: msgspec.json.Decoder(kind) for name, kind in hints.items()}
+        self._answer = msgspec.json.Decoder(kinds.pop("return"))
+        self._values = {name: msgspec.json.Decoder(kind) for name, kind in kinds.items()}
 
     def request(
         self, given: tuple[Any, ...], named: dict[str, Any], position: tuple[str, int] | None
@@ -122,6 +123,20 @@ class Form:
                 f"the store is kept by another version of whatworks, whose {self.name} this one does "
                 f"not understand: run both with the same version ({error})"
             ) from error
+
+
+def hints(question: Callable[..., Any]) -> dict[str, Any]:
+    """Its annotations; of the records only those that they name are loaded."""
+    import whatworks
+
+    records: dict[str, Any] = {}
+    while True:
+        try:
+            return get_type_hints(question, localns=records)
+        except NameError as error:
+            if error.name not in whatworks.__all__:
+                raise
+            records[error.name] = getattr(whatworks, error.name)
 
 
 @cache

@@ -138,6 +138,32 @@ def test_a_client_loads_no_engine_whatever_it_asks_and_does(client: Process) -> 
     client.do("m.close()")
 
 
+# What the standard library and the package have that takes milliseconds and no client needs.
+NEEDLESS = {
+    "_hashlib", "asyncio", "concurrent.futures", "ctypes", "email", "hashlib", "http",
+    "importlib.metadata", "importlib.resources", "logging", "multiprocessing", "random", "ssl",
+    "subprocess", "tempfile", "zipfile", "whatworks.findings", "whatworks.keeper",
+    "whatworks.ledgers", "whatworks.server",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("embedder", ["None", "'none'"])
+def test_a_client_that_asks_for_a_trend_loads_nothing_it_does_not_need(
+    start: Start, store: Path, embedder: str
+) -> None:
+    keep = "from whatworks import Memory; m = Memory.open(folder, vectors='exact'); "
+    start(keep + "m.add_pattern('x', pattern_id='p'); m.trend('p')")
+    asks = (
+        "import sys; from whatworks import Memory\n"
+        f"m = Memory.open({str(store)!r}, embedder={embedder})\n"
+        "m.trend('p'); print(*sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", asks], capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split())
+    assert "whatworks.client" in loaded
+    assert loaded & (NEEDLESS | set(ENGINES)) == set()
+
+
 def test_a_client_that_may_embed_loads_no_engine_either(start: Start, keeper: Process) -> None:
     opened = start(OPEN + "from whatworks.embedders.minilm import MiniLM; MiniLM()")
     assert opened.do(f"[name for name in {ENGINES} if name in sys.modules]") == []

