@@ -241,6 +241,8 @@ class Desk:
 
     def migrate(self, to: str | None, *, keep: bool, progress: Callable[[int], object]) -> Migration:
         """Move the vectors to another store."""
+        from whatworks.records import Migration
+
         keeper, start = self.keeper, monotonic()
         before = keeper.config.vectors
         found = keeper.migrate(to, keep=keep, progress=progress)
