@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import replace
 from datetime import datetime
+from math import inf
 from pathlib import Path
 from typing import Any
 
 from whatworks import rank, trends
 from whatworks.changes import Changes
-from whatworks.evidence import questions
-from whatworks.keeper import Keeper
+from whatworks.checks import shown
+from whatworks.errors import NotFoundError
+from whatworks.evidence import Evidence, questions
+from whatworks.evidence.word_search import word_hits
+from whatworks.keeper import Found, Keeper
 from whatworks.records import (
     Match,
     Pattern,
@@ -22,6 +26,8 @@ from whatworks.records import (
     UsageEvent,
     Where,
 )
+from whatworks.stores import Hits
+from whatworks.vectors import Vectors
 
 __all__ = ["Answers"]
 
@@ -70,7 +76,11 @@ class Answers:
             embedder=keeper.config.embedder,
             dim=keeper.config.dim,
             vectors=keeper.describe_vectors(),
-            cache={"patterns": keeper.patterns.describe(), "queries": keeper.queries.describe()},
+            cache={
+                "patterns": keeper.patterns.describe(),
+                "queries": keeper.queries.describe(),
+                "searches": keeper.found.describe(),
+            },
             journal_bytes=size_of(keeper.folder / "journal"),
             evidence_bytes=size_of(*keeper.folder.glob("evidence.duckdb*")),
             vector_bytes=size_of(keeper.folder / "vectors"),
@@ -82,10 +92,15 @@ class Answers:
 
     def find_similar(self, text: str, where: Where | None, limit: int) -> list[Match]:
         """Patterns like ``text``, by meaning and by words."""
-        vectors = self._keeper.vectors("patterns")
-        query = self._keeper.embed_query(text)
-        near = self._nearest(vectors, query, where, max(limit, CANDIDATES))
-        by_words = questions.word_hits(self._keeper.evidence(), text, where, max(limit, CANDIDATES))
+        return self._matches(*self._found(text, where, max(limit, CANDIDATES)), limit)
+
+    def find_nearest(self, vector: Sequence[float], where: Where | None, limit: int) -> list[Match]:
+        """Patterns whose embeddings are the nearest to one."""
+        vectors = self._keeper.vectors("patterns")  # first: it finds out how long embeddings are
+        query = self._keeper.direction(vector)
+        return self._matches(self._nearest(vectors, query, where, limit), [], limit)
+
+    def _matches(self, near: Mapping[str, float], by_words: list[str], limit: int) -> list[Match]:
         scores = rank.fuse(list(near), by_words)
         order = sorted(scores, key=lambda name: (-scores[name], near.get(name, 2.0), name))[:limit]
         found = self.patterns(order)
@@ -103,31 +118,66 @@ class Answers:
             if name in found
         ]
 
-    def _nearest(self, vectors: Any, query: Any, where: Where | None, k: int) -> dict[str, float]:
+    def _found(self, text: str, where: Where | None, k: int) -> Found:
+        """Distances by meaning and ids by words; kept where no condition depends on tries."""
+        keeper = self._keeper
+        vectors = keeper.vectors("patterns")  # first: it embeds what is new
+
+        def search() -> Found:
+            near = self._nearest(vectors, keeper.embed_query(text), where, k)
+            return near, word_hits(keeper.evidence(), text, where, k, keeper.words)
+
+        if where is not None or not keeper.all_embedded:
+            return search()
+        key = f"{keeper.config.embedder} {k} {text}"
+        return keeper.found.many([key], lambda _: {key: search()})[key]
+
+    def _nearest(self, vectors: Vectors, query: Any, where: Where | None, k: int) -> dict[str, float]:
         """Ids and distances of the nearest patterns that fulfil ``where``, nearest first."""
         if where is None:
             hits = vectors.search(query, k)
             return dict(zip(hits.ids, hits.distances.tolist(), strict=True))
-        permitted = set(questions.allowed(self._keeper.evidence(), where))
-        if len(permitted) <= FEW:
-            hits = vectors.distances(query, sorted(permitted))
-        else:
-            # Look further until enough are permitted, or all have been seen.
-            reach = 4 * k
-            hits = vectors.search(query, reach)
-            while sum(name in permitted for name in hits.ids) < k and len(hits.ids) == reach:
-                reach *= 4
-                hits = vectors.search(query, reach)
+        evidence = self._keeper.evidence()
+        # Most conditions are fulfilled by many: then it is enough to look at what is near.
+        hits = vectors.search(query, 4 * k)
+        permitted = set(questions.allowed(evidence, where, hits.ids))
+        if len(permitted) < k and len(hits.ids) == 4 * k:
+            permitted = set(questions.allowed(evidence, where))
+            hits = self._reached(vectors, query, permitted, k)
         pairs = zip(hits.ids, hits.distances.tolist(), strict=True)
         return dict([(name, distance) for name, distance in pairs if name in permitted][:k])
+
+    @staticmethod
+    def _reached(vectors: Vectors, query: Any, permitted: set[str], k: int) -> Hits:
+        """The nearest, so many that ``k`` are permitted, or all."""
+        if len(permitted) <= FEW:
+            return vectors.distances(query, sorted(permitted))
+        reach = 16 * k
+        hits = vectors.search(query, reach)
+        while sum(name in permitted for name in hits.ids) < k and len(hits.ids) == reach:
+            reach *= 4
+            hits = vectors.search(query, reach)
+        return hits
 
     # -- trend ------------------------------------------------------------------------------------
 
     def trend(self, pattern_id: str, window_days: int, as_of: datetime | None) -> Trend:
         """How the outcomes of a pattern develop, and when they last changed for good."""
-        rows = questions.days(self._keeper.evidence(), pattern_id, as_of)
+        evidence = self._keeper.evidence()
+        known = self._keeper.numbers.many([pattern_id], lambda names: _numbers(evidence, names))
+        if pattern_id not in known:
+            raise NotFoundError(f"there is no pattern {shown(pattern_id)} in this store")
+        number, tries = known[pattern_id]
+        if as_of is not None:
+            tries = inf  # those of then are not known
+        rows = questions.days(evidence, number, as_of)
         found = trends.trend(pattern_id, [trends.DaySum(*row) for row in rows], window_days)
-        return replace(found, change_point=self._changes.last(pattern_id, as_of))
+        return replace(found, change_point=self._changes.last(number, tries, as_of))
+
+
+def _numbers(evidence: Evidence, names: Sequence[str]) -> dict[str, questions.Number]:
+    found = ((name, questions.number_of(evidence, name)) for name in names)
+    return {name: number for name, number in found if number is not None}
 
 
 def _own(pattern: Pattern) -> Pattern:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from whatworks import drift
-from whatworks.evidence import cells, texts
-from whatworks.evidence.cells import RecentRow
+from whatworks.checks import moment_of
+from whatworks.evidence import Evidence, cells, texts
+from whatworks.evidence.cells import Life
 from whatworks.evidence.coincidences import coincidences
 from whatworks.keeper import Keeper
 from whatworks.neighbourhood import Points
@@ -22,7 +22,7 @@ __all__ = ["Changes"]
 # Cells of a pattern's life that are looked at one by one; those before are thinned to as many.
 LOOKED_AT = 128
 
-Vectors = Mapping[str, NDArray[np.float32]]
+Lives = Mapping[int, Life]
 
 
 class Changes:
@@ -52,50 +52,35 @@ class Changes:
         found = self._found(left, None) | {int(name): point for name, point in kept.items()}
         return {number: point for number, point in found.items() if point is not None}
 
-    def last(self, pattern_id: str, as_of: datetime | None) -> ChangePoint | None:
-        """The last change point of one pattern."""
-        rows = cells.records(
-            self._keeper.evidence(),
-            numbers=[],
-            ids=[pattern_id],
-            leaders=0,
-            prior=(0.0, 0.0),
-            whole=(0.5, 1.0),
-            as_of=as_of,
-        )
-        found = self.of({row.pattern_no: row.tries for row in rows}, as_of)
-        return next(iter(found.values()), None)
+    def last(self, number: int, tries: float, as_of: datetime | None) -> ChangePoint | None:
+        """The last change point of one pattern, by its number and its effective tries."""
+        return self.of({number: tries}, as_of).get(number)
 
     def _kept(self, numbers: Sequence[int]) -> dict[str, ChangePoint | None]:
         """What may be remembered: with the embeddings of all contexts, which excuse a change."""
-        lives = self._lives(numbers, None)
-        names = {n: _contexts(life) for n, life in lives.items()}
-        vectors = self._vectors(set().union(*names.values()))
-        whole = {n: life for n, life in lives.items() if names[n] <= vectors.keys()}
-        return {str(n): point for n, point in self._points(whole, vectors, None).items()}
+        lives, vectors = self._lives(numbers, None), self._vectors()
+        found = self._points(lives, vectors, None)
+        return {str(n): point for n, point in found.items() if vectors.knew(lives[n])}
 
     def _found(self, numbers: Sequence[int], as_of: datetime | None) -> dict[int, ChangePoint | None]:
         if not numbers:
             return {}
-        lives = self._lives(numbers, as_of)
-        vectors = self._vectors(set().union(*(_contexts(life) for life in lives.values())))
-        return self._points(lives, vectors, as_of)
+        return self._points(self._lives(numbers, as_of), self._vectors(), as_of)
 
-    def _lives(self, numbers: Sequence[int], as_of: datetime | None) -> dict[int, list[RecentRow]]:
-        lives: dict[int, list[RecentRow]] = {}
-        for row in cells.recent(self._keeper.evidence(), numbers, LOOKED_AT, as_of):
-            lives.setdefault(row.pattern_no, []).append(row)
-        return lives
+    def _lives(self, numbers: Sequence[int], as_of: datetime | None) -> Lives:
+        return cells.lives(self._keeper.evidence(), numbers, LOOKED_AT, as_of)
 
-    def _vectors(self, names: Iterable[str]) -> Vectors:
-        model = self._keeper.config.embedder
-        ids, vectors = texts.of(self._keeper.evidence(), "contexts", model, sorted(names))
-        return dict(zip(ids, vectors, strict=True))
+    def _vectors(self) -> _Vectors:
+        return _Vectors(self._keeper.evidence(), self._keeper.config.embedder)
 
     def _points(
-        self, lives: Mapping[int, Sequence[RecentRow]], vectors: Vectors, as_of: datetime | None
+        self, lives: Lives, vectors: _Vectors, as_of: datetime | None
     ) -> dict[int, ChangePoint | None]:
-        begun = {n: life[k].last_at for n, life in lives.items() if (k := _begins(life, vectors))}
+        begun = {
+            n: moment_of(int(life.last_at[k]))
+            for n, life in lives.items()
+            if (k := _begins(life, vectors))
+        }
         found: dict[int, ChangePoint | None] = dict.fromkeys(lives)
         if begun:
             evidence = self._keeper.evidence()
@@ -105,23 +90,37 @@ class Changes:
         return found
 
 
-def _contexts(life: Sequence[RecentRow]) -> set[str]:
-    return {row.context_id for row in life if row.context_id is not None}
+class _Vectors:
+    """The embeddings of contexts, read when they are asked for: few lives need them."""
+
+    def __init__(self, evidence: Evidence, model: str) -> None:
+        self._evidence = evidence
+        self._model = model
+        self._absent: set[int] = set()
+
+    def of(self, life: Life) -> NDArray[np.float64]:
+        """The vectors of a life's contexts ``(n, dim)``; zero for what has none."""
+        names = cells.context_ids(self._evidence, _contexts(life))
+        ids, vectors = texts.of(self._evidence, "contexts", self._model, sorted(names.values()))
+        found = dict(zip(ids, vectors, strict=True))
+        self._absent |= {number for number in _contexts(life) if names.get(number) not in found}
+        nothing = np.zeros(vectors.shape[1])
+        return np.array([found.get(names.get(n, ""), nothing) for n in life.context.tolist()], float)
+
+    def knew(self, life: Life) -> bool:
+        """Whether nothing of what a life's estimate needed was absent."""
+        return self._absent.isdisjoint(_contexts(life))
 
 
-def _begins(life: Sequence[RecentRow], vectors: Vectors) -> int:
+def _contexts(life: Life) -> set[int]:
+    return set(life.context[life.context >= 0].tolist())
+
+
+def _begins(life: Life, vectors: _Vectors) -> int:
     """Where the present regime begins in a pattern's life, 0 if it never changed."""
     # A loop in one context says no more of a change than one try does.
-    worth = np.array([min(row.worth, 1.0) if row.context_id else row.worth for row in life])
-    outcome = np.array([row.mean_outcome for row in life])
-    apart = np.array([a.last_at < b.last_at for a, b in pairwise(life)], bool)
-
-    def directions() -> NDArray[np.float64]:
-        """The embeddings of the contexts; zero for what has none."""
-        nothing = np.zeros(len(next(iter(vectors.values()), (0.0,))))
-        return np.array([vectors.get(row.context_id or "", nothing) for row in life], float)
-
-    return drift.last_change(worth, outcome, apart, directions)
+    worth = np.where(life.context >= 0, np.minimum(life.worth, 1.0), life.worth)
+    return drift.last_change(worth, life.mean, np.diff(life.last_at) > 0, lambda: vectors.of(life))
 
 
 def _point(

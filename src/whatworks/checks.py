@@ -131,6 +131,19 @@ def count(value: object, name: str, *, least: int, most: int) -> int:
     return value
 
 
+def vector(value: Iterable[float]) -> list[float]:
+    """The numbers of an embedding, finite and not all 0."""
+    try:
+        numbers = [float(number) for number in value]
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InvalidInputError(
+            f"vector is {type(value).__name__} {shown(value)}; expected numbers"
+        ) from error
+    if not all(map(math.isfinite, numbers)) or not any(numbers):
+        raise InvalidInputError("vector has no direction; expected finite numbers that are not all 0")
+    return numbers
+
+
 def question(value: object) -> str:
     """A question: as a context, but never absent."""
     checked = context(value)

@@ -138,6 +138,10 @@ class Desk:
         """Patterns like ``text``, by meaning and by words."""
         return self._answers.find_similar(text, where, limit)
 
+    def find_nearest(self, vector: list[float], where: Where | None, limit: int) -> list[Match]:
+        """Patterns whose embeddings are the nearest to one."""
+        return self._answers.find_nearest(vector, where, limit)
+
     def trend(self, pattern_id: str, window_days: int, as_of: datetime | None) -> Trend:
         """How the outcomes of a pattern develop, and when they last changed for good."""
         return self._answers.trend(pattern_id, window_days, as_of)

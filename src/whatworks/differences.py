@@ -205,15 +205,8 @@ class Differences:
     def _rows(self, side: Gathered, ids: Sequence[str]) -> list[RecordRow]:
         """The records of a time, those of the other time's answers among them."""
         there = {row.pattern_id for row in side.rows}
-        more = cell_rows.records(
-            self._keeper.evidence(),
-            numbers=[],
-            ids=[name for name in ids if name not in there],
-            leaders=0,
-            prior=(rank.PRIOR_WEIGHT, rank.PRIOR_CAP),
-            whole=(side.whole.mu, side.whole.kappa),
-            as_of=side.as_of,
-        )
+        missing = [name for name in ids if name not in there]
+        more = cell_rows.records(self._keeper.evidence(), numbers=[], ids=missing, as_of=side.as_of)
         return [*side.rows, *more]
 
     def _texts(self, near: Sequence[Move]) -> dict[str, str]:

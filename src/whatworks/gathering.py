@@ -22,6 +22,9 @@ __all__ = ["Gathered", "Gathering"]
 
 Vector = NDArray[np.float32]
 
+# Contexts that are looked at first: most have several cells.
+REACH = 64
+
 
 @dataclass(frozen=True, slots=True)
 class Gathered:
@@ -76,15 +79,11 @@ class Gathering:
         found, similarity = self._near(contexts, query, k, as_of)
         # A pattern without any evidence is worth showing if its description fits.
         alike = self._alike(patterns, query, limit, as_of) if candidates is None else {}
-        rows = cells.records(
-            self._keeper.evidence(),
-            numbers=sorted({cell.pattern_no for cell in found}),
-            ids=list(alike) if candidates is None else candidates,
-            leaders=limit if candidates is None else 0,
-            prior=(rank.PRIOR_WEIGHT, rank.PRIOR_CAP),
-            whole=(whole.mu, whole.kappa),
-            as_of=as_of,
-        )
+        numbers = {cell.pattern_no for cell in found}
+        if candidates is None:
+            numbers.update(self._leaders(limit, whole, as_of))
+        ids = list(alike) if candidates is None else candidates
+        rows = cells.records(self._keeper.evidence(), numbers=numbers, ids=ids, as_of=as_of)
         points = self._changes.of({row.pattern_no: row.tries for row in rows}, as_of)
         near = nearest(merged(found, points), similarity, k)
         vectors = _vectors(contexts, near)
@@ -103,6 +102,24 @@ class Gathering:
             distance=alike,
             sums=sums,
         )
+
+    def _leaders(self, limit: int, whole: rank.Population, as_of: datetime | None) -> list[int]:
+        """The patterns that are best by their own record; kept until a pattern changes."""
+        evidence = self._keeper.evidence()
+
+        def found() -> list[int]:
+            return cells.leaders(
+                evidence,
+                limit,
+                prior=(rank.PRIOR_WEIGHT, rank.PRIOR_CAP),
+                whole=(whole.mu, whole.kappa),
+                as_of=as_of,
+            )
+
+        if as_of is not None:
+            return found()
+        key = f"{limit} {whole}"
+        return self._keeper.leaders.many([key], lambda _: {key: found()})[key]
 
     def _alike(
         self, patterns: Vectors, query: Vector, limit: int, as_of: datetime | None
@@ -124,7 +141,7 @@ class Gathering:
         self, contexts: Vectors, query: Vector, k: int, as_of: datetime | None
     ) -> tuple[list[CellRow], dict[str, float]]:
         """The cells of the ``k`` nearest (context, pattern) pairs, and their contexts' similarity."""
-        reach = max(k, 1)
+        reach = max(min(k, REACH), 1)
         while True:
             # Contexts without a resolved try, or of later, have no cells: look beyond them.
             hits = contexts.search(query, reach)

@@ -7,7 +7,7 @@ come, so that whatever was interrupted goes on where it was.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from datetime import datetime
 from pathlib import Path
@@ -30,6 +30,7 @@ from whatworks.errors import (
 )
 from whatworks.evidence import Evidence, OutdatedError, questions, renewal, texts
 from whatworks.evidence.cells import PopulationRow
+from whatworks.evidence.word_search import sort_postings
 from whatworks.journal import Journal, segments
 from whatworks.lock import KeeperLock
 from whatworks.rank import Learned
@@ -38,8 +39,10 @@ from whatworks.replay import Mark
 from whatworks.vectors import Vectors, remove
 
 T = TypeVar("T")
+# What searches find for a text: distances by meaning, and ids by words, the best first.
+Found = tuple[dict[str, float], list[str]]
 
-__all__ = ["COLLECTIONS", "Keeper"]
+__all__ = ["COLLECTIONS", "Found", "Keeper"]
 
 COLLECTIONS = ("patterns", "contexts")
 # Texts are embedded in steps of about this long, so that a write waits no longer for its fold.
@@ -53,6 +56,9 @@ LOOK_SECONDS = 0.25
 FRESH_SECONDS = 0.02
 PATTERNS_CACHED = 10_000
 QUERIES_CACHED = 512
+LEADERS_CACHED = 16
+WORDS_CACHED = 4_096
+FOUND_CACHED = 128
 STOPPED = "background work stopped"
 SCANNED = "vectors are compared one by one, which is slow"
 FULL = "the disk is full: questions are answered from what was folded before it was"
@@ -94,10 +100,14 @@ class Keeper:
         self.embedder = embedder
         self.problems: list[str] = []
         self.patterns: HotCache[Pattern] = HotCache(PATTERNS_CACHED)
+        self.numbers: HotCache[questions.Number] = HotCache(PATTERNS_CACHED)
         self.sums: HotCache[PopulationRow] = HotCache(1)
+        self.leaders: HotCache[list[int]] = HotCache(LEADERS_CACHED)  # as of the last fold
         self.learned: HotCache[tuple[int, Learned]] = HotCache(1)  # by embedding model
         self.changes: HotCache[ChangePoint | None] = HotCache(PATTERNS_CACHED)  # by pattern number
         self.queries: HotCache[NDArray[np.float32]] = HotCache(QUERIES_CACHED)
+        self.words: HotCache[int] = HotCache(WORDS_CACHED)
+        self.found: HotCache[Found] = HotCache(FOUND_CACHED)  # until descriptions change
         self.used = monotonic()  # when it was last of use
         self._when_idle = when_idle
         self._keeper_lock = lock
@@ -113,7 +123,7 @@ class Keeper:
         self._folded = -1  # so many appends of this process are folded
         self._spent = 0.0  # time that folds took beyond half of all, as of the last one
         self._folded_at = monotonic()
-        self._all_embedded = False
+        self.all_embedded = False  # whether no text waited when last looked
         self._embed_batch = EMBED_BATCH[0]
 
     @property
@@ -230,7 +240,7 @@ class Keeper:
         return self._evidence
 
     def _fold_into(self, evidence: Evidence) -> None:
-        build = evidence.build
+        build, described = evidence.build, evidence.described
         try:
             touched = evidence.fold(self._journal_folder, self.journal.settle)
         except BaseException:  # some batches may be in
@@ -238,10 +248,15 @@ class Keeper:
             raise
         if touched:
             self.patterns.invalidate(touched)
+            self.numbers.invalidate(touched)
             kept = self.changes.describe()["size"]
             self.changes.invalidate(questions.numbers(evidence, touched) if kept else ())
             self.sums.clear()
-            self._all_embedded = False
+            self.leaders.clear()
+            self.all_embedded = False
+        if evidence.described != described:
+            self.words.clear()
+            self.found.clear()
         if evidence.build != build:  # it was lost, and begun anew
             self._close_vectors()
             self._forget()
@@ -249,9 +264,13 @@ class Keeper:
 
     def _forget(self) -> None:
         self.patterns.clear()
+        self.numbers.clear()
         self.changes.clear()
         self.sums.clear()
-        self._all_embedded = False
+        self.leaders.clear()
+        self.words.clear()
+        self.found.clear()
+        self.all_embedded = False
 
     def _open_evidence(self) -> Evidence:
         if not self._journal_folder.is_dir():
@@ -296,7 +315,7 @@ class Keeper:
         """The vectors of a collection, up to everything acknowledged so far."""
         evidence = self.evidence()
         found = self._vectors.get(collection)
-        if found is not None and self._all_embedded:
+        if found is not None and self.all_embedded:
             return found
         try:
             self.embed()
@@ -343,7 +362,7 @@ class Keeper:
         with self._lock:
             # Another thread may have folded new texts since.
             done = self._folded == self.journal.acknowledged and self._count_waiting() == 0
-            self._all_embedded = done
+            self.all_embedded = done
         return 0
 
     def _count_waiting(self) -> int:
@@ -415,6 +434,24 @@ class Keeper:
             )
         return vector
 
+    def direction(self, vector: Sequence[float]) -> NDArray[np.float32]:
+        """A question that is an embedding, as the vector of length 1 that stores compare with.
+
+        Raises
+        ------
+        InvalidInputError
+            It has other dimensions than the store's embeddings.
+        """
+        numbers: NDArray[np.float64] = np.asarray(vector, np.float64)
+        if len(numbers) != self.config.dim:
+            raise InvalidInputError(
+                f"vector has {len(numbers)} numbers; the embeddings of {self.config.embedder!r} in "
+                f"this store have {self.config.dim}"
+            )
+        numbers = numbers / np.abs(numbers).max()  # else the squares of very large ones are infinite
+        unit: NDArray[np.float32] = (numbers / np.linalg.norm(numbers)).astype(np.float32)
+        return unit
+
     def lend_embedder(self) -> None:
         """Take the built-in embedder, if it is the store's, where this process was given none."""
         if self.embedder is None:
@@ -450,6 +487,7 @@ class Keeper:
             self._open_vectors(self.evidence())
             for vectors in self._vectors.values():
                 vectors.project(force=True)
+            sort_postings(self.evidence())
         for vectors in self._vectors.values():
             vectors.maintain()
 
@@ -631,6 +669,9 @@ class Keeper:
             self.embed()
             for vectors in list(self._vectors.values()):
                 vectors.maintain()
+        with self._lock:
+            self.check()
+            sort_postings(self.evidence())
 
     def _note(self, problem: str) -> None:
         if problem not in self.problems:
@@ -642,7 +683,8 @@ class Keeper:
         for vectors in self._vectors.values():
             vectors.close()
         self._vectors = {}
-        self._all_embedded = False
+        self.found.clear()
+        self.all_embedded = False
 
     def _drop_layers(self) -> None:
         self._close_vectors()

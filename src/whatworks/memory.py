@@ -270,9 +270,14 @@ class Memory(Advice):
     # -- asking -----------------------------------------------------------------------------------
 
     def find_similar(
-        self, text: str, *, limit: int = 10, where: Where | Mapping[str, Any] | None = None
+        self,
+        text: str | None = None,
+        *,
+        vector: Iterable[float] | None = None,
+        limit: int = 10,
+        where: Where | Mapping[str, Any] | None = None,
     ) -> list[Match]:
-        """Patterns like ``text``, the best match first.
+        """Patterns like ``text``, the best match first; or those nearest to ``vector``.
 
         Nearness of meaning (cosine) and shared words (BM25) are ranked apart
         and fused by reciprocal rank; ties come in the order of distance and id.
@@ -280,11 +285,19 @@ class Memory(Advice):
 
         Parameters
         ----------
+        vector
+            In the place of a text: an embedding that you have already, of as
+            many numbers as the store's embedder makes, and of any length but 0.
+            Meaning alone counts then.
         where
             Conditions that every match fulfils.
         """
-        conditions = checks.where(where, self._clock())
-        return self._ask(Desk.find_similar, checks.question(text), conditions, checks.limit(limit))
+        conditions, most = checks.where(where, self._clock()), checks.limit(limit)
+        if vector is None:
+            return self._ask(Desk.find_similar, checks.question(text), conditions, most)
+        if text is not None:
+            raise InvalidInputError("text and vector are given; expected one of them")
+        return self._ask(Desk.find_nearest, checks.vector(vector), conditions, most)
 
     def trend(self, pattern_id: str, *, window_days: int = 7, as_of: datetime | None = None) -> Trend:
         """How a pattern's outcomes develop, day by day in UTC, newest day first.
@@ -303,7 +316,6 @@ class Memory(Advice):
         """
         checked = checks.identifier(pattern_id, "pattern_id")
         window = checks.count(window_days, "window_days", least=1, most=365)
-        self.get_pattern(checked)
         return self._ask(Desk.trend, checked, window, self._moment(as_of))
 
     def get_event(self, event_id: str) -> UsageEvent:

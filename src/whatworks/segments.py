@@ -22,6 +22,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 from zlib import crc32
 
 import orjson
@@ -56,8 +57,7 @@ class Segment:
     size: int
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """One record; ``end`` is the offset of the byte behind it.
 
     ``stamp`` is 0 where none was written, ``more`` says that its append goes
@@ -181,5 +181,6 @@ def _record(payload: bytes, end: int) -> Record:
     if not second[:1].isdigit():
         return Record(int(sequence), second.decode(), rest, end)
     kind, body = rest.split(b" ", 1)
-    more = second.endswith(b"+")
-    return Record(int(sequence), kind.decode(), body, end, int(second[: -1 if more else None]), more)
+    if second.endswith(b"+"):
+        return Record(int(sequence), kind.decode(), body, end, int(second[:-1]), True)
+    return Record(int(sequence), kind.decode(), body, end, int(second), False)

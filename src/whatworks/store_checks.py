@@ -126,9 +126,13 @@ class ChecksFromOutside:
         with subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         ) as process:
-            assert process.stdout is not None
-            said = iter(process.stdout.readline, "")
-            reached = any(line.strip() == after for line in said)
+            assert process.stdout is not None and process.stdin is not None
+            reached = False
+            while not reached and (line := process.stdout.readline()):
+                reached = line.strip() == after
+                if not reached:
+                    process.stdin.write("\n")
+                    process.stdin.flush()
             process.kill()
         assert reached, f"the process that was to be killed ended before it had {after}"
 
@@ -216,7 +220,10 @@ class _Owner:
 
 
 def play(file: str, name: str, folder: str, carried: dict[str, Any]) -> None:
-    """Fill the store of a test class, flush, change it, and wait for the end: the process to kill."""
+    """Fill the store of a test class, flush, change it, and wait for the end: the process to kill.
+
+    It goes on when a line is read: what comes after must not be done already when it is killed.
+    """
     spec = spec_from_file_location("store_under_test", file)
     assert spec is not None and spec.loader is not None
     module = module_from_spec(spec)
@@ -233,6 +240,7 @@ def play(file: str, name: str, folder: str, carried: dict[str, Any]) -> None:
     store.delete(["gone"])
     store.flush()
     print("flushed", flush=True)  # noqa: T201 - said to the parent
+    sys.stdin.readline()
     store.upsert(ids, after)
     print("changed", flush=True)  # noqa: T201
     sys.stdin.read()

@@ -155,12 +155,5 @@ class Worlds:
         self, by_context: Mapping[str, Sequence[Cell]], as_of: datetime | None
     ) -> list[RecordRow]:
         numbers = {cell.pattern_no for found in by_context.values() for cell in found}
-        return cells.records(
-            self._keeper.evidence(),
-            numbers=sorted(numbers),
-            ids=[],
-            leaders=0,
-            prior=(rank.PRIOR_WEIGHT, rank.PRIOR_CAP),
-            whole=(0.5, 1.0),  # only ranks leaders
-            as_of=as_of,
-        )
+        evidence = self._keeper.evidence()
+        return cells.records(evidence, numbers=numbers, ids=[], as_of=as_of)

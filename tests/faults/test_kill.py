@@ -98,8 +98,8 @@ def test_what_was_acknowledged_survives_being_killed(store: Path, number: int) -
 
 def test_a_journal_that_acknowledges_too_early_is_found_out(store: Path) -> None:
     """The null control: the same check must find what such a journal loses."""
+    acknowledged = Acknowledged()
     for kill in range(20):
-        acknowledged = Acknowledged()
         run_and_kill(store, "early", f"early-{kill}", acknowledged)
         with Memory.open(store, embedder=HashEmbedder(), vectors="exact") as memory:
             if missing(memory, acknowledged):

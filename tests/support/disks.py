@@ -12,7 +12,7 @@ __all__ = ["FileSizeLimit", "SmallDisk", "kinds", "mounted", "unmount"]
 
 
 class SmallDisk:
-    """A file system of 8 MB in memory; what is free on it can be taken away."""
+    """A file system of 16 MB in memory; what is free on it can be taken away."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -42,7 +42,7 @@ class FileSizeLimit(SmallDisk):
 
 def mounted(folder: Path) -> bool:
     """Mount a small disk on ``folder``; false where that is not allowed."""
-    command = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(folder)]
+    command = ["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(folder)]
     return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 

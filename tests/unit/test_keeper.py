@@ -467,7 +467,7 @@ def test_the_work_is_done_in_the_background_when_nobody_asks(open_memory: Open) 
     memory.add_pattern("retry", pattern_id="p")
     memory.record("p", outcome=1.0, context="here")
     own = memory._keeper
-    wait_for(lambda: own._folded == own.journal.acknowledged and own._all_embedded)
+    wait_for(lambda: own._folded == own.journal.acknowledged and own.all_embedded)
     described = own.describe_vectors()
     assert (described["patterns"]["waiting"], described["contexts"]["waiting"]) == (0, 0)
 

@@ -510,9 +510,11 @@ def test_the_cache_is_bounded_and_shown(memory: Memory, monkeypatch: pytest.Monk
     for _ in range(3):
         memory.get_pattern("p1")
         memory.find_similar("retry")
+        memory.find_similar("retry", where={"min_usage": 1})
     described = memory.stats().cache
     assert described["patterns"]["hits"] > 0
     assert described["queries"]["hits"] >= 2
+    assert described["searches"]["hits"] == 2
     assert 0 < described["patterns"]["size"] <= described["patterns"]["limit"]
 
 

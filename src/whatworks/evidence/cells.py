@@ -6,27 +6,32 @@ earlier time, from the events as they were known then.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
+import numpy as np
 import orjson
+from numpy.typing import NDArray
 
 from whatworks import learning
 from whatworks.checks import micros
 from whatworks.evidence.database import Evidence
 from whatworks.evidence.questions import STATES, naive
-from whatworks.evidence.schema import IDS, NUMBERS, WORTH
+from whatworks.evidence.rows import listed
+from whatworks.evidence.schema import IDS, WORTH
 
 __all__ = [
     "CellRow",
+    "Life",
     "PopulationRow",
-    "RecentRow",
     "RecordRow",
+    "context_ids",
+    "leaders",
     "learned",
+    "lives",
     "neighbours",
     "population",
-    "recent",
     "records",
     "sample",
     "sides",
@@ -63,6 +68,7 @@ class RecordRow(NamedTuple):
     prior_total: float
 
 
+_RECORD = ", ".join(RecordRow._fields)
 _WORTH = WORTH.format(n="tries")
 # The same names over the sums kept by the fold, or over the events known at a time.
 _NOW = f"""
@@ -149,14 +155,20 @@ def _coverage(evidence: Evidence, as_of: datetime | None) -> float | None:
 
 def neighbours(evidence: Evidence, contexts: Sequence[str], as_of: datetime | None) -> list[CellRow]:
     """The cells of these contexts, by context, pattern and day."""
+    if not contexts:
+        return []
     with_, values = _then(as_of)
+    # Two questions: of a join, the engine would make a table of the cells first.
+    query = f"SELECT context_no, context_id FROM context_rows WHERE context_id IN ({listed(contexts)})"
+    names = dict(evidence.rows(query))
+    if not names:
+        return []
     query = f"""{with_}
-        SELECT context_id, pattern_no, tries, outcome_sum / tries, worth, last_at
-        FROM context_rows JOIN known_cells USING (context_no)
-        WHERE context_id IN {IDS} ORDER BY context_id, pattern_no, last_at
+        SELECT context_no, pattern_no, tries, outcome_sum / tries, worth, last_at
+        FROM known_cells WHERE context_no IN ({listed(names)})
     """
-    rows = evidence.rows(query, [*values, _json(list(contexts))])
-    return [_cell(row) for row in rows]
+    rows = [_cell((names[row[0]], *row[1:])) for row in evidence.rows(query, values)]
+    return sorted(rows, key=lambda cell: (cell.context_id, cell.pattern_no, cell.last_at))
 
 
 def _cell(row: tuple[Any, ...]) -> CellRow:
@@ -175,36 +187,52 @@ def sample(evidence: Evidence, limit: int, as_of: datetime | None) -> list[CellR
     return [_cell(row) for row in evidence.rows(query, [*values, limit])]
 
 
-class RecentRow(NamedTuple):
-    """A cell in the life of a pattern; ``context_id`` is ``None`` for tries without a context."""
+class Life(NamedTuple):
+    """The cells of one pattern, the oldest first: arrays of one length.
 
-    pattern_no: int
-    context_id: str | None
-    worth: float
-    mean_outcome: float
-    last_at: datetime
+    ``context`` is the number of each cell's context, -1 for tries without one;
+    ``last_at`` in microseconds since 1970.
+    """
+
+    context: NDArray[np.int64]
+    worth: NDArray[np.float64]
+    mean: NDArray[np.float64]
+    last_at: NDArray[np.int64]
 
 
-def recent(
-    evidence: Evidence, numbers: Sequence[int], limit: int, as_of: datetime | None
-) -> list[RecentRow]:
-    """The life of each pattern in cells, the oldest first: the last ``limit``, and as many before.
+def lives(
+    evidence: Evidence, numbers: Collection[int], limit: int, as_of: datetime | None
+) -> dict[int, Life]:
+    """The last ``limit`` cells of each pattern that has any, and as many of those before.
 
     Those before are thinned evenly, so that a long life costs no more than a short one.
     """
+    if not numbers:
+        return {}
     with_, values = _then(as_of)
     query = f"""{with_},
     placed AS (
         SELECT *, row_number() OVER latest AS place, count(*) OVER (PARTITION BY pattern_no) AS n
-        FROM known_cells WHERE pattern_no IN {NUMBERS}
+        FROM known_cells WHERE pattern_no IN ({listed(numbers)})
         WINDOW latest AS (PARTITION BY pattern_no ORDER BY last_at DESC, context_no, day))
-    SELECT pattern_no, context_id, worth, outcome_sum / tries, last_at
-    FROM placed LEFT JOIN context_rows USING (context_no)
-    WHERE place <= ? OR place % greatest(1, n // ?) = 0
-    ORDER BY pattern_no, last_at, place DESC
+    SELECT pattern_no, coalesce(context_no, -1) AS context, worth, outcome_sum / tries AS mean,
+           epoch_us(last_at) AS last_at
+    FROM placed WHERE place <= ? OR place % greatest(1, n // ?) = 0
+    ORDER BY pattern_no, placed.last_at, place DESC
     """
-    rows = evidence.rows(query, [*values, _json(list(numbers)), limit, limit])
-    return [RecentRow._make((*row[:4], row[4].replace(tzinfo=UTC))) for row in rows]
+    found = evidence.columns(query, [*values, limit, limit])
+    owners, starts = np.unique(found.pop("pattern_no"), return_index=True)
+    life = Life(found["context"].astype(np.int64), found["worth"], found["mean"], found["last_at"])
+    parts = zip(*(np.split(column, starts[1:]) for column in life), strict=True)
+    return {int(number): Life(*part) for number, part in zip(owners, parts, strict=True)}
+
+
+def context_ids(evidence: Evidence, numbers: Collection[int]) -> dict[int, str]:
+    """The ids of contexts by their numbers."""
+    if not numbers:
+        return {}
+    query = f"SELECT context_no, context_id FROM context_rows WHERE context_no IN ({listed(numbers)})"
+    return dict(evidence.rows(query))
 
 
 def sides(
@@ -219,7 +247,8 @@ def sides(
            coalesce(sum(worth * outcome_sum / tries) FILTER (last_at < start), 0),
            coalesce(sum(worth) FILTER (last_at >= start), 0),
            coalesce(sum(worth * outcome_sum / tries) FILTER (last_at >= start), 0)
-    FROM known_cells JOIN begun USING (pattern_no) GROUP BY pattern_no
+    FROM known_cells JOIN begun USING (pattern_no)
+    WHERE pattern_no IN ({listed(begun)}) GROUP BY pattern_no
     """
     asked = [[number, micros(at)] for number, at in begun.items()]
     rows = evidence.rows(query, [*values, _json(asked)])
@@ -244,35 +273,49 @@ def learned(evidence: Evidence, model: str | None, as_of: datetime | None) -> Ma
 
 
 def records(
+    evidence: Evidence, *, numbers: Collection[int], ids: Collection[str], as_of: datetime | None
+) -> list[RecordRow]:
+    """Records of the patterns named by ``numbers`` and ``ids``, by number."""
+    with_, values = _then(as_of)
+    named = [
+        f"SELECT {_RECORD} FROM records WHERE {column} IN ({listed(names)})"
+        for column, names in (("pattern_no", numbers), ("pattern_id", ids))
+        if names
+    ]
+    if not named:
+        return []
+    rows = evidence.rows(f"{with_} {' UNION '.join(named)} ORDER BY pattern_no", values)
+    return [RecordRow(*row) for row in rows]
+
+
+def leaders(
     evidence: Evidence,
+    limit: int,
     *,
-    numbers: Sequence[int],
-    ids: Sequence[str],
-    leaders: int,
     prior: tuple[float, float],
     whole: tuple[float, float],
     as_of: datetime | None,
-) -> list[RecordRow]:
-    """Records of the patterns named by ``numbers`` and ``ids``, and of as many ``leaders``.
+) -> list[int]:
+    """The numbers of the patterns that are best by their own record, the best first.
 
-    Leaders are best by their own record, shrunk to the population ``whole =
-    (mu, kappa)``, with aggregates discounted by ``prior = (weight, cap)``.
+    Records are shrunk to the population ``whole = (mu, kappa)``, with
+    aggregates discounted by ``prior = (weight, cap)``.
     """
     with_, values = _then(as_of)
+    mu, kappa = whole
+    weight, cap = prior
+    # The last level first: to sort all patterns by their ids takes three times as long.
     query = f"""{with_},
     levels AS (
-        SELECT *, least(? * prior_count, ?) AS imported,
-               (total + coalesce(imported * prior_total / nullif(prior_count, 0), 0) + ?)
-               / (tries + imported + ?) AS level
+        SELECT pattern_no, pattern_id, least({weight}::DOUBLE * prior_count, {cap}::DOUBLE) AS imported,
+               round((total + coalesce(imported * prior_total / nullif(prior_count, 0), 0) + ?)
+                     / (tries + imported + ?), 9) AS level
         FROM records),
-    best AS (SELECT pattern_no FROM levels ORDER BY round(level, 9) DESC, pattern_id LIMIT ?)
-    SELECT pattern_no, pattern_id, tries, total, prior_count, prior_total FROM levels
-    WHERE pattern_no IN (FROM best) OR pattern_no IN {NUMBERS} OR pattern_id IN {IDS}
-    ORDER BY pattern_no
+    last AS (SELECT min(level) AS level FROM (SELECT level FROM levels ORDER BY level DESC LIMIT ?))
+    SELECT pattern_no FROM levels WHERE level >= (SELECT level FROM last)
+    ORDER BY level DESC, pattern_id LIMIT ?
     """
-    mu, kappa = whole
-    values += [*prior, kappa * mu, kappa, leaders, _json(numbers), _json(ids)]
-    return [RecordRow(*row) for row in evidence.rows(query, values)]
+    return [row[0] for row in evidence.rows(query, [*values, kappa * mu, kappa, limit, limit])]
 
 
 def there(evidence: Evidence, ids: Sequence[str], as_of: datetime) -> set[str]:

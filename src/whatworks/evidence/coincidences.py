@@ -10,6 +10,7 @@ import orjson
 from whatworks.checks import micros
 from whatworks.evidence.database import Evidence
 from whatworks.evidence.questions import STATES, naive
+from whatworks.evidence.rows import listed
 from whatworks.records import Coincidence
 
 __all__ = ["coincidences"]
@@ -23,7 +24,11 @@ def coincidences(
 ) -> dict[int, tuple[Coincidence, ...]]:
     """For each pattern the sources, channels, tools and metadata that came or went, largest first."""
     # As of a time, only what was resolved by then counts.
-    then = f"{STATES}," if as_of else "states AS (SELECT event_key, state FROM event_rows),"
+    then, resolved = "", "e.state = 'resolved'"
+    if as_of is not None:
+        then = f"{STATES},"
+        resolved = "event_key IN (SELECT event_key FROM states WHERE state = 'resolved')"
+    numbers = listed(begun)  # by these alone the engine passes over what belongs to others
     query = f"""
         WITH {then}
         begun AS (SELECT p[1] AS pattern_no, make_timestamp(p[2]) AS start
@@ -31,8 +36,8 @@ def coincidences(
         tries AS (
             SELECT e.pattern_no, e.event_key, e.timestamp >= start AS late, source, channel, tools,
                    metadata
-            FROM event_rows e JOIN begun USING (pattern_no) JOIN states s USING (event_key)
-            WHERE s.state = 'resolved'),
+            FROM event_rows e JOIN begun USING (pattern_no)
+            WHERE pattern_no IN ({numbers}) AND {resolved}),
         sizes AS (
             SELECT pattern_no, count(*) FILTER (NOT late) AS before, count(*) FILTER (late) AS after
             FROM tries GROUP BY pattern_no HAVING before > 0 AND after > 0),

@@ -16,7 +16,7 @@ from whatworks.errors import StoreError, StoreFullError, disk_error
 from whatworks.evidence import damage, fold
 from whatworks.evidence.rows import Table, insert, update, written_out
 from whatworks.evidence.schema import SCHEMA, VERSION
-from whatworks.replay import MARK, START, Batch, Mark, Settled, ahead, batches, look, torn
+from whatworks.replay import MARK, START, Batch, Mark, News, Settled, ahead, batches, look, torn
 from whatworks.segments import Segment
 
 if TYPE_CHECKING:
@@ -27,6 +27,9 @@ __all__ = ["Evidence", "OutdatedError", "closed", "connect", "is_damage", "refus
 
 # More helps no question that a store asks; the engine spills beyond it.
 MEMORY_LIMIT = "256MB"
+# So much journal to fold is worth a longer log than the engine's 16 MB.
+LONG_BYTES = 32 << 20
+LONG_LOG = "128MB"
 # A second thread makes the answers from a file of this size faster, and those from a smaller one
 # slower: seeing a new event takes 8 ms with one and 12 with two.
 BYTES_PER_THREAD = 16 << 20
@@ -83,6 +86,7 @@ class Evidence:
         self.lost = False
         self._spoilt = self._struggles = False
         self._threads = 1
+        self.described = 0  # how often descriptions of patterns came or changed
         self._con = self._open()
 
     def _open(self) -> duckdb.DuckDBPyConnection:
@@ -230,8 +234,9 @@ class Evidence:
             self._begin_again()
             news = look(folder, self._marks, settle)
         touched: set[str] = set()
-        for batch in batches(news, self._marks):
-            touched |= self._apply(batch)
+        with self._long(news):
+            for batch in batches(news, self._marks):
+                touched |= self._apply(batch)
         self._fresh = False
         if touched:
             self._set_threads()
@@ -240,6 +245,23 @@ class Evidence:
             if segment.size > mark.position and torn(segment, mark):
                 self._torn[segment.name] = segment.size
         return touched
+
+    @contextmanager
+    def _long(self, news: News) -> Iterator[None]:
+        """Let the log grow while much is folded: each checkpoint writes what changed since, whole."""
+        marks = self._marks
+        waiting = sum(item.size - marks.get(item.name, START).position for item in news.segments)
+        if waiting < LONG_BYTES:
+            yield
+            return
+        import duckdb
+
+        self._con.execute(f"SET checkpoint_threshold = '{LONG_LOG}'")
+        try:
+            yield
+        finally:
+            with suppress(duckdb.Error):  # one that is shut has forgotten it
+                self._con.execute("RESET checkpoint_threshold")
 
     def _set_threads(self) -> None:
         if (threads := _threads(self._path)) != self._threads:
@@ -265,6 +287,7 @@ class Evidence:
         failpoints.reached("fold.committed")
         self._marks.update(batch.marks)
         self._unsure = False
+        self.described += "pattern.added" in batch.bodies
         return touched
 
     def write(self, step: Callable[[duckdb.DuckDBPyConnection], Any]) -> Any:

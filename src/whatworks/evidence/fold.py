@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 __all__ = ["apply"]
 
 # An append comes whole, however large it is; the engine takes ten times the size to read JSON.
-PART_BYTES = 8 << 20
+PART_BYTES = 16 << 20
+PATTERNS_BYTES = 4 << 20  # their words are counted here, and take many times the memory
 RECEIPTS_BYTES = 2 << 20  # two hundred receipts of ten answers
 
 Batch = Mapping[str, Sequence[bytes]]
@@ -44,13 +45,14 @@ def apply(con: duckdb.DuckDBPyConnection, batch: Batch) -> set[str]:
         Bodies of records by kind, in journal order. Unknown kinds are left
         to a newer version: nothing of them is kept in the tables.
     """
+    limits = {_patterns: PATTERNS_BYTES, _predictions: RECEIPTS_BYTES}
     touched: set[str] = set()
     for kind, step in _STEPS.items():
         bodies = batch.get(kind)
         if bodies and kind in handful.STEPS and handful.fits(bodies):
             touched |= handful.STEPS[kind](con, bodies)
         elif bodies:
-            for part in _parts(bodies, RECEIPTS_BYTES if step is _predictions else PART_BYTES):
+            for part in _parts(bodies, limits.get(step, PART_BYTES)):
                 touched |= step(con, part)
     return touched
 
@@ -72,7 +74,7 @@ def _stage(con: duckdb.DuckDBPyConnection, table: str, fields: str, bodies: str)
     con.execute(
         f"""
         CREATE OR REPLACE TEMP TABLE {table} AS
-        SELECT unnest(from_json(line::JSON, '{{{fields}}}')), nth
+        SELECT unnest(from_json(line, '{{{fields}}}')), nth
         FROM (SELECT unnest(lines) AS line, generate_subscripts(lines, 1) AS nth
               FROM (SELECT string_split(?, chr(10)) AS lines))
         """,
@@ -230,15 +232,24 @@ def _events(con: duckdb.DuckDBPyConnection, bodies: str) -> set[str]:
     )
     con.execute(
         """
+        CREATE OR REPLACE TEMP TABLE moves AS
+        SELECT e.nth, p.pattern_no, c.context_no, make_timestamp(e.timestamp) AS timestamp,
+               (e.state <> 'not_used')::INTEGER AS used, (e.state = 'resolved')::INTEGER AS resolved,
+               coalesce(e.outcome, 0) AS outcome, coalesce(e.outcome * e.outcome, 0) AS square
+        FROM new_events e JOIN pattern_rows p USING (pattern_id)
+        LEFT JOIN context_rows c USING (context_id)
+        """
+    )
+    con.execute(
+        """
         INSERT INTO event_rows
-        SELECT e.event_id, md5_number_lower(e.event_id), p.pattern_no, c.context_no,
-               make_timestamp(e.timestamp), e.state, e.outcome,
+        SELECT e.event_id, md5_number_lower(e.event_id), m.pattern_no, m.context_no,
+               m.timestamp, e.state, e.outcome,
                make_timestamp(coalesce(e.resolved_at, if(e.state = 'resolved', e.timestamp, NULL))),
                make_timestamp(coalesce(e.resolved_at, e.timestamp)), make_timestamp(e.recorded_at),
                e.session_id, e.source, e.channel, e.files, e.tools, e.duration_ms, e.cost,
                e.prediction_id, e.metadata
-        FROM new_events e JOIN pattern_rows p USING (pattern_id)
-        LEFT JOIN context_rows c USING (context_id)
+        FROM new_events e JOIN moves m USING (nth)
         ORDER BY e.timestamp, e.nth
         """
     )
@@ -246,24 +257,13 @@ def _events(con: duckdb.DuckDBPyConnection, bodies: str) -> set[str]:
         con.execute(
             """
             INSERT INTO earlier_states
-            SELECT md5_number_lower(e.event_id), p.pattern_no, c.context_no,
-                   make_timestamp(e.timestamp), 'pending', NULL,
-                   make_timestamp(e.timestamp), make_timestamp(e.resolved_at)
-            FROM new_events e JOIN pattern_rows p USING (pattern_id)
-            LEFT JOIN context_rows c USING (context_id)
+            SELECT md5_number_lower(e.event_id), m.pattern_no, m.context_no,
+                   m.timestamp, 'pending', NULL,
+                   m.timestamp, make_timestamp(e.resolved_at)
+            FROM new_events e JOIN moves m USING (nth)
             WHERE e.resolved_at > e.timestamp
             """
         )
-    con.execute(
-        """
-        CREATE OR REPLACE TEMP TABLE moves AS
-        SELECT p.pattern_no, c.context_no, make_timestamp(e.timestamp) AS timestamp,
-               (e.state <> 'not_used')::INTEGER AS used, (e.state = 'resolved')::INTEGER AS resolved,
-               coalesce(e.outcome, 0) AS outcome, coalesce(e.outcome * e.outcome, 0) AS square
-        FROM new_events e JOIN pattern_rows p USING (pattern_id)
-        LEFT JOIN context_rows c USING (context_id)
-        """
-    )
     return _count(con)
 
 

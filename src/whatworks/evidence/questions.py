@@ -9,14 +9,16 @@ from typing import Any, NamedTuple, TypeVar
 import orjson
 
 from whatworks.evidence.database import Evidence
+from whatworks.evidence.rows import listed
 from whatworks.evidence.schema import IDS
 from whatworks.records import Pattern, Prior, UsageEvent, Where
-from whatworks.text import word_key, words
 
 __all__ = [
     "STATES",
     "DayRow",
+    "Number",
     "allowed",
+    "conditions",
     "context_texts",
     "copy_table",
     "counts",
@@ -26,17 +28,15 @@ __all__ = [
     "known_patterns",
     "matching",
     "naive",
+    "number_of",
     "numbers",
     "patterns",
     "patterns_after",
     "priors_after",
     "receipt",
     "states_at",
-    "word_hits",
 ]
 
-# BM25 with the usual parameters (Robertson & Zaragoza 2009, 3.4).
-BM25_K1, BM25_B = 1.2, 0.75
 # All there is comes in pages of so many items, and of not much more text.
 PAGE = 4_000
 PAGE_CHARACTERS = 8 << 20
@@ -120,6 +120,20 @@ def patterns(evidence: Evidence, ids: Sequence[str]) -> dict[str, Pattern]:
     return {row[0]: _pattern(row) for row in evidence.rows(query, [_json(ids)])}
 
 
+class Number(NamedTuple):
+    """A pattern's number in the tables, and its effective tries."""
+
+    number: int
+    tries: float
+
+
+def number_of(evidence: Evidence, pattern_id: str) -> Number | None:
+    """The number of a pattern, ``None`` if there is no such pattern."""
+    query = "SELECT pattern_no, effective FROM pattern_rows WHERE pattern_id = ?"
+    rows = evidence.rows(query, [pattern_id])
+    return Number(*rows[0]) if rows else None
+
+
 def known_patterns(evidence: Evidence, ids: Sequence[str]) -> set[str]:
     """Which of these ids are patterns."""
     query = f"SELECT pattern_id FROM pattern_rows WHERE pattern_id IN {IDS}"
@@ -132,7 +146,7 @@ def numbers(evidence: Evidence, ids: Iterable[str]) -> list[str]:
     return [row[0] for row in evidence.rows(query, [_json(list(ids))])]
 
 
-def _conditions(where: Where | None) -> tuple[str, list[object]]:
+def conditions(where: Where | None) -> tuple[str, list[object]]:
     """A SQL condition on ``pattern_rows`` with its parameters; values are never part of the text."""
     parts, values = ["true"], list[object]()
     if where is None:
@@ -169,7 +183,7 @@ def _conditions(where: Where | None) -> tuple[str, list[object]]:
 
 def matching(evidence: Evidence, where: Where | None, limit: int) -> list[Pattern]:
     """Patterns that fulfil ``where``, the newest first."""
-    condition, values = _conditions(where)
+    condition, values = conditions(where)
     query = f"""
         SELECT {_PATTERN} FROM pattern_rows WHERE {condition}
         ORDER BY created_at DESC, pattern_id LIMIT ?
@@ -187,42 +201,13 @@ def patterns_after(evidence: Evidence, after: Place | None) -> list[Pattern]:
     return _page(map(_pattern, evidence.rows(query, values)), lambda p: len(p.description))
 
 
-def allowed(evidence: Evidence, where: Where) -> list[str]:
-    """Ids of all patterns that fulfil ``where``."""
-    condition, values = _conditions(where)
+def allowed(evidence: Evidence, where: Where, among: Sequence[str] | None = None) -> list[str]:
+    """Ids of the patterns that fulfil ``where``: of all, or of some."""
+    condition, values = conditions(where)
+    if among is not None:
+        condition = f"pattern_id IN ({listed(among) or 'NULL'}) AND {condition}"
     query = f"SELECT pattern_id FROM pattern_rows WHERE {condition}"
     return [row[0] for row in evidence.rows(query, values)]
-
-
-def word_hits(evidence: Evidence, text: str, where: Where | None, limit: int) -> list[str]:
-    """Ids of the patterns whose description shares words with ``text``, best BM25 first.
-
-    score = sum over words of idf * tf (k1 + 1) / (tf + k1 (1 - b + b length / mean length)),
-    the mean length being that of the descriptions found,
-    idf = ln(1 + (N - df + 1/2) / (df + 1/2)); Robertson & Zaragoza (2009), The Probabilistic
-    Relevance Framework, section 3.
-    """
-    keys = [str(word_key(word)) for word in words(text)]
-    if not keys:
-        return []
-    condition, values = _conditions(where)
-    query = f"""
-        WITH found AS MATERIALIZED (
-            SELECT * FROM postings
-            WHERE word IN (SELECT unnest(from_json(?::JSON, '["UBIGINT"]')))),
-        weights AS (
-            SELECT word, ln(1 + ((SELECT count(*) FROM pattern_rows) - count(*) + 0.5)
-                              / (count(*) + 0.5)) AS idf
-            FROM found GROUP BY word),
-        size AS (SELECT coalesce(avg(words), 1) AS mean FROM found),
-        scores AS (
-            SELECT pattern_no, sum(idf * times * {BM25_K1 + 1}
-                / (times + {BM25_K1} * ({1 - BM25_B} + {BM25_B} * words / mean))) AS score
-            FROM found JOIN weights USING (word), size GROUP BY pattern_no)
-        SELECT pattern_id FROM scores JOIN pattern_rows USING (pattern_no)
-        WHERE {condition} ORDER BY round(score, 9) DESC, pattern_id LIMIT ?
-    """
-    return [row[0] for row in evidence.rows(query, [_json(keys), *values, limit])]
 
 
 # -- events ---------------------------------------------------------------------------------------
@@ -230,13 +215,15 @@ def word_hits(evidence: Evidence, text: str, where: Where | None, limit: int) ->
 
 def events(evidence: Evidence, *, pattern_id: str | None = None, limit: int) -> list[UsageEvent]:
     """Events of a pattern, or of all; the newest first."""
-    part, values = "true", list[object]()
+    part = "true"
     if pattern_id is not None:
-        part = "pattern_no = (SELECT pattern_no FROM pattern_rows WHERE pattern_id = ?)"
-        values.append(pattern_id)
+        known = number_of(evidence, pattern_id)
+        if known is None:
+            return []
+        part = f"pattern_no = {known.number}"  # with a question in its place all events are read
     newest = f"WHERE {part} ORDER BY timestamp DESC, event_id DESC LIMIT ?"
     query = f"{_events(newest)} ORDER BY timestamp DESC, event_id DESC"
-    return [_event(row) for row in evidence.rows(query, [*values, limit])]
+    return [_event(row) for row in evidence.rows(query, [limit])]
 
 
 def events_of(evidence: Evidence, ids: Sequence[str]) -> list[UsageEvent]:
@@ -320,15 +307,14 @@ class DayRow(NamedTuple):
     outcome_sum: float
 
 
-def days(evidence: Evidence, pattern_id: str, as_of: datetime | None) -> list[DayRow]:
-    """The days on which a pattern was used, the oldest first."""
-    number = "(SELECT pattern_no FROM pattern_rows WHERE pattern_id = ?)"
+def days(evidence: Evidence, number: int, as_of: datetime | None) -> list[DayRow]:
+    """The days on which the pattern with a number was used, the oldest first."""
     if as_of is None:
         query = f"""
             SELECT day, used, resolved, outcome_sum FROM days
             WHERE pattern_no = {number} AND (used > 0 OR resolved > 0) ORDER BY day
         """
-        return [DayRow(*row) for row in evidence.rows(query, [pattern_id])]
+        return [DayRow(*row) for row in evidence.rows(query)]
     query = f"""
         WITH {STATES}
         SELECT timestamp::DATE AS day, count(*) FILTER (state <> 'not_used') AS used,
@@ -336,7 +322,7 @@ def days(evidence: Evidence, pattern_id: str, as_of: datetime | None) -> list[Da
         FROM states WHERE pattern_no = {number}
         GROUP BY day HAVING used > 0 ORDER BY day
     """
-    return [DayRow(*row) for row in evidence.rows(query, [naive(as_of), pattern_id])]
+    return [DayRow(*row) for row in evidence.rows(query, [naive(as_of)])]
 
 
 # -- predictions ----------------------------------------------------------------------------------
@@ -361,22 +347,14 @@ def counts(evidence: Evidence) -> dict[str, Any]:
         """
         SELECT (SELECT count(*) FROM pattern_rows), (SELECT count(*) FROM context_rows),
                (SELECT count(*) FROM prior_rows), (SELECT count(*) FROM prediction_rows),
-               count(*), count(*) FILTER (state = 'resolved'), count(*) FILTER (state = 'pending'),
-               count(*) FILTER (state = 'not_used'), count(*) FILTER (state = 'unknown'),
-               min(timestamp), max(timestamp)
-        FROM event_rows
+               (SELECT min(timestamp) FROM event_rows), (SELECT max(timestamp) FROM event_rows)
         """
     )
-    names = [
-        "patterns",
-        "contexts",
-        "priors",
-        "predictions",
-        "events",
-        "resolved",
-        "pending",
-        "not_used",
-        "unknown",
-    ]
-    found: dict[str, Any] = dict(zip(names, row[:9], strict=True))
-    return found | {"first_event_at": _utc(row[9]), "last_event_at": _utc(row[10])}
+    # A third of the time of counting each state by itself.
+    states = dict(evidence.rows("SELECT state, count(*) FROM event_rows GROUP BY state"))
+    found: dict[str, Any] = dict(
+        zip(("patterns", "contexts", "priors", "predictions"), row, strict=False)
+    )
+    found["events"] = sum(states.values())
+    found |= {name: states.get(name, 0) for name in ("resolved", "pending", "not_used", "unknown")}
+    return found | {"first_event_at": _utc(row[4]), "last_event_at": _utc(row[5])}

@@ -94,6 +94,39 @@ def test_a_long_journal_is_folded_in_batches(
     assert (found.usage_count, found.success_rate) == (10, 0.5)
 
 
+@pytest.mark.parametrize("fails", [False, True])
+def test_only_a_long_fold_lets_the_log_grow(
+    open_evidence: Open, log: Journal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: bool
+) -> None:
+    evidence = open_evidence("evidence")
+    seen = list[str]()
+
+    def limit() -> str:
+        found = evidence._con.execute("SELECT current_setting('checkpoint_threshold')").fetchall()
+        return str(found[0][0])
+
+    def applied(*_: object) -> set[str]:
+        seen.append(limit())
+        if fails:
+            raise StoreError("refused")
+        return set()
+
+    usual = limit()
+    log.append("pattern.added", [pattern("p")[1]])
+    monkeypatch.setattr("whatworks.evidence.fold.apply", applied)
+    monkeypatch.setattr("whatworks.evidence.database.LONG_BYTES", 1)
+    with suppress(StoreError):
+        fold(evidence, log, tmp_path)
+    assert len(seen) == 1
+    assert seen != [usual]
+    assert limit() == usual
+    monkeypatch.setattr("whatworks.evidence.database.LONG_BYTES", 1 << 20)
+    log.append("pattern.added", [pattern("q")[1]])
+    with suppress(StoreError):
+        fold(evidence, log, tmp_path)
+    assert seen[1:] == [usual]
+
+
 def test_what_is_not_acknowledged_yet_is_not_folded(
     open_evidence: Open, log: Journal, tmp_path: Path
 ) -> None:
@@ -454,7 +487,7 @@ def test_the_file_is_not_closed_in_the_middle_of_making_a_cursor(
 
     def ask() -> None:
         with suppress(StoreError):
-            questions.counts(evidence)
+            evidence.rows("SELECT 1")
 
     monkeypatch.setattr(evidence, "_con", Slow())
     reader = threading.Thread(target=ask)

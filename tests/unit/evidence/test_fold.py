@@ -110,7 +110,8 @@ def test_a_large_batch_is_cut_without_changing_what_it_says(
     open_evidence: Callable[[str], Evidence], monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:
     monkeypatch.setattr(handful, "RECORDS", 0)
-    monkeypatch.setattr(fold, "PART_BYTES", 700)  # of these records, one to three
+    for limit in ("PART_BYTES", "PATTERNS_BYTES"):
+        monkeypatch.setattr(fold, limit, 700)  # of these records, one to three
     log = random_log(Random(seed), 120)
     evidence = open_evidence("cut")
     apply(evidence, log)

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import math
 from datetime import timedelta
 from typing import Any
 
@@ -12,7 +11,6 @@ from support.log import NOW, apply, event, pattern, resolved
 from whatworks import Prior, Where, checks
 from whatworks.evidence import Evidence, cells, questions
 from whatworks.ids import content_id
-from whatworks.text import words
 
 HOSTILE = [
     "x' OR '1'='1",
@@ -171,78 +169,6 @@ def test_text_and_metadata_come_back_as_they_were_given(
         assert matching(shared, metadata={key: value}) == {"same"}, (key, value)
 
 
-# -- words ------------------------------------------------------------------------------------------
-
-
-def bm25(texts: dict[str, str], query: str) -> list[str]:
-    """Names of the texts that share words with ``query``, best first."""
-    counted = {name: words(text) for name, text in texts.items()}
-    found = {name: own for name, own in counted.items() if own.keys() & words(query).keys()}
-    mean = sum(
-        sum(own[w] * 0 + sum(own.values()) for w in own if w in words(query)) for own in found.values()
-    )
-    mean /= max(sum(len(own.keys() & words(query).keys()) for own in found.values()), 1)
-    scores = {}
-    for name, own in found.items():
-        score = 0.0
-        for word in own.keys() & words(query).keys():
-            holders = sum(word in other for other in counted.values())
-            idf = math.log(1 + (len(texts) - holders + 0.5) / (holders + 0.5))
-            length = sum(own.values()) / mean
-            score += idf * own[word] * 2.2 / (own[word] + 1.2 * (0.25 + 0.75 * length))
-        scores[name] = score
-    return sorted(scores, key=lambda name: (-round(scores[name], 9), name))
-
-
-TEXTS = {
-    "imports": "Run cargo check, fix the imports that it names, run it again",
-    "cache": "Delete the build cache and build again",
-    "lock": "Delete the lock file",
-    "parser": "Look at src/parser.rs when E0432 is shown",
-    "twice": "again again again",
-    "empty": "!?",
-}
-
-
-@pytest.mark.parametrize(
-    "query",
-    [
-        "delete the cache",
-        "AGAIN",
-        "e0432",
-        "src/parser.rs",
-        "parser",
-        "the it that",
-        "again and again",
-        "run imports",
-    ],
-)
-def test_words_are_ranked_by_bm25(evidence: Evidence, query: str) -> None:
-    apply(evidence, [pattern(name, text) for name, text in TEXTS.items()])
-    assert questions.word_hits(evidence, query, None, 10) == bm25(TEXTS, query)
-
-
-def test_a_rare_word_outweighs_a_common_one(evidence: Evidence) -> None:
-    apply(
-        evidence,
-        [pattern(f"p{n}", f"retry number{n}") for n in range(9)] + [pattern("z", "retry E0432")],
-    )
-    assert questions.word_hits(evidence, "retry E0432", None, 3)[0] == "z"
-
-
-@pytest.mark.parametrize("query", ["", "?!", "nowhere", "' OR 1=1 --", "💥"])
-def test_words_that_no_description_has_find_nothing(evidence: Evidence, query: str) -> None:
-    apply(evidence, [pattern(name, text) for name, text in TEXTS.items()])
-    assert questions.word_hits(evidence, query, None, 10) == []
-
-
-def test_words_are_sought_among_the_patterns_that_fulfil_the_conditions(evidence: Evidence) -> None:
-    apply(evidence, [pattern(n, "retry", pattern_type=n) for n in ("a", "b", "c")])
-    where = checks.where({"pattern_type": ["b", "c"]}, NOW)
-    assert questions.word_hits(evidence, "retry", where, 10) == ["b", "c"]
-    assert questions.word_hits(evidence, "retry", None, 2) == ["a", "b"]
-
-
 # -- events -----------------------------------------------------------------------------------------
 
 
@@ -300,6 +226,15 @@ def test_events_are_found_by_their_exact_id(evidence: Evidence, name: str) -> No
     assert [item.event_id for item in questions.events_of(evidence, [name, "nobody"])] == [name]
 
 
+def leaders(evidence: Evidence, as_of: Any, limit: int = 9) -> list[int]:
+    return cells.leaders(evidence, limit, prior=(0.2, 5.0), whole=(0.5, 15.0), as_of=as_of)
+
+
+def days(evidence: Evidence, name: str, as_of: Any) -> list[questions.DayRow]:
+    known = questions.number_of(evidence, name)
+    return questions.days(evidence, known.number, as_of) if known else []
+
+
 # -- as of ------------------------------------------------------------------------------------------
 
 
@@ -324,23 +259,34 @@ def test_what_happened_later_is_left_out(evidence: Evidence) -> None:
     assert whole.coverage == 0.5
     (cell,) = cells.neighbours(evidence, [content_id("here")], then)
     assert (cell.tries, cell.mean_outcome) == (1, 1.0)
-    assert [tuple(row)[1:] for row in questions.days(evidence, "old", then)] == [
+    assert [tuple(row)[1:] for row in days(evidence, "old", then)] == [
         (1, 1, 1.0),
         (1, 0, 0.0),
     ]
-    options: dict[str, Any] = {
-        "numbers": [],
-        "ids": [],
-        "leaders": 9,
-        "prior": (0.2, 5.0),
-        "whole": (0.5, 15.0),
-    }
-    (record,) = cells.records(evidence, **options, as_of=then)
+    (record,) = cells.records(evidence, numbers=[], ids=["old"], as_of=then)
     assert (record.pattern_id, record.tries, record.total, record.prior_count) == ("old", 1.0, 1.0, 0)
-    assert {row.pattern_id for row in cells.records(evidence, **options, as_of=NOW)} == {
-        "old",
-        "young",
+    assert cells.records(evidence, numbers=[], ids=["young"], as_of=then) == []
+    assert [len(leaders(evidence, moment)) for moment in (then, NOW)] == [1, 2]
+
+
+@pytest.mark.parametrize("as_of", [None, NOW])
+def test_leaders_are_best_by_their_own_record_shrunk_and_ties_go_by_id(
+    evidence: Evidence, as_of: Any
+) -> None:
+    apply(evidence, [pattern(name) for name in ("c", "b", "a", "good", "lucky", "bad", "told")])
+    tries = [event(f"g{n}", "good", 1.0, context=f"{n}") for n in range(9)]
+    tries += [event(f"b{n}", "bad", 0.0, context=f"{n}") for n in range(9)]
+    told = ("prior.added", checks.prior(Prior("told", 1.0, 10, "o", NOW), NOW))
+    apply(evidence, [*tries, event("l", "lucky", 1.0), told])
+    names = {
+        row.pattern_no: row.pattern_id
+        for row in cells.records(evidence, numbers=range(9), ids=[], as_of=as_of)
     }
+    found = [[names[n] for n in leaders(evidence, as_of, limit)] for limit in (1, 3, 5, 99)]
+    assert found[0] == ["good"]
+    assert found[1] == ["good", "told", "lucky"]
+    assert found[2] == ["good", "told", "lucky", "a", "b"]
+    assert found[3] == ["good", "told", "lucky", "a", "b", "c", "bad"]
 
 
 def test_as_of_now_is_now(evidence: Evidence) -> None:
@@ -356,14 +302,14 @@ def test_as_of_now_is_now(evidence: Evidence) -> None:
     assert cells.population(evidence, NOW) == pytest.approx(cells.population(evidence, None))
     near = [content_id("here"), content_id("there")]
     assert cells.neighbours(evidence, near, NOW) == cells.neighbours(evidence, near, None)
-    assert questions.days(evidence, "p1", NOW) == questions.days(evidence, "p1", None)
+    assert days(evidence, "p1", NOW) == days(evidence, "p1", None)
 
 
 def test_a_store_without_events_has_empty_answers(evidence: Evidence) -> None:
     for as_of in (None, NOW):
         assert cells.population(evidence, as_of) == (0, 0, 0, 0, 0, 0, None)
         assert cells.neighbours(evidence, [], as_of) == []
-        assert questions.days(evidence, "p", as_of) == []
+        assert days(evidence, "p", as_of) == []
     assert questions.receipt(evidence, "nobody") is None
     assert questions.context_texts(evidence, ["nobody"]) == {}
     counts = questions.counts(evidence)
