@@ -101,7 +101,7 @@ def _starts(measured: Measured, files: Path, store: Path, starts: int) -> None:
     }
     bare = {"bare": BARE}
     taken = fresh(bare | programs, starts)
-    for name, program in programs.items():
+    for name in programs:
         _add(measured, name, less_bare(taken[name], taken["bare"]))
     ours = {f"{name}, client": program for name, program in programs.items() if name != FILES}
     with Child("benchmarks.asking:Asker", str(store)) as keeper:

@@ -1,6 +1,7 @@
-"""Other memories for agents that work without a key and a network, for ``worker``: all embed with our model.
+"""Other memories for agents that work without a key and a network, for ``worker``.
 
-Nothing is imported before it is needed: that counts as their start and their memory.
+All embed with our model. Nothing is imported before it is needed: that counts as their start and
+their memory.
 """
 
 from __future__ import annotations

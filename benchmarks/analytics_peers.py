@@ -35,17 +35,17 @@ class SQLite:
         held = sqlite3.connect(self.file)
         held.execute("PRAGMA journal_mode = wal")
         held.execute(
-            "CREATE TABLE events (event_id TEXT PRIMARY KEY, pattern_id TEXT, timestamp TEXT, state TEXT, "
-            "outcome REAL, context TEXT, session_id TEXT)"
+            "CREATE TABLE events (event_id TEXT PRIMARY KEY, pattern_id TEXT, timestamp TEXT, "
+            "state TEXT, outcome REAL, context TEXT, session_id TEXT)"
         )
         rows = duckdb.execute(
-            f"SELECT event_id, pattern_id, strftime(timestamp::TIMESTAMP, '%Y-%m-%d %H:%M:%S.%f'), state, "
-            f"outcome, context, session_id FROM read_parquet('{self.parquet}')"
+            "SELECT event_id, pattern_id, strftime(timestamp::TIMESTAMP, '%Y-%m-%d %H:%M:%S.%f'), "
+            f"state, outcome, context, session_id FROM read_parquet('{self.parquet}')"
         )
         while part := rows.fetchmany(10_000):
             held.executemany("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?)", part)
-        held.execute("CREATE INDEX by_pattern ON events (pattern_id, timestamp, outcome)")
-        held.execute("CREATE INDEX by_time ON events (timestamp, outcome)")
+        held.execute("CREATE INDEX by_pattern ON events (pattern_id, timestamp, state, outcome)")
+        held.execute("CREATE INDEX by_time ON events (timestamp, state)")
         held.execute("CREATE INDEX by_state ON events (state)")
         held.execute("ANALYZE")
         held.commit()
@@ -61,7 +61,7 @@ class SQLite:
     def trend(self, pattern: str) -> Any:
         return self._rows(
             "SELECT substr(timestamp, 1, 10) AS day, count(*), avg(outcome) FROM events "
-            "WHERE pattern_id = ? GROUP BY day ORDER BY day DESC", pattern,
+            "WHERE pattern_id = ? AND state <> 'not_used' GROUP BY day ORDER BY day DESC", pattern,
         )  # fmt: skip
 
     def counts(self) -> Any:
@@ -81,8 +81,8 @@ class SQLite:
 
     def days(self) -> Any:
         return self._rows(
-            "SELECT substr(timestamp, 1, 10) AS day, count(*) FROM events WHERE timestamp >= ? "
-            "GROUP BY day ORDER BY day", SINCE,
+            "SELECT substr(timestamp, 1, 10) AS day, count(*) FROM events "
+            "WHERE timestamp >= ? AND state <> 'not_used' GROUP BY day ORDER BY day", SINCE,
         )  # fmt: skip
 
     def _rows(self, sql: str, *values: Any) -> Any:
@@ -115,8 +115,13 @@ class Pandas:
     def _of(self, pattern: str) -> Any:
         return self._held[self._held["pattern_id"] == pattern]
 
+    @staticmethod
+    def _used(tries: Any) -> Any:
+        return tries[tries["state"] != "not_used"]
+
     def trend(self, pattern: str) -> Any:
-        days = self._of(pattern).groupby("day")["outcome"].agg(["size", "mean"]).iloc[::-1]
+        tries = self._used(self._of(pattern))
+        days = tries.groupby("day")["outcome"].agg(["size", "mean"]).iloc[::-1]
         return [[str(day)[:10], int(n), _number(mean)] for day, n, mean in days.itertuples()]
 
     def counts(self) -> Any:
@@ -134,7 +139,7 @@ class Pandas:
 
     def days(self) -> Any:
         recent = self._held[self._held["timestamp"] >= self._pd.Timestamp(SINCE, tz="UTC")]
-        found = recent.groupby("day").size()
+        found = self._used(recent).groupby("day").size()
         return [[str(day)[:10], int(n)] for day, n in found.items()]
 
 
@@ -164,7 +169,8 @@ class Polars:
 
     def trend(self, pattern: str) -> Any:
         pl = self._pl
-        days = self._of(pattern).group_by("day").agg(pl.len().alias("n"), pl.col("outcome").mean())
+        tries = self._of(pattern).filter(pl.col("state") != "not_used")
+        days = tries.group_by("day").agg(pl.len().alias("n"), pl.col("outcome").mean())
         return [[str(day), n, mean] for day, n, mean in days.sort("day", descending=True).iter_rows()]
 
     def counts(self) -> Any:
@@ -186,7 +192,9 @@ class Polars:
 
     def days(self) -> Any:
         pl = self._pl
-        recent = self._held.filter(pl.col("day") >= pl.lit(SINCE).str.to_date())
+        recent = self._held.filter(
+            (pl.col("day") >= pl.lit(SINCE).str.to_date()) & (pl.col("state") != "not_used")
+        )
         return [[str(day), n] for day, n in recent.group_by("day").len().sort("day").iter_rows()]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -19,7 +20,7 @@ from benchmarks.store_data import edges
 from whatworks import Memory
 from whatworks.bench import END, pattern_id
 
-__all__ = ["NAME", "VIEWS", "Asker", "Viewer", "mixed", "run"]
+__all__ = ["NAME", "VIEWS", "Asker", "Viewer", "run"]
 
 NAME = "questions"
 TARGET = "benchmarks.asking"
@@ -104,7 +105,11 @@ def _ask(measured: Measured, child: Child, corpus: Corpus, size: Size, asked: in
     questions: list[tuple[str, str, Sequence[Sequence[str]]]] = [
         ("find_similar, new short text", "by_text", texts),
         ("find_similar, repeated text", "by_text", texts),
-        ("find_similar, long text", "by_text", [[f"{a} {b}"] for (a,), (b,) in zip(texts, texts[1:])]),  # noqa: B905
+        (
+            "find_similar, long text",
+            "by_text",
+            [[f"{a} {b}"] for (a,), (b,) in itertools.pairwise(texts)],
+        ),
         ("predict, new text", "predict", [[f"{text} again"] for (text,) in texts]),
         ("trend", "trend", ids),
         ("stats", "stats", [[]] * asked),
@@ -117,8 +122,8 @@ def _ask(measured: Measured, child: Child, corpus: Corpus, size: Size, asked: in
     for metric, method, calls in questions:
         child.ask(method, *calls[0])
         # The first was asked: for a new text only the others are new.
-        calls = calls[1:] if metric.startswith(("find", "predict")) else calls
-        _add(measured, metric, child.timed(method, calls).ms)
+        new = calls[1:] if metric.startswith(("find", "predict")) else calls
+        _add(measured, metric, child.timed(method, new).ms)
 
 
 def _by_vector(measured: Measured, folder: Path, corpus: Corpus, size: Size, asked: int) -> None:
@@ -128,12 +133,10 @@ def _by_vector(measured: Measured, folder: Path, corpus: Corpus, size: Size, ask
         child.ask("open", 0)
         child.timed("search", [[number] for number in range(5)])
         timed = child.timed("search", [[number] for number in range(asked)])
-        way = child.ask("way")
     _add(measured, "find_similar by vector", timed.ms)
     queries = np.load(corpus.files.queries)[:asked]
     share = recall(timed.answers, vectors, queries, edges(vectors, queries))
     measured.add("find_similar by vector, recall@10", share, "")
-    measured.add(f"asked by {way}", 1.0, "")
 
 
 def _add(measured: Measured, metric: str, taken: Sequence[float]) -> None:

@@ -35,7 +35,7 @@ class Timed(NamedTuple):
 
 
 def peers_python() -> str:
-    """The Python that has the peers: that of ``.venv-bench``, or of ``$WHATWORKS_PEERS``, else this one."""
+    """The Python with the peers: of ``.venv-bench``, or ``$WHATWORKS_PEERS``, else this one."""
     python = Path(os.environ.get("WHATWORKS_PEERS", ROOT / ".venv-bench" / "bin" / "python"))
     return str(python) if python.exists() else sys.executable
 

@@ -128,7 +128,7 @@ class Prepared:
 
 
 def embedder(corpus: Corpus) -> Prepared:
-    """The prepared vectors in the name of the built-in model, so that it can ask the store afterwards."""
+    """The prepared vectors in the name of the built-in model, which can ask the store afterwards."""
     from whatworks.embedders.minilm import MiniLM
 
     return Prepared(corpus.files.vectors, MiniLM.model_id)

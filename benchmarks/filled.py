@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from datetime import timedelta
 from pathlib import Path
 from time import perf_counter
 
@@ -12,13 +13,14 @@ from rich.progress import track
 from benchmarks.corpus import Corpus, Size, embedder
 from benchmarks.measure import ROOT, disk_bytes
 from benchmarks.results import Measured, Result
-from whatworks import Memory
-from whatworks.bench import batches
+from whatworks import Memory, NewEvent
+from whatworks.bench import DAYS, END, batches, pattern_id
 
 __all__ = ["NAME", "fill", "store"]
 
 NAME = "filling a store"
 BATCH = 5_000
+START = END - timedelta(days=DAYS + 1)  # before all tries
 
 
 def store(corpus: Corpus, size: Size, cache: Path) -> Path:
@@ -36,6 +38,7 @@ def fill(corpus: Corpus, size: Size, cache: Path) -> list[Result]:
     folder.mkdir(parents=True)
     measured = Measured(NAME, str(size))
     _patterns(measured, folder / "store", corpus, size)
+    _contexts(measured, folder / "store", corpus, size)
     _events(measured, folder / "store", corpus, size)
     (folder / "whole").write_text(_code())
     return measured.results
@@ -65,9 +68,28 @@ def _patterns(measured: Measured, folder: Path, corpus: Corpus, size: Size) -> N
     measured.add("on disk, per pattern", disk_bytes(folder) / size.patterns, "bytes")
 
 
+def _contexts(measured: Measured, folder: Path, corpus: Corpus, size: Size) -> None:
+    """Texts that tries will be made in, once each, so that the tries are measured without them."""
+    before = disk_bytes(folder)
+    with Memory.open(folder, embedder=embedder(corpus)) as memory:
+        tries = (
+            NewEvent(pattern_id(0), state="not_used", context=corpus.context_text(n), timestamp=START)
+            for n in range(size.contexts)
+        )
+        start = perf_counter()
+        for batch in _batches(tries, size.contexts, "contexts"):
+            memory.record_many(batch)
+        memory.flush()
+        measured.add(
+            "record and flush new contexts", size.contexts / (perf_counter() - start), "texts/s"
+        )
+        memory.stats()
+    measured.add("on disk, per context", (disk_bytes(folder) - before) / size.contexts, "bytes")
+
+
 def _events(measured: Measured, folder: Path, corpus: Corpus, size: Size) -> None:
-    """In a memory without an embedder, so that nothing but the events is measured; then the contexts."""
-    written = 0.0
+    """Tries of patterns in contexts that are known."""
+    before, written = disk_bytes(folder), 0.0
     with Memory.open(folder, embedder="none") as memory:
         for batch in _batches(corpus.events(size), size.events, "events"):
             start = perf_counter()
@@ -78,23 +100,15 @@ def _events(measured: Measured, folder: Path, corpus: Corpus, size: Size) -> Non
         memory.stats()  # answers when everything is folded
         folding = perf_counter() - start
         measured.add("record_many, until folded", size.events / (written + folding), "events/s")
-    with Memory.open(folder, embedder=embedder(corpus)) as memory:
-        start = perf_counter()
-        memory.flush()
-        measured.add("flush of new contexts", size.contexts / (perf_counter() - start), "texts/s")
-    # All but the vectors and embeddings of the contexts, which are counted as bytes a context.
+    # The next start lays long journals up compressed.
+    with Memory.open(folder, embedder="none") as memory:
+        memory.stats()
     files = {part.name: _bytes(part) for part in sorted(folder.iterdir())}
     for name, count in files.items():
         if count >= 100_000:
             measured.add(f"on disk, {name}", count / 1e6, "MB")
-    before = _figure(measured, "on disk, per pattern") * size.patterns
-    measured.add(
-        "on disk, per event with its context", (sum(files.values()) - before) / size.events, "bytes"
-    )
-
-
-def _figure(measured: Measured, metric: str) -> float:
-    return next(result.p50 for result in measured.results if result.metric == metric)
+    grown = disk_bytes(folder) - before
+    measured.add("on disk, per event in a known context", grown / size.events, "bytes")
 
 
 def _batches(items, count, what):  # type: ignore[no-untyped-def]

@@ -16,8 +16,8 @@ import numpy as np
 import psutil
 
 __all__ = [
-    "BARE", "ENVIRONMENT", "ROOT", "Footprint", "Fresh", "Quantiles", "disk_bytes", "footprint", "fresh",
-    "interleaved", "less_bare", "machine", "quantiles",
+    "BARE", "ENVIRONMENT", "ROOT", "Footprint", "Fresh", "Quantiles", "disk_bytes", "footprint",
+    "fresh", "interleaved", "less_bare", "machine", "quantiles",
 ]  # fmt: skip
 
 ROOT = Path(__file__).parents[1]

@@ -1,4 +1,4 @@
-"""The parts of the suite by name: each can be run alone, and replaces its last results in the report."""
+"""The parts of the suite by name: each can be run alone, and replaces its last results."""
 
 from __future__ import annotations
 

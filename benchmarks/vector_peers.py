@@ -1,13 +1,13 @@
 """What a user would take for vectors alone, each as its documentation shows it, for ``worker``.
 
-``fill`` takes the first vectors of a file, ``open`` finds them again in a new process; ``search`` gives the
-rows of the ten nearest. ``effort`` is how many candidates a graph looks at: the suite takes the least that
-finds 95 % of the nearest. Nothing is imported before it is needed: that counts as its start and its memory.
+``fill`` takes the first vectors of a file, ``open`` finds them again in a new process; ``search``
+gives the rows of the ten nearest. ``effort`` is how many candidates a graph looks at: the suite takes
+the least that finds 95 % of the nearest. Nothing is imported before it is needed: that counts as its
+start and its memory.
 """
 
 from __future__ import annotations
 
-import inspect
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -246,11 +246,7 @@ class OmenDB(Peer):
 
 
 class WhatWorks(Peer):
-    """A memory through its public API: patterns with all that is known of them, not rows alone.
-
-    Asked by vectors where ``find_similar`` takes them, else by texts with an embedder that looks the vector
-    of a text up; such a search ranks words as well.
-    """
+    """A memory through its public API: patterns with all that is known of them, not rows alone."""
 
     needs = "whatworks"
 
@@ -258,28 +254,18 @@ class WhatWorks(Peer):
         from whatworks import Memory
         from whatworks.embedders.minilm import MiniLM
 
-        self._by_vector = "vector" in inspect.signature(Memory.find_similar).parameters
-        queries = self.queries
+        class Silent:
+            """Names the model of the vectors; no text is asked for."""
 
-        class Looked:
-            model_id = MiniLM.model_id
-            dim = queries.shape[1]
+            model_id, dim = MiniLM.model_id, MiniLM.dim
 
             def __call__(self, texts: list[str], /) -> Any:
-                return np.stack([queries[int(text.split()[-1])] for text in texts])
+                raise AssertionError(f"embedded: {texts[0]!r}")
 
-        self._held: Any = Memory.open(self.folder, embedder=Looked(), create=False)
-
-    def way(self) -> str:
-        """What it is asked by."""
-        return "vector" if self._by_vector else "text"
+        self._held: Any = Memory.open(self.folder, embedder=Silent(), create=False)
 
     def search(self, number: int) -> list[int]:
-        if self._by_vector:
-            matches = self._held.find_similar(vector=self.queries[number])
-        else:
-            found = self._held.find_similar(f"question {number}", limit=2 * K)
-            matches = [match for match in found if (match.vector_rank or K + 1) <= K]
+        matches = self._held.find_similar(vector=self.queries[number])
         return [int(match.pattern_id.rpartition("-")[2]) for match in matches]
 
 

@@ -1,8 +1,8 @@
 """One subject of a benchmark in a process of its own: does what each line of its input says.
 
-``python -m benchmarks.worker MODULE:CLASS ARGUMENT...`` makes the subject and reads JSON objects: ``do``
-names one of its methods, ``args`` are its arguments; ``times`` names a method and has a list of ``calls``,
-which are timed one by one.
+``python -m benchmarks.worker MODULE:CLASS ARGUMENT...`` makes the subject and reads JSON objects:
+``do`` names one of its methods, ``args`` are its arguments; ``times`` names a method and has a list of
+``calls``, which are timed one by one.
 """
 
 from __future__ import annotations
