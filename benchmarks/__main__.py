@@ -1,4 +1,4 @@
-"""``python -m benchmarks smoke|full|list``."""
+"""``python -m benchmarks smoke|full|list|report|guard``."""
 
 from __future__ import annotations
 
@@ -29,6 +29,9 @@ def main(words: Sequence[str] | None = None) -> None:
     full.add_argument("--only", metavar="NAME", nargs="+", help="these parts, also if they are done")
     full.add_argument("--again", action="store_true", help="all parts, also if this commit has results")
     commands.add_parser("list", help="the parts, and when each was measured last")
+    commands.add_parser("report", help="write docs/performance.md from the last results of each part")
+    guard = commands.add_parser("guard", help="compare what each hot question costs with guard.json")
+    guard.add_argument("--write", action="store_true", help="keep the counts of today")
     given = parser.parse_args(words)
     match given.command:
         case "smoke":
@@ -37,6 +40,14 @@ def main(words: Sequence[str] | None = None) -> None:
             _full(given.only or [], again=given.again)
         case "list":
             _list()
+        case "report":
+            from benchmarks import page
+
+            page.write()
+        case "guard":
+            from benchmarks import guard as counted
+
+            counted.check(write=given.write)
 
 
 def _smoke() -> None:

@@ -100,9 +100,7 @@ def _events(measured: Measured, folder: Path, corpus: Corpus, size: Size) -> Non
         memory.stats()  # answers when everything is folded
         folding = perf_counter() - start
         measured.add("record_many, until folded", size.events / (written + folding), "events/s")
-    # The next start lays long journals up compressed.
-    with Memory.open(folder, embedder="none") as memory:
-        memory.stats()
+        memory.flush()
     files = {part.name: _bytes(part) for part in sorted(folder.iterdir())}
     for name, count in files.items():
         if count >= 100_000:

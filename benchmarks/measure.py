@@ -6,7 +6,8 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from time import perf_counter
@@ -17,7 +18,7 @@ import psutil
 
 __all__ = [
     "BARE", "ENVIRONMENT", "ROOT", "Footprint", "Fresh", "Quantiles", "disk_bytes", "footprint",
-    "fresh", "interleaved", "less_bare", "machine", "quantiles",
+    "fresh", "interleaved", "less_bare", "machine", "quantiles", "running",
 ]  # fmt: skip
 
 ROOT = Path(__file__).parents[1]
@@ -82,6 +83,14 @@ def fresh(programs: Mapping[str, str], repetitions: int) -> dict[str, list[Fresh
 
 def _fresh(program: str) -> Fresh:
     start = perf_counter()
+    with running(program) as pid:
+        ms = 1e3 * (perf_counter() - start)
+        return Fresh(ms, footprint(pid))
+
+
+@contextmanager
+def running(program: str) -> Iterator[int]:
+    """A new Python that has run ``program`` and does nothing more: its process id."""
     with subprocess.Popen(
         [sys.executable, "-c", program + WAIT],
         cwd=ROOT,
@@ -91,11 +100,9 @@ def _fresh(program: str) -> Fresh:
         text=True,
     ) as child:
         assert child.stdout is not None
-        answer = child.stdout.readline()
-        ms = 1e3 * (perf_counter() - start)
-        if answer != "ready\n":
+        if child.stdout.readline() != "ready\n":
             raise RuntimeError(f"a measured program failed: {program}")
-        return Fresh(ms, footprint(child.pid))
+        yield child.pid
 
 
 def footprint(pid: int) -> Footprint:

@@ -13,7 +13,8 @@ from whatworks.bench import pattern_id
 __all__ = ["NAME", "run"]
 
 NAME = "starts"
-_OPEN = "from whatworks import Memory\nmemory = Memory.open({folder!r}, create=False)\n"
+_IMPORT = "from whatworks import Memory\n"
+_OPEN = _IMPORT + "memory = Memory.open({folder!r}, create=False)\n"
 _TREND = _OPEN + "assert memory.trend({pattern!r}).days is not None"
 _FIND = _OPEN + "assert memory.find_similar({text!r})"
 _TIMES = {"ms": ("time", "ms"), "anonymous": ("memory, anonymous", "MB"), "uss": ("memory, USS", "MB")}
@@ -24,7 +25,8 @@ def run(folder: Path, corpus: Corpus, size: Size, *, starts: int) -> list[Result
     measured = Measured(NAME, str(size))
     values = {"folder": str(folder), "pattern": pattern_id(0), "text": corpus.short_questions()[0]}
     programs = {
-        "open": _OPEN.format(**values),
+        "import alone": _IMPORT,
+        "import and open": _OPEN.format(**values),
         "first trend": _TREND.format(**values),
         "first find_similar": _FIND.format(**values),
     }
@@ -32,7 +34,7 @@ def run(folder: Path, corpus: Corpus, size: Size, *, starts: int) -> list[Result
         keeper.ask("open")
         keeper.ask("by_text", corpus.questions[1])
         _measure(measured, "client of a live keeper", programs, starts, busy=keeper)
-    alone = {name: program for name, program in programs.items() if name != "open"}
+    alone = {name: program for name, program in programs.items() if name.startswith("first")}
     _measure(measured, "alone", alone, starts)
     return measured.results
 
