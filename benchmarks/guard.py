@@ -93,7 +93,7 @@ def _counts(folder: Path, texts: Corpus, size: Size) -> Counts:
             calls[0]()
             memory.flush()
             found[question] = _typical([_profiled(call) for call in calls[1:]])
-        for question, calls in _writes(memory).items():
+        for question, calls in _writes(memory, size).items():
             calls[0]()
             known = []
             for call in calls[1:]:
@@ -119,10 +119,12 @@ def _questions(memory: Memory, texts: Corpus) -> Mapping[str, Sequence[Callable[
     }
 
 
-def _writes(memory: Memory) -> Mapping[str, Sequence[Callable[[], object]]]:
+def _writes(memory: Memory, size: Size) -> Mapping[str, Sequence[Callable[[], object]]]:
     numbers = range(ASKED + 1)
     tries = [
-        NewEvent(pattern_id(n % 100), outcome=1.0, timestamp=END, session_id="counted")
+        NewEvent(
+            pattern_id(n % min(100, size.patterns)), outcome=1.0, timestamp=END, session_id="counted"
+        )
         for n in range(AT_ONCE)
     ]
     return {
