@@ -121,10 +121,9 @@ def _questions(memory: Memory, texts: Corpus) -> Mapping[str, Sequence[Callable[
 
 def _writes(memory: Memory, size: Size) -> Mapping[str, Sequence[Callable[[], object]]]:
     numbers = range(ASKED + 1)
+    used = min(100, size.patterns)
     tries = [
-        NewEvent(
-            pattern_id(n % min(100, size.patterns)), outcome=1.0, timestamp=END, session_id="counted"
-        )
+        NewEvent(pattern_id(n % used), outcome=1.0, timestamp=END, session_id="counted")
         for n in range(AT_ONCE)
     ]
     return {
