@@ -122,7 +122,7 @@ def made(runs: Runs, pictures: Sequence[str] = ()) -> str:
     parts.append(_growth(runs, pictures))
     if rest := _rest(runs):
         parts.append(rest)
-    return "\n".join([*parts, METHOD, _circumstances(runs)])
+    return "\n".join([*parts, METHOD, *([_circumstances(runs)] if runs else [])])
 
 
 # ---------------------------------------------------------------- goals
