@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 # Scoring harness and logged decisions, which may not be distributed with the project.
 SHARED ?= ../shared
 
-.PHONY: help demo test test-newer-engine test-full lint types check faults faults-smoke bench-smoke bench-decisions bench-rivals bench-stores bench store-table clean
+.PHONY: help demo test test-newer-engine test-full lint types check faults faults-smoke bench-smoke bench bench-report bench-decisions bench-rivals bench-stores store-table clean
 
 help: ## list what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | sort | expand -t 16
@@ -52,9 +52,25 @@ faults-smoke: $(READY) ## the same small, in minutes
 	@scripts/fault-tools
 	$(BIN)/python -m faults smoke
 
-bench-smoke: $(READY) ## run every benchmark at a small size
+bench-smoke: $(READY) ## run every benchmark at a small size, and count what questions cost; two minutes
+	$(BIN)/python -m benchmarks guard
 	$(BIN)/python -m benchmarks smoke
 	$(BIN)/python -m benchmarks.decisions smoke
+
+# What we are compared with, apart from the rest: where pandas is installed, DuckDB loads it.
+PEERS := $(VENV)-bench/.ready
+$(PEERS): benchmarks/peers.txt pyproject.toml
+	$(PYTHON) -m venv $(VENV)-bench
+	$(VENV)-bench/bin/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
+	$(VENV)-bench/bin/python -m pip install --quiet --disable-pip-version-check --editable . --requirement benchmarks/peers.txt
+	@touch $@
+
+bench: $(READY) $(PEERS) ## run every benchmark in full, beside its peers; hours, goes on where it was interrupted
+	WHATWORKS_PEERS=$(VENV)-bench/bin/python $(BIN)/python -m benchmarks full
+
+bench-report: $(READY) ## write docs/performance.md from the last results of each benchmark
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group bench
+	$(BIN)/python -m benchmarks report
 
 # Apart from the rest: where pandas is installed, DuckDB loads it, and the tests notice.
 DECISIONS := $(VENV)-decisions/.ready
@@ -77,8 +93,5 @@ bench-stores: $(READY) ## all vector stores side by side on real texts, fetched 
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group bench
 	$(BIN)/python -m benchmarks.stores full
 
-bench: $(READY) ## run every benchmark in full; about half an hour
-	$(BIN)/python -m benchmarks full
-
 clean: ## remove what make has made
-	rm -rf $(VENV) $(VENV)-decisions build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-bench $(VENV)-decisions build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
 
+from benchmarks.child import Child
 from benchmarks.file_memory import FileMemory
 from benchmarks.file_memory_data import write_memory
-from benchmarks.measure import BARE, Fresh, Quantiles, disk_bytes, fresh, interleaved, quantiles
+from benchmarks.measure import BARE, Quantiles, disk_bytes, fresh, interleaved, less_bare
 from benchmarks.results import Measured, Result
 from whatworks import Memory
 from whatworks.bench import question_text
@@ -94,22 +95,33 @@ def _starts(measured: Measured, files: Path, store: Path, starts: int) -> None:
         pattern_id = memory.events(limit=1)[0].pattern_id
     texts = [question_text(number) for number in range(20)]
     programs = {
-        "bare": BARE,
         FILES: _FILE_PROGRAM.format(folder=str(files), texts=texts[:1]),
         "search": _SEARCH_PROGRAM.format(folder=str(store), texts=texts[:1]),
         "trend": _TREND_PROGRAM.format(folder=str(store), pattern_id=pattern_id),
     }
-    taken = fresh(programs, starts)
-    bare = taken.pop("bare")
-    for name, metric in ((FILES, "first search"), ("search", "first search"), ("trend", "first trend")):
-        subject = FILES if name == FILES else "whatworks"
-        measured.add(f"start to the {metric}", _less(taken[name], bare, "ms"), "ms", subject=subject)
-        for kind, unit in (("uss_mb", "private memory"), ("rss_mb", "resident memory")):
-            value = _less(taken[name], bare, kind)
-            measured.add(f"{unit} after the {metric}", value, "MB", subject=subject)
+    bare = {"bare": BARE}
+    taken = fresh(bare | programs, starts)
+    for name in programs:
+        _add(measured, name, less_bare(taken[name], taken["bare"]))
+    ours = {f"{name}, client": program for name, program in programs.items() if name != FILES}
+    with Child("benchmarks.asking:Asker", str(store)) as keeper:
+        keeper.ask("open")
+        keeper.ask("by_text", QUESTION)
+        taken = fresh(bare | ours, starts)
+    for name in ours:
+        _add(measured, name, less_bare(taken[name], taken["bare"]))
 
 
-def _less(taken: list[Fresh], bare: list[Fresh], field: str) -> Quantiles:
-    """A field of the processes, less that of the bare Python of the same round."""
-    pairs = zip(taken, bare, strict=True)
-    return quantiles([getattr(ours, field) - getattr(python, field) for ours, python in pairs])
+def _add(measured: Measured, name: str, found: Mapping[str, Quantiles]) -> None:
+    """The file-based memory stands beside whatworks alone, and beside a client of a live keeper."""
+    what, _, client = name.partition(", ")
+    for metric, field, unit in (
+        ("start to the first", "ms", "ms"),
+        ("memory after the first", "anonymous", "MB"),
+        ("USS after the first", "uss", "MB"),
+    ):
+        if what == FILES:
+            for way in ("", ", client"):
+                measured.add(f"{metric} search{way}", found[field], unit, subject=FILES)
+        else:
+            measured.add(f"{metric} {what}{', client' if client else ''}", found[field], unit)

@@ -6,8 +6,9 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from importlib.metadata import version
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from time import perf_counter
 from typing import NamedTuple
@@ -15,10 +16,13 @@ from typing import NamedTuple
 import numpy as np
 import psutil
 
-__all__ = ["BARE", "Fresh", "Quantiles", "disk_bytes", "fresh", "interleaved", "machine", "quantiles"]
+__all__ = [
+    "BARE", "ENVIRONMENT", "ROOT", "Footprint", "Fresh", "Quantiles", "disk_bytes", "footprint",
+    "fresh", "interleaved", "less_bare", "machine", "quantiles", "running",
+]  # fmt: skip
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("whatworks", "duckdb", "pylance", "numpy", "onnxruntime")
+PACKAGES = ("whatworks", "duckdb", "usearch", "pylance", "numpy", "onnxruntime")
 # A measured process says when it has its answer, and lives until its memory has been read.
 WAIT = "\nprint('ready', flush=True)\nimport sys; sys.stdin.read()"
 BARE = ""
@@ -34,12 +38,22 @@ class Quantiles(NamedTuple):
     n: int
 
 
+class Footprint(NamedTuple):
+    """Memory of a process in MB: anonymous (no file holds it), private (USS), resident.
+
+    Anonymous is what the goals call private: pages of files that are mapped can be dropped at any time.
+    """
+
+    anonymous: float
+    uss: float
+    rss: float
+
+
 class Fresh(NamedTuple):
-    """A new process, from its start to its answer: time, private and resident memory."""
+    """A new process, from its start to its answer: its time, and its memory then."""
 
     ms: float
-    uss_mb: float
-    rss_mb: float
+    memory: Footprint
 
 
 def quantiles(values: Sequence[float]) -> Quantiles:
@@ -69,6 +83,14 @@ def fresh(programs: Mapping[str, str], repetitions: int) -> dict[str, list[Fresh
 
 def _fresh(program: str) -> Fresh:
     start = perf_counter()
+    with running(program) as pid:
+        ms = 1e3 * (perf_counter() - start)
+        return Fresh(ms, footprint(pid))
+
+
+@contextmanager
+def running(program: str) -> Iterator[int]:
+    """A new Python that has run ``program`` and does nothing more: its process id."""
     with subprocess.Popen(
         [sys.executable, "-c", program + WAIT],
         cwd=ROOT,
@@ -78,12 +100,26 @@ def _fresh(program: str) -> Fresh:
         text=True,
     ) as child:
         assert child.stdout is not None
-        answer = child.stdout.readline()
-        ms = 1e3 * (perf_counter() - start)
-        if answer != "ready\n":
+        if child.stdout.readline() != "ready\n":
             raise RuntimeError(f"a measured program failed: {program}")
-        memory = psutil.Process(child.pid).memory_full_info()
-    return Fresh(ms, memory.uss / 1e6, memory.rss / 1e6)
+        yield child.pid
+
+
+def footprint(pid: int) -> Footprint:
+    """What the process ``pid`` holds now."""
+    fields = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+    anonymous = int(fields["RssAnon"].split()[0]) * 1_024 / 1e6
+    memory = psutil.Process(pid).memory_full_info()
+    return Footprint(anonymous, memory.uss / 1e6, memory.rss / 1e6)
+
+
+def less_bare(taken: Sequence[Fresh], bare: Sequence[Fresh]) -> dict[str, Quantiles]:
+    """``ms`` and the fields of ``Footprint``, each less that of the bare Python of the same round."""
+    pairs = list(zip(taken, bare, strict=True))
+    found = {"ms": quantiles([ours.ms - python.ms for ours, python in pairs])}
+    for place, name in enumerate(Footprint._fields):
+        found[name] = quantiles([ours.memory[place] - python.memory[place] for ours, python in pairs])
+    return found
 
 
 def disk_bytes(*folders: Path) -> int:
@@ -100,8 +136,15 @@ def machine() -> dict[str, str]:
         "machine": f"{_processor()}, {os.cpu_count()} cores, "
         f"{psutil.virtual_memory().total / 1e9:.0f} GB, {platform.system()}",
         "versions": f"Python {platform.python_version()}, "
-        + ", ".join(f"{name} {version(name)}" for name in PACKAGES),
+        + ", ".join(f"{name} {found}" for name in PACKAGES if (found := _version(name))),
     }
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""
 
 
 def _git(*words: str) -> str:

@@ -18,12 +18,12 @@ __all__ = [
     "Measured",
     "Result",
     "Run",
-    "excess",
     "finished",
     "latest",
+    "latest_parts",
+    "part_kind",
     "save",
     "times",
-    "verdict",
 ]
 
 FILE = ROOT / "benchmarks" / "results" / "results.duckdb"
@@ -38,18 +38,6 @@ CREATE TABLE IF NOT EXISTS results (
     p50 DOUBLE, p95 DOUBLE, unit VARCHAR, n INTEGER, load DOUBLE
 );
 """
-# The figures that whatworks was specified by: the start of a metric, and the largest p50 that meets it.
-GOALS = {
-    "search": 5.0,
-    "find_similar": 5.0,
-    "start": 200.0,
-    "private memory": 20.0,
-    "trend": 10.0,
-    "events": 10.0,
-    "patterns": 10.0,
-    "stats": 10.0,
-    "predict": 10.0,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,26 +84,6 @@ class Measured:
         self.results.append(Result(self.benchmark, self.size, metric, subject, p50, p95, unit, n, load))
 
 
-def excess(result: Result) -> float | None:
-    """The p50 as a share of the goal: above 1 it is missed; ``None`` without a goal."""
-    aim = _goal(result)
-    return None if aim is None else result.p50 / aim
-
-
-def verdict(result: Result) -> str:
-    """The goal, and how it was met or missed; empty without one."""
-    aim, share = _goal(result), excess(result)
-    if aim is None or share is None:
-        return ""
-    return f"< {aim:g} {result.unit}: " + ("met" if share <= 1 else f"MISSED, {share:.2f} times")
-
-
-def _goal(result: Result) -> float | None:
-    if result.subject != OURS:
-        return None
-    return next((aim for start, aim in GOALS.items() if result.metric.startswith(start)), None)
-
-
 def times(result: Result, results: Iterable[Result]) -> float | None:
     """How many times our p50 another subject's is, for the same metric and size."""
     if result.subject == OURS:
@@ -159,6 +127,22 @@ def latest(kind: str, path: Path = FILE) -> Run | None:
     found = tuple(Result(*values) for values in rows)
     at, commit, machine_, versions, seconds, before, after = row
     return Run(at.replace(tzinfo=UTC), kind, commit, machine_, versions, seconds, before, after, found)
+
+
+def latest_parts(size: str, path: Path = FILE) -> dict[str, Run]:
+    """The last run of each part of the suite at a size, by the name of the part; see ``part_kind``."""
+    if not path.exists():
+        return {}
+    with duckdb.connect(str(path), read_only=True) as con:
+        rows = con.execute("SELECT DISTINCT kind FROM runs WHERE starts_with(kind, ?)", [f"{size}: "])
+        kinds = [kind for (kind,) in rows.fetchall()]
+    runs = {kind.partition(": ")[2]: latest(kind, path) for kind in kinds}
+    return {name: run for name, run in runs.items() if run is not None}
+
+
+def part_kind(size: str, name: str) -> str:
+    """How the part ``name`` of the suite is called among all kinds of runs."""
+    return f"{size}: {name}"
 
 
 def finished(

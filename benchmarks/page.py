@@ -1,0 +1,225 @@
+"""``docs/performance.md``: goals, comparisons and growth from the last results of each part."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from benchmarks import charts, results
+from benchmarks.goals import GOALS, Figure, Goal
+from benchmarks.measure import ROOT
+from benchmarks.report import markdown, number
+from benchmarks.results import OURS, Result, Run
+
+__all__ = ["PAGE", "made", "write"]
+
+PAGE = ROOT / "docs" / "performance.md"
+Runs = Mapping[str, Run]
+
+INTRODUCTION = """# Performance
+
+How fast whatworks is, how much memory and disk it takes, how that grows, and how it stands beside
+what one would take in its place. Written by the last of these commands; the first takes two minutes
+and checks that everything runs and that no question costs more than it did, the second takes hours
+and goes on where it was interrupted.
+
+```console
+make bench-smoke
+make bench
+make bench-report
+```
+
+`whatworks bench` measures on your own machine, and with `--store PATH` on your own store.
+[stores-benchmark.md](stores-benchmark.md) has all vector stores side by side.
+"""
+
+COMPARISONS = {
+    "vectors": (
+        "Beside vector stores",
+        "Ten nearest of a vector. Peers with a graph look at the fewest candidates of 16, 32, "
+        "64 … 512 that find 95 % of the nearest. whatworks is asked by "
+        "`find_similar(vector=...)`.",
+        "whatworks answers with patterns, their text, tries and success, and holds words and "
+        "events too, which its disk and memory show; the others answer with row numbers. "
+        "NumPy and DuckDB compare with all and find all. hnswlib and usearch are libraries: "
+        "they keep what one saves, and no more. All have the vectors alone and get no writes "
+        "meanwhile. Peers run as their documentation shows; somebody who knows one of them "
+        "better may make it faster.",
+    ),
+    "tables": (
+        "Beside SQLite, pandas and Polars",
+        "The same tries, the same five questions; the answers must be equal.",
+        "SQLite has three indexes made for these very questions. pandas and Polars hold all "
+        "in memory, cannot be written to, and are loaded from Parquet at each start. "
+        "whatworks computes intervals, moving averages and the last change with each trend, "
+        "and counts contexts and patterns with its stats; the peers compute only what all "
+        "can. The last two questions go to its documented views by SQL, in a process that has "
+        "closed the store.",
+    ),
+    "agents": (
+        "Beside other memories for agents",
+        "Texts added one by one, then searched, all with the built-in model.",
+        "mem0 runs without a language model (`infer=False`), which leaves out what it is "
+        "mainly made for; LangGraph's store is in memory and forgets at the end. whatworks "
+        "has the text on the disk when `add_pattern` returns, and embeds it later: a search "
+        "waits for that.",
+    ),
+    "files": (
+        "Beside the file-based memory",
+        "JSON files, read whole at the start, searched by words one after the other: what "
+        "whatworks replaces.",
+        "The file-based memory is a plain rewrite of one, without its locks and writes. It "
+        "knows words only: a new text costs whatworks an embedding. Its memory is that of one "
+        "process; the keeper's is not counted where a client is measured.",
+    ),
+}
+METHOD = """## How it is measured
+
+- Texts are sentences of Debian's package descriptions; vectors are those of the built-in model (384
+  numbers), and beyond 100,000 mixtures of two near ones. Tries: a few patterns are used much, most
+  seldom; 94 % are resolved; 90 days. A short question has ten words, mostly 16 tokens or fewer.
+- Everything is warm unless it says *start*, and asked of a process of its own; each question but
+  the repeated ones is about something else. Subjects that are compared are open at the same time
+  and asked in turn, a few questions each, so that other work on the machine meets all alike.
+- Times are wall time of the caller. *Load* is that of the last minute when the figure was taken:
+  with more than 2 on two cores, times are too long.
+- A start is from `python` to the answer, less a Python that does nothing, in turn; the first round
+  does not count.
+- Memory is anonymous memory (RssAnon), less that of a Python that does nothing: pages of files may
+  be dropped at any time. A client's is what import, `Memory.open` and one trend add to a process
+  that had imported nothing; import and open alone are listed too. A keeper's is read from outside
+  after another process has asked it a thousand mixed questions.
+- Bytes per pattern: all files after adding and `flush`. Bytes per event: what all files grow by
+  when tries are recorded in contexts that are known, and folded. A new context costs its text, its
+  embedding and its vector, and is listed as bytes per context.
+- `record_many, folded` counts from the first call until all are in the evidence, so it contains the
+  writing.
+- `make bench-smoke` also counts statements of DuckDB, calls of Python functions and bytes of the
+  journal for each hot question, and fails when they grow: that does not depend on the load.
+"""
+
+
+def write(page: Path = PAGE, file: Path = results.FILE) -> None:
+    """The page and its pictures, anew; ``SystemExit`` if nothing was measured."""
+    runs = results.latest_parts("full", file)
+    if not runs:
+        raise SystemExit(f"there are no results in {file}: make bench")
+    pictures = charts.write(page.parent / "pictures", runs)
+    page.write_text(made(runs, pictures))
+    print(f"wrote {page}")
+
+
+def made(runs: Runs, pictures: Sequence[str] = ()) -> str:
+    """The page; ``pictures`` are the names of those that were drawn."""
+    parts = [INTRODUCTION, _goals(runs)]
+    for begin, (title, what, unfair) in COMPARISONS.items():
+        tables = [f"{size}:\n\n{table}" for size, table in _pivots(runs, begin)]
+        if tables:
+            drawn = [f"![{title}](pictures/{name})" for name in pictures if begin in name]
+            parts.append(
+                "\n\n".join([f"## {title}", what, *drawn, *tables, f"Unfair: {unfair}"]) + "\n"
+            )
+    parts.append(_growth(runs, pictures))
+    if rest := _rest(runs):
+        parts.append(rest)
+    return "\n".join([*parts, METHOD, *([_circumstances(runs)] if runs else [])])
+
+
+# ---------------------------------------------------------------- goals
+def _goals(runs: Runs) -> str:
+    found = {goal: goal.figure(runs) for goal in GOALS}
+    measured = {goal: figure for goal, figure in found.items() if figure is not None}
+    met = sum(goal.factor(figure) <= 1 for goal, figure in measured.items())
+    rows, about = [], ""
+    for goal, figure in found.items():
+        rows.append(["" if goal.about == about else goal.about, *_goal(goal, figure)])
+        about = goal.about
+    columns = ["", "", "goal", "p50", "p95", "load", ""]
+    table = markdown(columns, ["---", "---", "---:", "---:", "---:", "---:", "---"], rows)
+    missed, rest = len(measured) - met, len(found) - len(measured)
+    return f"## Goals: {met} met, {missed} missed, {rest} not measured\n\nOn two cores.\n\n{table}"
+
+
+def _goal(goal: Goal, figure: Figure | None) -> list[str]:
+    sign = "≥" if goal.at_least else "≤"
+    name, limit = goal.name, f"{sign} {number(goal.limit)} {goal.unit}".rstrip()
+    if figure is None:
+        return [name, limit, "", "", "", "not measured"]
+    if figure.note:
+        name += f" ({figure.note})"
+    factor = goal.factor(figure)
+    said = "met" if factor <= 1 else f"MISSED, {factor:.2f} times"
+    p95 = "" if figure.p95 is None else number(figure.p95)
+    return [name, limit, number(figure.value), p95, f"{figure.load:.1f}", said]
+
+
+# ---------------------------------------------------------------- figures
+def _pivots(runs: Runs, begin: str) -> Iterator[tuple[str, str]]:
+    """A table for each part of a kind: figures in lines, subjects beside each other."""
+    for part, run in runs.items():
+        if not part.startswith(begin):
+            continue
+        known = [result for result in run.results if result.p50 == result.p50]
+        subjects = list(dict.fromkeys([OURS, *(result.subject for result in known)]))
+        yield known[0].size, _beside({subject: _of(known, subject) for subject in subjects})
+        left = [f"{r.subject}: {r.metric}" for r in run.results if r.p50 != r.p50]
+        if left:
+            yield "Not measured", "\n".join(f"- {line}" for line in left) + "\n"
+
+
+def _of(found: Sequence[Result], subject: str = OURS) -> dict[str, Result]:
+    return {result.metric: result for result in found if result.subject == subject}
+
+
+def _beside(columns: Mapping[str, Mapping[str, Result]]) -> str:
+    units = {metric: result.unit for known in columns.values() for metric, result in known.items()}
+    rows = [
+        [
+            f"{metric}, {unit}" if unit else metric,
+            *(_cell(known.get(metric)) for known in columns.values()),
+        ]
+        for metric, unit in units.items()
+    ]
+    return markdown(["p50 (p95)", *columns], ["---", *["---:"] * len(columns)], rows)
+
+
+def _cell(result: Result | None) -> str:
+    if result is None:
+        return ""
+    return number(result.p50) + ("" if result.p95 is None else f" ({number(result.p95)})")
+
+
+def _growth(runs: Runs, pictures: Sequence[str]) -> str:
+    """Questions, memory and filling with each size beside the others."""
+    drawn = [f"![Growth](pictures/{name})\n" for name in pictures if "growth" in name]
+    text = ["## Growth\n", *drawn]
+    for begin, title in (("ask", "Questions"), ("keep", "Memory of a keeper"), ("fill", "Filling")):
+        known = {run.results[0].size: _of(run.results) for run in _sized(runs, begin)}
+        text.append(f"### {title}\n\n{_beside(known) if known else 'Not measured.'}")
+    return "\n".join(text)
+
+
+def _sized(runs: Runs, begin: str) -> list[Run]:
+    return [runs[name] for size in charts.SIZES if (name := f"{begin}-{size}") in runs]
+
+
+def _rest(runs: Runs) -> str:
+    names = [name for name in ("start", "record", "rebuild", "embedding") if name in runs]
+    tables = [
+        f"### {name.capitalize()}: {runs[name].results[0].size}\n\n"
+        + _beside({"": _of(runs[name].results)})
+        for name in names
+    ]
+    return "\n".join(["## Start, writing, embedding\n", *tables]) if tables else ""
+
+
+def _circumstances(runs: Runs) -> str:
+    rows = [
+        [name, f"{run.at:%Y-%m-%d}", run.commit, f"{run.seconds:,.0f}",
+         f"{run.load_before:.1f}", f"{run.load_after:.1f}"]
+        for name, run in runs.items()
+    ]  # fmt: skip
+    columns = ["part", "measured on", "commit", "seconds", "load before", "after"]
+    table = markdown(columns, ["---", "---", "---", "---:", "---:", "---:"], rows)
+    places = "\n".join(sorted({f"- {run.machine}. {run.versions}." for run in runs.values()}))
+    return f"## When and where\n\n{places}\n\n{table}"
