@@ -114,7 +114,10 @@ def take_over(made: Path, old: Path, *, model: str, dim: int | None) -> str | No
     """
     import duckdb
 
-    con = connect(made)
+    try:
+        con = connect(made)
+    except duckdb.Error as error:
+        raise refused(made, error) from error
     try:
         try:
             _take_over(con, old, model, 4 * (dim or 0))

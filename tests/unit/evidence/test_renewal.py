@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import duckdb
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -171,3 +172,14 @@ def test_a_rebuild_embeds_nothing_that_was_embedded(
         memory.rebuild()
         assert sorted(seen) == ["one", "two"]
         assert [match.pattern.description for match in memory.find_similar("two", limit=1)] == ["two"]
+
+
+def test_an_engine_that_cannot_open_the_new_file_is_a_store_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(path: Path) -> None:
+        raise duckdb.IOException("IO Error: Could not remove file: Input/output error")
+
+    monkeypatch.setattr(renewal, "connect", broken)
+    with pytest.raises(StoreError, match="cannot be written: IO Error"):
+        renewal.take_over(tmp_path / "new", tmp_path / "old", model="m", dim=3)
