@@ -352,9 +352,8 @@ def counts(evidence: Evidence) -> dict[str, Any]:
     )
     # A third of the time of counting each state by itself.
     states = dict(evidence.rows("SELECT state, count(*) FROM event_rows GROUP BY state"))
-    found: dict[str, Any] = dict(
-        zip(("patterns", "contexts", "priors", "predictions"), row, strict=False)
-    )
+    names = ("patterns", "contexts", "priors", "predictions")
+    found: dict[str, Any] = dict(zip(names, row[:4], strict=True))
     found["events"] = sum(states.values())
     found |= {name: states.get(name, 0) for name in ("resolved", "pending", "not_used", "unknown")}
     return found | {"first_event_at": _utc(row[4]), "last_event_at": _utc(row[5])}

@@ -67,9 +67,7 @@ def _weights(evidence: Evidence, keys: Sequence[int], counts: HotCache[int]) -> 
     """The idf of those of the words that are looked for, by key."""
     if not keys:
         return {}
-    known = counts.many(
-        [ALL, *map(str, keys)], lambda missing: _counts(evidence, [n for n in missing if n != ALL])
-    )
+    known = counts.many([ALL, *map(str, keys)], lambda missing: _counts(evidence, missing))
     patterns, weights, left = known[ALL], dict[int, float](), BUDGET
     for df, word in sorted((df, int(key)) for key, df in known.items() if key != ALL and df):
         if weights and df > left:
@@ -79,11 +77,12 @@ def _weights(evidence: Evidence, keys: Sequence[int], counts: HotCache[int]) -> 
     return weights
 
 
-def _counts(evidence: Evidence, keys: Sequence[str]) -> dict[str, int]:
-    """How many descriptions have each word, and as ``ALL`` how many there are."""
-    found = dict.fromkeys(keys, 0)
-    found[ALL] = evidence.one("SELECT count(*) FROM pattern_rows")[0]
-    if keys:
+def _counts(evidence: Evidence, missing: Sequence[str]) -> dict[str, int]:
+    """How many descriptions have each word, and for ``ALL`` how many there are."""
+    found = dict.fromkeys(missing, 0)
+    if ALL in found:
+        found[ALL] = evidence.one("SELECT count(*) FROM pattern_rows")[0]
+    if keys := [key for key in missing if key != ALL]:
         query = f"SELECT word, count(*) FROM postings WHERE word IN ({', '.join(keys)}) GROUP BY word"
         found |= {str(word): df for word, df in evidence.rows(query)}
     return found
