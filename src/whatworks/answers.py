@@ -125,7 +125,7 @@ class Answers:
 
         def search() -> Found:
             near = self._nearest(vectors, keeper.embed_query(text), where, k)
-            return near, word_hits(keeper.evidence(), text, where, k, keeper.words)
+            return near, word_hits(keeper.evidence(), text, where, k)
 
         if where is not None or not keeper.all_embedded:
             return search()

@@ -30,7 +30,6 @@ from whatworks.errors import (
 )
 from whatworks.evidence import Evidence, OutdatedError, questions, renewal, texts
 from whatworks.evidence.cells import PopulationRow
-from whatworks.evidence.word_search import sort_postings
 from whatworks.journal import Journal, segments
 from whatworks.lock import KeeperLock
 from whatworks.rank import Learned
@@ -54,12 +53,14 @@ GATHER_SECONDS = 0.2
 # have lately taken more than half of the time, by so much: else questions were nothing but folds.
 LOOK_SECONDS = 0.25
 FRESH_SECONDS = 0.02
+# How long it waits before it tries again to fill the lookup, where that failed.
+RETRY_SECONDS = 30.0
 PATTERNS_CACHED = 10_000
 QUERIES_CACHED = 512
 LEADERS_CACHED = 16
-WORDS_CACHED = 4_096
 FOUND_CACHED = 128
 STOPPED = "background work stopped"
+UNFILLED = "rows are read from the tables, which is slower"
 SCANNED = "vectors are compared one by one, which is slow"
 FULL = "the disk is full: questions are answered from what was folded before it was"
 
@@ -106,7 +107,6 @@ class Keeper:
         self.learned: HotCache[tuple[int, Learned]] = HotCache(1)  # by embedding model
         self.changes: HotCache[ChangePoint | None] = HotCache(PATTERNS_CACHED)  # by pattern number
         self.queries: HotCache[NDArray[np.float32]] = HotCache(QUERIES_CACHED)
-        self.words: HotCache[int] = HotCache(WORDS_CACHED)
         self.found: HotCache[Found] = HotCache(FOUND_CACHED)  # until descriptions change
         self.used = monotonic()  # when it was last of use
         self._when_idle = when_idle
@@ -125,6 +125,7 @@ class Keeper:
         self._folded_at = monotonic()
         self.all_embedded = False  # whether no text waited when last looked
         self._embed_batch = EMBED_BATCH[0]
+        self._fill_again_at = 0.0
 
     @property
     def _journal_folder(self) -> Path:
@@ -256,7 +257,6 @@ class Keeper:
             self.leaders.clear()
             self.all_embedded = False
         if evidence.described != described:
-            self.words.clear()
             self.found.clear()
         if evidence.build != build:  # it was lost, and begun anew
             self._close_vectors()
@@ -269,7 +269,6 @@ class Keeper:
         self.changes.clear()
         self.sums.clear()
         self.leaders.clear()
-        self.words.clear()
         self.found.clear()
         self.all_embedded = False
 
@@ -465,7 +464,10 @@ class Keeper:
         """Engine, and for each collection how many vectors there are and how many wait."""
         evidence, model = self.evidence(), self.config.embedder
         described: dict[str, Any] = {"engine": self.config.vectors}
-        self.problems[:] = [problem for problem in self.problems if not problem.startswith(SCANNED)]
+        told = (SCANNED, UNFILLED)
+        self.problems[:] = [problem for problem in self.problems if not problem.startswith(told)]
+        if evidence.lookup.trouble:
+            self._note(f"{UNFILLED}: {evidence.lookup.trouble}")
         for name in COLLECTIONS:
             opened = self._vectors.get(name)
             if opened is not None and opened.trouble:
@@ -481,6 +483,7 @@ class Keeper:
         """Bring every layer up to date and onto the disk."""
         self.catch_up()
         self.journal.sync()
+        self._fill_lookup()
         if self.embedder is None:
             return
         self.embed()
@@ -488,7 +491,6 @@ class Keeper:
             self._open_vectors(self.evidence())
             for vectors in self._vectors.values():
                 vectors.project(force=True)
-            sort_postings(self.evidence())
         for vectors in self._vectors.values():
             vectors.maintain()
 
@@ -637,7 +639,7 @@ class Keeper:
     def _work(self) -> None:
         """Fold, embed and tend the stores while nobody asks, until the store is let go."""
         while not self._stop.is_set():
-            if not self._wake.wait(LOOK_SECONDS) and not self._others_wrote():
+            if not self._wake.wait(LOOK_SECONDS) and not self._others_wrote() and not self._to_fill():
                 self._when_idle()
                 continue
             self._wake.clear()
@@ -663,16 +665,28 @@ class Keeper:
         """Something was written: fold it soon."""
         self._wake.set()
 
+    def _to_fill(self) -> bool:
+        """Whether the lookup is to be filled now."""
+        evidence = self._evidence
+        return (
+            evidence is not None
+            and not evidence.lost
+            and not evidence.lookup.whole
+            and monotonic() >= self._fill_again_at
+        )
+
+    def _fill_lookup(self) -> None:
+        if self._to_fill() and not self.evidence().fill_lookup(self._lock, self._stop.is_set):
+            self._fill_again_at = monotonic() + RETRY_SECONDS
+
     def _tend(self) -> None:
         self.used = monotonic()
         self.evidence(receipts=True)
+        self._fill_lookup()
         if self.embedder is not None:
             self.embed()
             for vectors in list(self._vectors.values()):
                 vectors.maintain()
-        with self._lock:
-            self.check()
-            sort_postings(self.evidence())
 
     def _note(self, problem: str) -> None:
         if problem not in self.problems:

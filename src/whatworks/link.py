@@ -55,6 +55,7 @@ COURTESY_SECONDS = 0.5
 CLOSE_SECONDS = 0.5
 SERVE_SECONDS = 0.5
 SOCKET = "keeper.sock"
+ENGINE = "usearch"  # keeps the vectors of a new store, unless another is asked for
 
 _sharing = threading.RLock()  # a handle may be collected while another is opened
 _links: dict[str, Link] = {}
@@ -161,7 +162,7 @@ class Link:
                 return config.load(self.folder)
             model = self.embedder.model_id if self.embedder else "none"
             dim = getattr(self.embedder, "dim", None)
-            return config.create(self.folder, embedder=model, dim=dim, vectors=vectors or "lance")
+            return config.create(self.folder, embedder=model, dim=dim, vectors=vectors or ENGINE)
         finally:
             lock.release()
 

@@ -68,7 +68,8 @@ class Memory(Advice):
             kept with the store. Default: all-MiniLM-L6-v2, int8, offline.
             ``"none"`` opens without one: whatever needs no vectors works.
         vectors
-            Engine for the vectors of a new store: ``lance`` (default) or ``exact``.
+            Engine for the vectors of a new store: ``usearch`` (default), ``exact``, or that of
+            an extra.
         durability
             ``durable``: a write is on the disk when its method returns.
             ``process``: it survives the death of this process, and may be
@@ -500,7 +501,7 @@ class Memory(Advice):
         Parameters
         ----------
         to
-            An engine, as ``"usearch"``, or one with a server, as
+            An engine, as ``"lance"``, or one with a server, as
             ``"qdrant+https://host:6333"``; ``None`` is the store before the
             last migration. The present one moves nothing.
         keep

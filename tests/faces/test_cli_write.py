@@ -27,7 +27,7 @@ def test_init_makes_a_store_in_this_folder(run: Run, tmp_path: Path) -> None:
     result = run("init")
     assert result.exit_code == 0
     assert f"made a store in {tmp_path / '.whatworks'}" in result.stdout
-    assert config.load(tmp_path / ".whatworks").vectors == "lance"
+    assert config.load(tmp_path / ".whatworks").vectors == "usearch"
 
 
 def test_init_twice_keeps_the_store(run: Run, tmp_path: Path) -> None:

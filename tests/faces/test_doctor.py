@@ -369,7 +369,7 @@ def test_a_vector_store_that_lost_vectors_is_found(healthy: Path) -> None:
 
 def test_a_lance_store_is_examined_too(tmp_path: Path) -> None:
     path = tmp_path / "s"
-    with Memory.open(path, embedder=HashEmbedder()) as memory:
+    with Memory.open(path, embedder=HashEmbedder(), vectors="lance") as memory:
         memory.add_patterns(["one", "two", "three"])
         memory.flush()
     before = fingerprint(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any
@@ -10,9 +11,11 @@ import orjson
 
 from whatworks import NewEvent, NewPattern, Prior, checks
 from whatworks.evidence import Evidence, fold
+from whatworks.evidence.changed import Changed
 
 NOW = datetime(2025, 3, 14, tzinfo=UTC)
 ORIGIN = {"source": "local", "channel": "library"}
+STATE = (1, 2, 3)  # of tables that are filled without a journal
 Log = list[tuple[str, dict[str, Any]]]
 
 
@@ -21,8 +24,16 @@ def apply(evidence: Evidence, log: Log) -> set[str]:
     batch: dict[str, list[bytes]] = {}
     for kind, body in log:
         batch.setdefault(kind, []).append(orjson.dumps(body))
-    touched: set[str] = evidence.write(lambda con: fold.apply(con, batch))
+    changed = Changed(wanted=evidence.lookup.wanted)
+    touched: set[str] = evidence.write(lambda con: fold.apply(con, batch, changed))
+    evidence.lookup.apply(changed, STATE)
     return touched
+
+
+def fill_lookup(evidence: Evidence) -> Evidence:
+    """The same evidence, which answers what it can from its lookup."""
+    assert evidence.fill_lookup(threading.RLock(), lambda: False)
+    return evidence
 
 
 def pattern(name: str, description: str = "try again", **fields: Any) -> tuple[str, dict[str, Any]]:

@@ -157,7 +157,7 @@ def migrate(
 ) -> None:
     """Move the vectors to another store, without embedding anything anew.
 
-    Example: whatworks migrate --to usearch
+    Example: whatworks migrate --to lance
     """
     from whatworks.cli import views
     from whatworks.cli.show import progress

@@ -29,7 +29,11 @@ Metadata = Annotated[
 
 def init(
     vectors: Annotated[
-        str | None, typer.Option(metavar="ENGINE", help="Engine for vectors: lance (default) or exact.")
+        str | None,
+        typer.Option(
+            metavar="ENGINE",
+            help="Engine for vectors: usearch (default), exact, or one that an extra brings.",
+        ),
     ] = None,
     store: Store = None,
     as_json: Json = False,

@@ -15,7 +15,8 @@ import orjson
 from numpy.typing import NDArray
 
 from whatworks import learning
-from whatworks.checks import micros
+from whatworks.checks import micros, moment_of
+from whatworks.evidence.changed import NO_CONTEXT
 from whatworks.evidence.database import Evidence
 from whatworks.evidence.questions import STATES, naive
 from whatworks.evidence.rows import listed
@@ -68,6 +69,17 @@ class RecordRow(NamedTuple):
     prior_total: float
 
 
+# A row of the lookup.
+_CELL = np.dtype(
+    [
+        ("context", "i8"),
+        ("pattern", "i8"),
+        ("day", "i8"),
+        ("tries", "i8"),
+        ("total", "f8"),
+        ("last_at", "i8"),
+    ]
+)
 _RECORD = ", ".join(RecordRow._fields)
 _WORTH = WORTH.format(n="tries")
 # The same names over the sums kept by the fold, or over the events known at a time.
@@ -157,6 +169,10 @@ def neighbours(evidence: Evidence, contexts: Sequence[str], as_of: datetime | No
     """The cells of these contexts, by context, pattern and day."""
     if not contexts:
         return []
+    if as_of is None:
+        looked_up = _looked_up(evidence, contexts)
+        if looked_up is not None:
+            return looked_up
     with_, values = _then(as_of)
     # Two questions: of a join, the engine would make a table of the cells first.
     query = f"SELECT context_no, context_id FROM context_rows WHERE context_id IN ({listed(contexts)})"
@@ -168,7 +184,27 @@ def neighbours(evidence: Evidence, contexts: Sequence[str], as_of: datetime | No
         FROM known_cells WHERE context_no IN ({listed(names)})
     """
     rows = [_cell((names[row[0]], *row[1:])) for row in evidence.rows(query, values)]
-    return sorted(rows, key=lambda cell: (cell.context_id, cell.pattern_no, cell.last_at))
+    return sorted(rows, key=_by_place)
+
+
+def _by_place(cell: CellRow) -> tuple[str, int, datetime]:
+    return cell.context_id, cell.pattern_no, cell.last_at
+
+
+def _looked_up(evidence: Evidence, contexts: Sequence[str]) -> list[CellRow] | None:
+    found = evidence.lookup.contexts(ids=contexts)
+    if found is None:
+        return None
+    names = {number: name for number, name, _ in found}
+    rows = evidence.lookup.cells_of_contexts(names)
+    if rows is None:
+        return None
+    cells = [
+        CellRow(names[number], pattern, tries, total / tries, 2.0 * tries / (tries + 1), moment_of(at))
+        for number, pattern, _, tries, total, at in rows
+        if tries > 0
+    ]
+    return sorted(cells, key=_by_place)
 
 
 def _cell(row: tuple[Any, ...]) -> CellRow:
@@ -209,6 +245,10 @@ def lives(
     """
     if not numbers:
         return {}
+    if as_of is None:
+        looked_up = evidence.lookup.cells_of_patterns(numbers)
+        if looked_up is not None:
+            return _lives(looked_up, limit)
     with_, values = _then(as_of)
     query = f"""{with_},
     placed AS (
@@ -227,10 +267,30 @@ def lives(
     return {int(number): Life(*part) for number, part in zip(owners, parts, strict=True)}
 
 
+def _lives(rows: Sequence[tuple[Any, ...]], limit: int) -> dict[int, Life]:
+    """As ``lives``, from rows of the lookup."""
+    columns = np.array([row for row in rows if row[3] > 0], _CELL).reshape(-1)
+    found = {}
+    for number in np.unique(columns["pattern"]).tolist():
+        mine = columns[columns["pattern"] == number]
+        # The last first, and tries without a context behind those with one.
+        context = np.where(mine["context"] == NO_CONTEXT, np.iinfo(np.int64).max, mine["context"])
+        mine = mine[np.lexsort((mine["day"], context, -mine["last_at"]))]
+        place = np.arange(1, len(mine) + 1)
+        mine = mine[(place <= limit) | (place % max(1, len(mine) // limit) == 0)][::-1]
+        context, tries = mine["context"].copy(), mine["tries"].astype(float)
+        worth = np.where(context == NO_CONTEXT, tries, 2.0 * tries / (tries + 1))
+        found[number] = Life(context, worth, mine["total"] / tries, mine["last_at"].copy())
+    return found
+
+
 def context_ids(evidence: Evidence, numbers: Collection[int]) -> dict[int, str]:
     """The ids of contexts by their numbers."""
     if not numbers:
         return {}
+    looked_up = evidence.lookup.contexts(numbers=numbers)
+    if looked_up is not None:
+        return {number: name for number, name, _ in looked_up}
     query = f"SELECT context_no, context_id FROM context_rows WHERE context_no IN ({listed(numbers)})"
     return dict(evidence.rows(query))
 
@@ -276,6 +336,10 @@ def records(
     evidence: Evidence, *, numbers: Collection[int], ids: Collection[str], as_of: datetime | None
 ) -> list[RecordRow]:
     """Records of the patterns named by ``numbers`` and ``ids``, by number."""
+    if as_of is None:
+        looked_up = evidence.lookup.records(numbers=numbers, ids=ids)
+        if looked_up is not None:
+            return [RecordRow(row[0], row[1], *row[6:]) for row in looked_up]
     with_, values = _then(as_of)
     named = [
         f"SELECT {_RECORD} FROM records WHERE {column} IN ({listed(names)})"

@@ -7,13 +7,15 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from whatworks import failpoints
 from whatworks.errors import StoreError, StoreFullError, disk_error
 from whatworks.evidence import damage, fold
+from whatworks.evidence.changed import Changed
+from whatworks.evidence.lookup import Lookup
 from whatworks.evidence.rows import Table, insert, update, written_out
 from whatworks.evidence.schema import SCHEMA, VERSION
 from whatworks.replay import MARK, START, Batch, Mark, News, Settled, ahead, batches, look, torn
@@ -69,6 +71,7 @@ class Evidence:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self.lookup = Lookup(path.with_name(f"{path.name}.lookup"))
         # The cursors of questions under way, with their threads: each holds the file's lock.
         self._cursors: dict[duckdb.DuckDBPyConnection, int] = {}
         self._cursors_lock = threading.Condition()
@@ -170,7 +173,12 @@ class Evidence:
         self.opening = secrets.token_hex(8)
         self._fresh = True
         self.build = int(meta.get("build", 0))
+        self.lookup.open(self._state())
         return True
+
+    def _state(self) -> tuple[int, ...]:
+        """Names the state of the tables: of the same making and as far in the journal, the same."""
+        return self.build, self.folded, max((mark.stamp for mark in self._marks.values()), default=0)
 
     def _take_marks(self, rows: Sequence[tuple[Any, ...]]) -> None:
         self._marks = {segment: Mark(*values) for segment, *values in rows}
@@ -274,8 +282,10 @@ class Evidence:
         new = [key + row for key, row in rows.items() if key[0] not in self._marks]
         known = {key: row for key, row in rows.items() if key[0] in self._marks}
 
+        changed = Changed(wanted=self.lookup.wanted)
+
         def step(con: duckdb.DuckDBPyConnection) -> set[str]:
-            touched = fold.apply(con, batch.bodies)
+            touched = fold.apply(con, batch.bodies, changed)
             failpoints.reached("fold.applied")
             insert(con, _MARKS.name, new)
             update(con, _MARKS, known)
@@ -287,6 +297,7 @@ class Evidence:
         failpoints.reached("fold.committed")
         self._marks.update(batch.marks)
         self._unsure = False
+        self.lookup.apply(changed, self._state())
         self.described += "pattern.added" in batch.bodies
         return touched
 
@@ -446,8 +457,26 @@ class Evidence:
             except duckdb.Error as error:
                 raise refused(self._path, error) from error
 
+    def fill_lookup(self, lock: AbstractContextManager[Any], stopped: Callable[[], bool]) -> bool:
+        """Fill the lookup unless it is whole; false if that was given up.
+
+        Takes the owner's ``lock`` at the beginning and at the end alone:
+        folds go on meanwhile, and ``close`` waits.
+        """
+        with ExitStack() as stack:
+            with lock:
+                if self.lookup.whole or self.lost:
+                    return True
+                con, build = stack.enter_context(self.snapshot()), self.build
+                self.lookup.begin()
+            filled = self.lookup.fill(con, stopped)
+        with lock:
+            self.lookup.finish(self._state(), filled=filled and build == self.build)
+        return filled
+
     def close(self) -> None:
         """Close every connection; the last one writes a checkpoint. Questions end with an error."""
+        self.lookup.close()
         with self._copying, self._cursors_lock:
             self._closing = True
             try:

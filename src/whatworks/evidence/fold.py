@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import orjson
 
 from whatworks.evidence import handful
+from whatworks.evidence.changed import Changed
 from whatworks.evidence.latest import correct_tries, correct_uses, next_numbers
 from whatworks.evidence.schema import WORTH
 from whatworks.text import word_key, words
@@ -34,7 +35,7 @@ RECEIPTS_BYTES = 2 << 20  # two hundred receipts of ten answers
 Batch = Mapping[str, Sequence[bytes]]
 
 
-def apply(con: duckdb.DuckDBPyConnection, batch: Batch) -> set[str]:
+def apply(con: duckdb.DuckDBPyConnection, batch: Batch, changed: Changed) -> set[str]:
     """Apply records to the tables and return the ids of the patterns touched.
 
     Parameters
@@ -44,16 +45,18 @@ def apply(con: duckdb.DuckDBPyConnection, batch: Batch) -> set[str]:
     batch
         Bodies of records by kind, in journal order. Unknown kinds are left
         to a newer version: nothing of them is kept in the tables.
+    changed
+        Is given the rows that change.
     """
     limits = {_patterns: PATTERNS_BYTES, _predictions: RECEIPTS_BYTES}
     touched: set[str] = set()
     for kind, step in _STEPS.items():
         bodies = batch.get(kind)
         if bodies and kind in handful.STEPS and handful.fits(bodies):
-            touched |= handful.STEPS[kind](con, bodies)
+            touched |= handful.STEPS[kind](con, bodies, changed)
         elif bodies:
             for part in _parts(bodies, limits.get(step, PART_BYTES)):
-                touched |= step(con, part)
+                touched |= step(con, part, changed)
     return touched
 
 
@@ -86,7 +89,7 @@ def _ids(con: duckdb.DuckDBPyConnection, query: str) -> set[str]:
     return {row[0] for row in con.execute(query).fetchall()}
 
 
-def _patterns(con: duckdb.DuckDBPyConnection, bodies: str) -> set[str]:
+def _patterns(con: duckdb.DuckDBPyConnection, bodies: str, changed: Changed) -> set[str]:
     """Add patterns; the same id again replaces type, description and metadata, no count."""
     _stage(
         con,
@@ -127,28 +130,30 @@ def _patterns(con: duckdb.DuckDBPyConnection, bodies: str) -> set[str]:
         """,
         [first_no, change],
     )
-    _index_words(con)
+    _index_words(con, changed)
+    which = "WHERE pattern_id IN (SELECT pattern_id FROM changed_patterns)"
+    changed.read(con, "patterns", which)
+    changed.read(con, "records", which)
     return _ids(con, "SELECT pattern_id FROM changed_patterns")
 
 
-def _index_words(con: duckdb.DuckDBPyConnection) -> None:
+def _index_words(con: duckdb.DuckDBPyConnection, changed: Changed) -> None:
     texts = con.execute(
         """
         SELECT p.pattern_no, p.description
         FROM changed_patterns c JOIN pattern_rows p USING (pattern_id) WHERE c.new_text
         """
     ).fetchall()
-    con.execute(
-        """
-        DELETE FROM postings WHERE pattern_no IN
-            (SELECT pattern_no FROM changed_patterns WHERE new_text AND pattern_no IS NOT NULL)
-        """
-    )
-    postings = []
+    known = "(SELECT pattern_no FROM changed_patterns WHERE new_text AND pattern_no IS NOT NULL)"
+    changed.end_postings(con, f"WHERE pattern_no IN {known}")
+    con.execute(f"DELETE FROM postings WHERE pattern_no IN {known}")
+    found = []
     for number, description in texts:
         counts = words(description)
         length = sum(counts.values())
-        postings += [[str(word_key(word)), number, n, length] for word, n in counts.items()]
+        found += [(word_key(word), number, n, length) for word, n in counts.items()]
+    changed.add("postings", found)
+    postings = [(str(word), *rest) for word, *rest in found]  # the engine reads no unsigned numbers
     con.execute(
         """
         INSERT INTO postings
@@ -159,7 +164,7 @@ def _index_words(con: duckdb.DuckDBPyConnection) -> None:
     )
 
 
-def _priors(con: duckdb.DuckDBPyConnection, bodies: str) -> set[str]:
+def _priors(con: duckdb.DuckDBPyConnection, bodies: str, changed: Changed) -> set[str]:
     """Add aggregates without tries; the same id again is the same aggregate."""
     _stage(
         con,
@@ -191,10 +196,11 @@ def _priors(con: duckdb.DuckDBPyConnection, bodies: str) -> set[str]:
         WHERE p.pattern_no = a.pattern_no
         """
     )
+    changed.read(con, "records", "WHERE pattern_no IN (SELECT pattern_no FROM added_priors)")
     return _ids(con, "SELECT pattern_id FROM added_priors")
 
 
-def _events(con: duckdb.DuckDBPyConnection, bodies: str) -> set[str]:
+def _events(con: duckdb.DuckDBPyConnection, bodies: str, changed: Changed) -> set[str]:
     """Add tries; the same event id again is the same try, and the first record of it stands."""
     _stage(
         con,
@@ -230,6 +236,7 @@ def _events(con: duckdb.DuckDBPyConnection, bodies: str) -> set[str]:
         """,
         [first_no, change],
     )
+    changed.read(con, "contexts", f"WHERE context_no >= {first_no}")
     con.execute(
         """
         CREATE OR REPLACE TEMP TABLE moves AS
@@ -264,10 +271,10 @@ def _events(con: duckdb.DuckDBPyConnection, bodies: str) -> set[str]:
             WHERE e.resolved_at > e.timestamp
             """
         )
-    return _count(con)
+    return _count(con, changed)
 
 
-def _resolutions(con: duckdb.DuckDBPyConnection, bodies: str) -> set[str]:
+def _resolutions(con: duckdb.DuckDBPyConnection, bodies: str, changed: Changed) -> set[str]:
     """Give tries their outcome; a later resolution of the same try corrects the earlier one."""
     _stage(
         con,
@@ -306,9 +313,9 @@ def _resolutions(con: duckdb.DuckDBPyConnection, bodies: str) -> set[str]:
         FROM resolved
         """
     )
-    touched = _count(con)
-    correct_uses(con, "SELECT pattern_no FROM moves WHERE used < 0")
-    correct_tries(con, "SELECT pattern_no FROM moves WHERE resolved < 0")
+    touched = _count(con, changed)
+    correct_uses(con, "SELECT pattern_no FROM moves WHERE used < 0", changed)
+    correct_tries(con, "SELECT pattern_no FROM moves WHERE resolved < 0", changed)
     return touched
 
 
@@ -344,7 +351,7 @@ def _keep_earlier(con: duckdb.DuckDBPyConnection) -> None:
     )
 
 
-def _count(con: duckdb.DuckDBPyConnection) -> set[str]:
+def _count(con: duckdb.DuckDBPyConnection, changed: Changed) -> set[str]:
     """Carry the differences in ``moves`` into days, cells and the patterns' own counts.
 
     Sums of outcomes stay between 0 and their count: taking back what was added
@@ -425,6 +432,14 @@ def _count(con: duckdb.DuckDBPyConnection) -> set[str]:
         WHERE p.pattern_no = m.pattern_no
         """
     )
+    changed.read(con, "days", "WHERE (day, pattern_no) IN (SELECT (day, pattern_no) FROM day_moves)")
+    changed.read(
+        con,
+        "cells",
+        """c SEMI JOIN cell_moves m ON c.context_no IS NOT DISTINCT FROM m.context_no
+           AND c.pattern_no = m.pattern_no AND c.day = m.day""",
+    )
+    changed.read(con, "records", "WHERE pattern_no IN (SELECT pattern_no FROM moves)")
     return _ids(con, "SELECT DISTINCT pattern_id FROM moves JOIN pattern_rows USING (pattern_no)")
 
 
@@ -434,7 +449,7 @@ _ANSWERS = (
 )
 
 
-def _predictions(con: duckdb.DuckDBPyConnection, bodies: str) -> set[str]:
+def _predictions(con: duckdb.DuckDBPyConnection, bodies: str, changed: Changed) -> set[str]:
     """Keep receipts of predictions, and what they promise apart from them."""
     con.execute(
         """
@@ -457,7 +472,7 @@ def _predictions(con: duckdb.DuckDBPyConnection, bodies: str) -> set[str]:
     return set()
 
 
-def _learned(con: duckdb.DuckDBPyConnection, bodies: str) -> set[str]:
+def _learned(con: duckdb.DuckDBPyConnection, bodies: str, changed: Changed) -> set[str]:
     """Keep what was learned of how local the world is."""
     con.execute(
         """

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
+from whatworks.evidence.changed import NO_CONTEXT, Changed, days_since, micros_since
 from whatworks.evidence.latest import correct_tries, correct_uses, next_numbers
 from whatworks.evidence.rows import Row, Table, insert, listed, read, select, update
 
@@ -43,8 +44,9 @@ _DAYS = Table("days", ("day", "pattern_no"), ("used", "resolved", "outcome_sum",
 _CELLS = Table("cells", ("context_no", "pattern_no", "day"), ("tries", "outcome_sum", "last_at"))
 _COUNTS = ("used", "resolved", "outcome_sum", "last_used_at", "effective", "effective_sum")
 _PATTERNS = Table("pattern_rows", ("pattern_no",), _COUNTS)
-_PATTERNS_BY_ID = Table("pattern_rows", ("pattern_id",), ("pattern_no", *_COUNTS))
-_PATTERNS_BY_NO = Table("pattern_rows", ("pattern_no",), ("pattern_id", *_COUNTS))
+_KNOWN = ("pattern_no", "pattern_id", *_COUNTS, "prior_count", "prior_sum")
+_PATTERNS_BY_ID = Table("pattern_rows", ("pattern_id",), _KNOWN)
+_PATTERNS_BY_NO = Table("pattern_rows", ("pattern_no",), _KNOWN)
 
 
 class _Place(NamedTuple):
@@ -61,6 +63,21 @@ class _State(NamedTuple):
     state: str
     outcome: float | None
     since: datetime
+
+
+class _Known(NamedTuple):
+    """What a pattern's row says before the change."""
+
+    number: int
+    name: str
+    used: int
+    resolved: int
+    total: float
+    last_used_at: datetime | None
+    effective: float
+    effective_total: float
+    prior_count: int
+    prior_total: float
 
 
 class _Amounts(NamedTuple):
@@ -92,12 +109,12 @@ def fits(bodies: Sequence[bytes]) -> bool:
 # -- events ----------------------------------------------------------------------------------------
 
 
-def _events(con: duckdb.DuckDBPyConnection, bodies: Sequence[bytes]) -> set[str]:
+def _events(con: duckdb.DuckDBPyConnection, bodies: Sequence[bytes], changed: Changed) -> set[str]:
     """Add tries; the same event id again is the same try, and the first record of it stands."""
     numbered = _unknown(con, [(nth, orjson.loads(body)) for nth, body in enumerate(bodies, 1)])
     named = read(con, _PATTERNS_BY_ID, {(event["pattern_id"],) for _, event in numbered})
     patterns = {name: row[0] for (name,), row in named.items()}
-    contexts = _contexts(con, numbered)
+    contexts = _contexts(con, numbered, changed)
     events = [event for _, event in numbered if event["pattern_id"] in patterns]
     events.sort(key=lambda event: int(event["timestamp"]))
     places = [
@@ -112,7 +129,7 @@ def _events(con: duckdb.DuckDBPyConnection, bodies: Sequence[bytes]) -> set[str]
     insert(con, "event_rows", [_event_row(event, place) for event, place in placed])
     insert(con, "earlier_states", [row for event, place in placed for row in _pending(event, place)])
     moves = [(place, _amounts(event["state"], event["outcome"])) for event, place in placed]
-    _count(con, moves, {row[:1]: row[1:] for row in named.values()})
+    _count(con, moves, {row[0]: _Known(*row) for row in named.values()}, changed)
     return {event["pattern_id"] for event in events}
 
 
@@ -133,7 +150,9 @@ def _unknown(
     ]
 
 
-def _contexts(con: duckdb.DuckDBPyConnection, numbered: list[tuple[int, Body]]) -> dict[Any, int]:
+def _contexts(
+    con: duckdb.DuckDBPyConnection, numbered: list[tuple[int, Body]], changed: Changed
+) -> dict[Any, int]:
     """The numbers of the contexts by id, after adding the new ones."""
     found: dict[str, list[tuple[int, Body]]] = {}
     for nth, event in numbered:
@@ -156,6 +175,7 @@ def _contexts(con: duckdb.DuckDBPyConnection, numbered: list[tuple[int, Body]]) 
             for name, events in new.items()
         ]
         insert(con, "context_rows", rows)
+        changed.add("contexts", [row[:3] for row in rows])
         numbers |= added
     return numbers
 
@@ -214,7 +234,7 @@ def _amounts(state: str, outcome: float | None) -> _Amounts:
 # -- outcomes --------------------------------------------------------------------------------------
 
 
-def _resolutions(con: duckdb.DuckDBPyConnection, bodies: Sequence[bytes]) -> set[str]:
+def _resolutions(con: duckdb.DuckDBPyConnection, bodies: Sequence[bytes], changed: Changed) -> set[str]:
     """Give tries their outcome; a later resolution of the same try corrects the earlier one."""
     said: dict[Row, list[_State]] = {}
     for body in map(orjson.loads, bodies):
@@ -231,9 +251,10 @@ def _resolutions(con: duckdb.DuckDBPyConnection, bodies: Sequence[bytes]) -> set
         (place, _difference(histories[key][0], histories[key][-1])) for key, place in places.items()
     ]
     numbered = read(con, _PATTERNS_BY_NO, {place[:1] for place in places.values()})
-    _count(con, moves, {number: row[1:] for number, row in numbered.items()})
-    _correct(con, moves)
-    return {row[0] for row in numbered.values()}
+    patterns = {number: _Known(*row) for (number,), row in numbered.items()}
+    _count(con, moves, patterns, changed)
+    _correct(con, moves, changed)
+    return {pattern.name for pattern in patterns.values()}
 
 
 def _outcome_row(last: _State) -> Row:
@@ -269,45 +290,52 @@ def _keep_earlier(
     insert(con, "earlier_states", [row for row in ended if row[-2] < row[-1]])
 
 
-def _correct(con: duckdb.DuckDBPyConnection, moves: Moves) -> None:
+def _correct(con: duckdb.DuckDBPyConnection, moves: Moves, changed: Changed) -> None:
     if unused := {place.pattern_no for place, by in moves if by.used < 0}:
-        correct_uses(con, listed(unused))
+        correct_uses(con, listed(unused), changed)
     if untried := {place.pattern_no for place, by in moves if by.resolved < 0}:
-        correct_tries(con, listed(untried))
+        correct_tries(con, listed(untried), changed)
 
 
 # -- counts ----------------------------------------------------------------------------------------
 
 
-def _count(con: duckdb.DuckDBPyConnection, moves: Moves, counts: Mapping[Row, Row]) -> None:
-    """Carry changes into days, cells and the patterns' own ``counts``, by pattern number.
+def _count(
+    con: duckdb.DuckDBPyConnection, moves: Moves, patterns: Mapping[int, _Known], changed: Changed
+) -> None:
+    """Carry changes into days, cells and the counts of the ``patterns``, by number.
 
     Sums of outcomes stay between 0 and their count: taking back what was added
     leaves a rest of rounding, and a rate of -5e-17 is none.
     """
     if moves:
-        _count_days(con, moves)
-        effective = _count_cells(con, moves)
-        _count_patterns(con, moves, counts, effective)
+        _count_days(con, moves, changed)
+        effective = _count_cells(con, moves, changed)
+        _count_patterns(con, moves, patterns, effective, changed)
 
 
-def _count_days(con: duckdb.DuckDBPyConnection, moves: Moves) -> None:
+def _count_days(con: duckdb.DuckDBPyConnection, moves: Moves, changed: Changed) -> None:
     days = _summed(((place.timestamp.date(), place.pattern_no), by) for place, by in moves)
     known = read(con, _DAYS, days)
-    changed = {}
+    counted = {}
     for key in days.keys() & known.keys():
         now = _Amounts(*known[key]).plus(days[key])
-        changed[key] = (
+        counted[key] = (
             now.used,
             now.resolved,
             _between(now.outcome, now.resolved),
             max(0.0, now.square),
         )
-    update(con, _DAYS, changed)
-    insert(con, "days", [key + by for key, by in sorted(days.items()) if key not in known])
+    new = [key + by for key, by in sorted(days.items()) if key not in known]
+    update(con, _DAYS, counted)
+    insert(con, "days", new)
+    now_there = (*new, *(key + row for key, row in counted.items()))
+    changed.add("days", [(row[1], days_since(row[0]), *row[2:5]) for row in now_there])
 
 
-def _count_cells(con: duckdb.DuckDBPyConnection, moves: Moves) -> dict[int, tuple[float, float]]:
+def _count_cells(
+    con: duckdb.DuckDBPyConnection, moves: Moves, changed: Changed
+) -> dict[int, tuple[float, float]]:
     """Change the cells; return by how much each pattern's effective tries and their sum change."""
     moved = _summed((_cell(place), by) for place, by in moves)
     cells = {key: by for key, by in moved.items() if by.resolved or by.outcome}
@@ -315,45 +343,57 @@ def _count_cells(con: duckdb.DuckDBPyConnection, moves: Moves) -> dict[int, tupl
         return {}
     last = _last((_cell(place), place.timestamp) for place, by in moves if by.resolved > 0)
     known = read(con, _CELLS, cells)
-    changed, new, effective = {}, [], dict[int, tuple[float, float]]()
+    counted, new, effective = {}, [], dict[int, tuple[float, float]]()
     for key, by in cells.items():
         old_tries, old_total, old_last = known.get(key, (0, 0.0, None))
         tries, total = old_tries + by.resolved, old_total + by.outcome
         at = _later(old_last if old_tries > 0 else None, last.get(key))
         if key in known:
-            changed[key] = tries, _between(total, tries), at
+            counted[key] = tries, _between(total, tries), at
         else:
             new.append((*key, tries, total, at))
         worth, share = _worth(key, tries, total)
         old_worth, old_share = _worth(key, old_tries, old_total)
         more, more_share = effective.get(key[1], (0.0, 0.0))
         effective[key[1]] = more + (worth - old_worth), more_share + (share - old_share)
-    update(con, _CELLS, changed)
+    update(con, _CELLS, counted)
     insert(con, "cells", new)
+    now_there = (*new, *(key + row for key, row in counted.items()))
+    changed.add("cells", [_plain_cell(row) for row in now_there])
     return effective
+
+
+def _plain_cell(row: Row) -> Row:
+    context, pattern, day, tries, total, at = row
+    numbered = NO_CONTEXT if context is None else context
+    return numbered, pattern, days_since(day), tries, total, micros_since(at)
 
 
 def _count_patterns(
     con: duckdb.DuckDBPyConnection,
     moves: Moves,
-    counts: Mapping[Row, Row],
+    patterns: Mapping[int, _Known],
     gained: Mapping[int, tuple[float, float]],
+    changed: Changed,
 ) -> None:
     sums = _summed(((place.pattern_no,), by) for place, by in moves)
     last = _last(((place.pattern_no,), place.timestamp) for place, by in moves if by.used > 0)
-    changed = {}
+    counted, plain = {}, list[Row]()
     for key, by in sums.items():
-        used, resolved, total, last_used_at, effective, effective_total = counts[key]
+        known = patterns[key[0]]
         more, more_total = gained.get(key[0], (0.0, 0.0))
-        changed[key] = (
-            used + by.used,
-            resolved + by.resolved,
-            _between(total + by.outcome, resolved + by.resolved),
-            _later(last_used_at, last.get(key)),
-            max(0.0, effective + more),
-            _between(effective_total + more_total, effective + more),
+        now = known._replace(
+            used=known.used + by.used,
+            resolved=known.resolved + by.resolved,
+            total=_between(known.total + by.outcome, known.resolved + by.resolved),
+            last_used_at=_later(known.last_used_at, last.get(key)),
+            effective=max(0.0, known.effective + more),
+            effective_total=_between(known.effective_total + more_total, known.effective + more),
         )
-    update(con, _PATTERNS, changed)
+        counted[key] = now[2:8]
+        plain.append((*now[:5], micros_since(now.last_used_at), *now[6:]))
+    update(con, _PATTERNS, counted)
+    changed.add("records", plain)
 
 
 def _cell(place: _Place) -> Row:
@@ -388,7 +428,7 @@ def _between(total: float, count: float) -> float:
     return max(0.0, min(total, count))
 
 
-STEPS: Mapping[str, Callable[[duckdb.DuckDBPyConnection, Sequence[bytes]], set[str]]] = {
+STEPS: Mapping[str, Callable[[duckdb.DuckDBPyConnection, Sequence[bytes], Changed], set[str]]] = {
     "event.recorded": _events,
     "event.resolved": _resolutions,
 }

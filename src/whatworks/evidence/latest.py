@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from whatworks.evidence.changed import Changed
+
 if TYPE_CHECKING:
     import duckdb
 
@@ -29,7 +31,7 @@ def next_numbers(con: duckdb.DuckDBPyConnection) -> Next:
     return Next(*con.execute(query).fetchall()[0])
 
 
-def correct_uses(con: duckdb.DuckDBPyConnection, patterns: str) -> None:
+def correct_uses(con: duckdb.DuckDBPyConnection, patterns: str, changed: Changed) -> None:
     """Find the last use of patterns anew: a try that turned out not to be one was perhaps it."""
     con.execute(
         f"""
@@ -39,9 +41,10 @@ def correct_uses(con: duckdb.DuckDBPyConnection, patterns: str) -> None:
         WHERE p.pattern_no = e.pattern_no
         """
     )
+    changed.read(con, "records", f"WHERE pattern_no IN ({patterns})")
 
 
-def correct_tries(con: duckdb.DuckDBPyConnection, patterns: str) -> None:
+def correct_tries(con: duckdb.DuckDBPyConnection, patterns: str, changed: Changed) -> None:
     """Find the last try in each cell of patterns anew: it was perhaps resolved no more."""
     con.execute(
         f"""
@@ -53,3 +56,4 @@ def correct_tries(con: duckdb.DuckDBPyConnection, patterns: str) -> None:
           AND c.pattern_no = e.pattern_no AND c.day = e.day
         """
     )
+    changed.read(con, "cells", f"WHERE pattern_no IN ({patterns})")

@@ -8,6 +8,8 @@ from typing import Any, NamedTuple, TypeVar
 
 import orjson
 
+from whatworks.checks import moment_of
+from whatworks.evidence.changed import day_of
 from whatworks.evidence.database import Evidence
 from whatworks.evidence.rows import listed
 from whatworks.evidence.schema import IDS
@@ -116,8 +118,24 @@ def _event(row: tuple[Any, ...]) -> UsageEvent:
 
 def patterns(evidence: Evidence, ids: Sequence[str]) -> dict[str, Pattern]:
     """The patterns of these ids, as far as they exist."""
+    looked_up = evidence.lookup.patterns(ids)
+    if looked_up is not None:
+        return {record[1]: _looked_up(record, text) for record, text in looked_up}
     query = f"SELECT {_PATTERN} FROM pattern_rows WHERE pattern_id IN {IDS}"
-    return {row[0]: _pattern(row) for row in evidence.rows(query, [_json(ids)])}
+    found = {row[0]: _pattern(row) for row in evidence.rows(query, [_json(ids)])}
+    evidence.lookup.expect(patterns=found)
+    return found
+
+
+def _looked_up(record: tuple[Any, ...], text: tuple[Any, ...]) -> Pattern:
+    _, name, used, resolved, total, last, _, _, prior_count, prior_total = record
+    _, kind, description, metadata, created, updated = text
+    rate = total / resolved if resolved else None
+    prior = prior_total / prior_count if prior_count else None
+    times = moment_of(created), moment_of(updated)
+    last_used = None if last is None else moment_of(last)
+    return Pattern(name, kind, description, orjson.loads(metadata), *times, rate, used, resolved,
+                   last_used, prior, prior_count)  # fmt: skip
 
 
 class Number(NamedTuple):
@@ -129,19 +147,28 @@ class Number(NamedTuple):
 
 def number_of(evidence: Evidence, pattern_id: str) -> Number | None:
     """The number of a pattern, ``None`` if there is no such pattern."""
+    looked_up = evidence.lookup.records(ids=[pattern_id])
+    if looked_up is not None:
+        return Number(looked_up[0][0], looked_up[0][6])
     query = "SELECT pattern_no, effective FROM pattern_rows WHERE pattern_id = ?"
     rows = evidence.rows(query, [pattern_id])
+    evidence.lookup.expect(patterns=[pattern_id] if rows else [])
     return Number(*rows[0]) if rows else None
 
 
 def known_patterns(evidence: Evidence, ids: Sequence[str]) -> set[str]:
     """Which of these ids are patterns."""
+    if evidence.lookup.records(ids=ids) is not None:
+        return set(ids)
     query = f"SELECT pattern_id FROM pattern_rows WHERE pattern_id IN {IDS}"
     return {row[0] for row in evidence.rows(query, [_json(ids)])}
 
 
 def numbers(evidence: Evidence, ids: Iterable[str]) -> list[str]:
     """The numbers of these patterns, as text: keys of a cache."""
+    looked_up = evidence.lookup.records(ids=list(ids))
+    if looked_up is not None:
+        return [str(row[0]) for row in looked_up]
     query = f"SELECT pattern_no::VARCHAR FROM pattern_rows WHERE pattern_id IN {IDS}"
     return [row[0] for row in evidence.rows(query, [_json(list(ids))])]
 
@@ -310,6 +337,9 @@ class DayRow(NamedTuple):
 def days(evidence: Evidence, number: int, as_of: datetime | None) -> list[DayRow]:
     """The days on which the pattern with a number was used, the oldest first."""
     if as_of is None:
+        looked_up = evidence.lookup.days(number)
+        if looked_up is not None:
+            return [DayRow(day_of(row[1]), *row[2:]) for row in looked_up if row[2] or row[3]]
         query = f"""
             SELECT day, used, resolved, outcome_sum FROM days
             WHERE pattern_no = {number} AND (used > 0 OR resolved > 0) ORDER BY day
@@ -330,8 +360,13 @@ def days(evidence: Evidence, number: int, as_of: datetime | None) -> list[DayRow
 
 def context_texts(evidence: Evidence, ids: Sequence[str]) -> dict[str, str]:
     """The texts of contexts by id."""
+    looked_up = evidence.lookup.contexts(ids=ids)
+    if looked_up is not None:
+        return {name: text for _, name, text in looked_up}
     query = f"SELECT context_id, text FROM context_rows WHERE context_id IN {IDS}"
-    return dict(evidence.rows(query, [_json(ids)]))
+    found = dict(evidence.rows(query, [_json(ids)]))
+    evidence.lookup.expect(contexts=found)
+    return found
 
 
 def receipt(evidence: Evidence, prediction_id: str) -> Mapping[str, Any] | None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from support.log import fill_lookup
 from whatworks.evidence import Evidence
 
 
@@ -13,7 +14,7 @@ def open_evidence(tmp_path: Path) -> Iterator[Callable[[str], Evidence]]:
     opened: list[Evidence] = []
 
     def open_(name: str) -> Evidence:
-        opened.append(Evidence(tmp_path / f"{name}.duckdb"))
+        opened.append(fill_lookup(Evidence(tmp_path / f"{name}.duckdb")))
         return opened[-1]
 
     yield open_

@@ -15,6 +15,7 @@ from support.log import NOW, Log, apply, event, pattern, random_log, resolved
 from support.reference import Sums, recompute
 from whatworks import Prior, UsageEvent, checks
 from whatworks.evidence import Evidence, fold, handful, questions
+from whatworks.evidence.changed import Changed
 from whatworks.text import word_key
 from whatworks.writer import event_of
 
@@ -252,7 +253,7 @@ def test_thousands_of_large_receipts_fit_into_one_batch(evidence: Evidence) -> N
 
 def test_a_batch_that_fails_leaves_nothing_behind(evidence: Evidence) -> None:
     def step(con: Any) -> None:
-        fold.apply(con, {"pattern.added": [orjson.dumps(pattern("p")[1])]})
+        fold.apply(con, {"pattern.added": [orjson.dumps(pattern("p")[1])]}, Changed(wanted=False))
         raise RuntimeError
 
     with pytest.raises(RuntimeError):

@@ -13,6 +13,7 @@ import pytest
 from support.log import ORIGIN, Log, apply, event, pattern, random_log, resolved
 from whatworks import checks
 from whatworks.evidence import Evidence, fold, handful, questions
+from whatworks.evidence.changed import Changed
 
 TABLES = (
     "pattern_rows", "postings", "context_rows", "event_rows", "earlier_states", "cells", "days",
@@ -111,8 +112,9 @@ def test_what_no_literal_can_hold_goes_into_a_batch() -> None:
 def test_what_was_taken_back_is_not_counted(evidence: Evidence) -> None:
     apply(evidence, [pattern("p")])
     kind, body = event("e", "p", 1.0, context="here")
+    step, bodies = handful.STEPS[kind], [orjson.dumps(body | ORIGIN)]
     with pytest.raises(ZeroDivisionError):
-        evidence.write(lambda con: (handful.STEPS[kind](con, [orjson.dumps(body | ORIGIN)]), 1 / 0))
+        evidence.write(lambda con: (step(con, bodies, Changed(wanted=False)), 1 / 0))
     apply(evidence, [event("other", "p", 0.0, context="there")])
     assert evidence.rows("SELECT context_no, text FROM context_rows") == [(0, "there")]
     assert questions.patterns(evidence, ["p"])["p"].usage_count == 1

@@ -5,15 +5,10 @@ import math
 import pytest
 
 from support.log import NOW, apply, pattern
-from whatworks import Where, checks
-from whatworks.cache import HotCache
+from whatworks import checks
 from whatworks.evidence import Evidence, word_search
-from whatworks.evidence.word_search import sort_postings
+from whatworks.evidence.word_search import word_hits
 from whatworks.text import words
-
-
-def word_hits(evidence: Evidence, text: str, where: Where | None, limit: int) -> list[str]:
-    return word_search.word_hits(evidence, text, where, limit, HotCache(100))
 
 
 def bm25(texts: dict[str, str], query: str) -> list[str]:
@@ -113,26 +108,17 @@ def test_what_fulfils_a_condition_is_found_behind_many_better_ones_that_do_not(
     assert word_hits(evidence, "retry", where, 2) == ["z"]
 
 
-def test_sorting_the_postings_changes_no_answer(
-    evidence: Evidence, monkeypatch: pytest.MonkeyPatch
+def test_words_of_changed_descriptions_are_found_with_and_without_the_lookup(
+    evidence: Evidence,
 ) -> None:
-    monkeypatch.setattr(word_search, "UNSORTED", 10)
     texts = {**TEXTS, **{f"p{n}": f"retry number {n % 7} of the cache" for n in range(40)}}
     apply(evidence, [pattern(name, text) for name, text in texts.items()])
-    asked = ["delete the cache", "again", "retry number 3"]
-    before = [word_hits(evidence, query, None, 50) for query in asked]
-    assert sort_postings(evidence)
-    assert not sort_postings(evidence), "nothing is due a second time"
-    assert evidence.rows("FROM postings") == evidence.rows("FROM postings ORDER BY word, pattern_no")
-    assert [word_hits(evidence, query, None, 50) for query in asked] == before
-    apply(evidence, [pattern("lock", "Delete the cache instead"), pattern("new", "again")])
-    texts |= {"lock": "Delete the cache instead", "new": "again"}
-    assert [word_hits(evidence, query, None, 50) for query in asked] == [bm25(texts, q) for q in asked]
-
-
-def test_counts_of_words_are_kept(evidence: Evidence) -> None:
-    counts: HotCache[int] = HotCache(100)
-    apply(evidence, [pattern("a", "retry"), pattern("b", "retry later")])
-    for _ in range(3):
-        assert word_search.word_hits(evidence, "retry nowhere", None, 9, counts) == ["a", "b"]
-    assert counts.describe() == {"size": 3, "limit": 100, "hits": 6, "misses": 3}
+    changed = {"lock": "Delete the cache instead", "new": "again", "p3": "delete delete", "p4": "!"}
+    texts |= changed
+    apply(evidence, [pattern(name, text) for name, text in changed.items()])
+    asked = ["delete the cache", "again", "retry number 3", "nowhere", "lock file"]
+    expected = [bm25(texts, query) for query in asked]
+    assert evidence.lookup.whole
+    assert [word_hits(evidence, query, None, 50) for query in asked] == expected
+    evidence.lookup.close()
+    assert [word_hits(evidence, query, None, 50) for query in asked] == expected

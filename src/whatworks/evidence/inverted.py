@@ -1,0 +1,227 @@
+"""Which patterns have a word, in the file of the lookup: as arrays, since questions take thousands.
+
+The postings of a word lie in parts of neighbouring patterns, and how many it
+has in a bucket with other words. A bucket is there for every word: so one
+that is whole and does not name a word says for certain that no pattern has it.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+from zlib import crc32
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import duckdb
+
+__all__ = ["SCHEMA", "DamagedError", "Postings", "counts", "fill", "postings", "put"]
+
+SCHEMA = """
+-- word, part: the first bits of the word's hash and the number of the first pattern, see below
+CREATE TABLE postings (word INTEGER, part INTEGER, body BLOB, PRIMARY KEY (word, part)) WITHOUT ROWID;
+CREATE TABLE words (bucket INTEGER PRIMARY KEY, body BLOB);
+"""
+# Neighbouring patterns in a part: the more, the less there is to read, and the more to write.
+PART = 2_048
+BUCKETS = 4_096
+SHIFT = 64 - 12
+# The bucket of what is no word: how many patterns there are.
+PATTERNS = -1
+FILLED_AT_ONCE = 200_000
+
+_POSTING = np.dtype([("pattern", "<i4"), ("times", "<i4"), ("words", "<i4")])
+_COUNT = np.dtype([("word", "<u8"), ("count", "<i8")])
+_ALL = "SELECT word, pattern_no, times, words FROM postings ORDER BY word, pattern_no"
+
+Row = tuple[Any, ...]
+Array = NDArray[Any]
+
+
+class DamagedError(Exception):
+    """Rows are not what was written, or fewer."""
+
+
+class Postings(NamedTuple):
+    """Arrays of one length: words and the patterns that have them, how often, among how many."""
+
+    word: NDArray[np.uint64]
+    pattern: NDArray[np.int64]
+    times: NDArray[np.float64]
+    words: NDArray[np.float64]
+
+
+# -- questions -------------------------------------------------------------------------------------
+
+
+def counts(con: sqlite3.Connection, words: Sequence[int]) -> tuple[int, dict[int, int]]:
+    """How many patterns there are, and how many have each word."""
+    buckets = {bucket: _bucket(con, bucket) for bucket in {PATTERNS, *(w >> SHIFT for w in words)}}
+    found = {}
+    for word in words:
+        bucket = buckets[word >> SHIFT]
+        place = int(np.searchsorted(bucket["word"], np.uint64(word)))
+        held = place < len(bucket) and int(bucket["word"][place]) == word
+        found[word] = int(bucket["count"][place]) if held else 0
+    return int(buckets[PATTERNS]["count"][0]), found
+
+
+def postings(con: sqlite3.Connection, words: Sequence[int]) -> Postings:
+    """The postings of words."""
+    expected, found, of = counts(con, words)[1], list[Array](), list[Array]()
+    for word in words:
+        rows = con.execute("SELECT part, body FROM postings WHERE word = ?", [_signed(word)])
+        parts = [_array(_POSTING, body, (word, part)) for part, body in rows]
+        size = sum(map(len, parts))
+        if size != expected[word]:
+            raise DamagedError("postings are missing")
+        found += parts
+        of.append(np.full(size, word, np.uint64))
+    joined = np.concatenate(found) if found else np.empty(0, _POSTING)
+    return Postings(
+        np.concatenate(of) if of else np.empty(0, np.uint64),
+        joined["pattern"].astype(np.int64),
+        joined["times"].astype(float),
+        joined["words"].astype(float),
+    )
+
+
+# -- writing ---------------------------------------------------------------------------------------
+
+
+def put(con: sqlite3.Connection, rows: Sequence[Row], patterns: int) -> None:
+    """Keep postings (word, pattern, times, words), or with ``times`` 0 take them away.
+
+    ``patterns``: how many there are now, at least.
+    """
+    by_part: defaultdict[tuple[int, int], dict[int, tuple[int, int]]] = defaultdict(dict)
+    for word, pattern, times, length in rows:  # the last that is said of one stands
+        by_part[word, pattern // PART][pattern] = times, length
+    more: defaultdict[int, dict[int, int]] = defaultdict(dict)
+    for (word, part), changed in by_part.items():
+        before = _part(con, word, part)
+        kept = before[~np.isin(before["pattern"], list(changed))]
+        new = [(pattern, *value) for pattern, value in changed.items() if value[0]]
+        after = np.sort(np.concatenate([kept, np.array(new, _POSTING)]), order="pattern")
+        _put_part(con, word, part, after)
+        bucket = more[word >> SHIFT]
+        bucket[word] = bucket.get(word, 0) + len(after) - len(before)
+    for number, words in more.items():
+        known = dict(_bucket(con, number).tolist())
+        known |= {word: known.get(word, 0) + by for word, by in words.items()}
+        _put_bucket(con, number, sorted(pair for pair in known.items() if pair[1]))
+    before_now = int(_bucket(con, PATTERNS)["count"][0])
+    if patterns > before_now:
+        _put_bucket(con, PATTERNS, [(0, patterns)])
+
+
+def fill(
+    tables: duckdb.DuckDBPyConnection, con: sqlite3.Connection, stopped: Callable[[], bool]
+) -> bool:
+    """Take all postings from the tables into empty ones here; false if that was ``stopped``."""
+    found: defaultdict[int, list[tuple[int, int]]] = defaultdict(list)
+    for column in _chunks(tables.execute(_ALL)):
+        if stopped():
+            return False
+        word, part = column["word"], column["pattern_no"] // PART
+        starts = np.flatnonzero(np.r_[True, (word[1:] != word[:-1]) | (part[1:] != part[:-1])])
+        ends = np.r_[starts[1:], len(word)]
+        packed = np.empty(len(word), _POSTING)
+        for name, source in (("pattern", "pattern_no"), ("times", "times"), ("words", "words")):
+            packed[name] = column[source]
+        con.execute("BEGIN")
+        con.executemany(
+            "INSERT INTO postings VALUES (?, ?, ?)",
+            (
+                (_signed(w), p, _body(packed[start:end], (w, p)))
+                for w, p, start, end in zip(
+                    word[starts].tolist(), part[starts].tolist(), starts, ends, strict=True
+                )
+            ),
+        )
+        con.execute("COMMIT")
+        words, sizes = np.unique(word, return_counts=True)
+        for w, size in zip(words.tolist(), sizes.tolist(), strict=True):
+            found[w >> SHIFT].append((w, size))
+    (patterns,) = tables.execute("SELECT count(*) FROM pattern_rows").fetchone() or (0,)
+    con.execute("BEGIN")
+    for bucket in range(BUCKETS):
+        _put_bucket(con, bucket, found.get(bucket, []))
+    _put_bucket(con, PATTERNS, [(0, patterns)])
+    con.execute("COMMIT")
+    return True
+
+
+def _chunks(result: duckdb.DuckDBPyConnection) -> Iterator[dict[str, Array]]:
+    """All postings in order of word and pattern, no word in two chunks."""
+    left = dict[str, Array]()
+    while True:
+        found = _fetched(result)
+        joined = {name: np.concatenate([left[name], found[name]]) for name in left} if left else found
+        last = not len(found["word"])
+        words = joined["word"]
+        end = len(words) if last or not len(words) else int(np.searchsorted(words, words[-1]))
+        if end:
+            yield {name: values[:end] for name, values in joined.items()}
+        if last:
+            return
+        left = {name: values[end:] for name, values in joined.items()}
+
+
+def _fetched(result: duckdb.DuckDBPyConnection) -> dict[str, Array]:
+    rows = result.fetchmany(FILLED_AT_ONCE)
+    types = {"word": np.uint64, "pattern_no": np.int64, "times": np.int32, "words": np.int32}
+    columns = zip(*rows, strict=True) if rows else ([] for _ in types)
+    return {
+        name: np.array(values, of) for (name, of), values in zip(types.items(), columns, strict=True)
+    }
+
+
+# -- rows ------------------------------------------------------------------------------------------
+
+
+def _part(con: sqlite3.Connection, word: int, part: int) -> Array:
+    query = "SELECT body FROM postings WHERE word = ? AND part = ?"
+    row = con.execute(query, [_signed(word), part]).fetchone()
+    return np.empty(0, _POSTING) if row is None else _array(_POSTING, row[0], (word, part))
+
+
+def _put_part(con: sqlite3.Connection, word: int, part: int, array: Array) -> None:
+    if len(array):
+        row = (_signed(word), part, _body(array, (word, part)))
+        con.execute("INSERT OR REPLACE INTO postings VALUES (?, ?, ?)", row)
+    else:
+        con.execute("DELETE FROM postings WHERE word = ? AND part = ?", [_signed(word), part])
+
+
+def _bucket(con: sqlite3.Connection, bucket: int) -> Array:
+    row = con.execute("SELECT body FROM words WHERE bucket = ?", [bucket]).fetchone()
+    if row is None:
+        raise DamagedError("words are missing")
+    return _array(_COUNT, row[0], (bucket,))
+
+
+def _put_bucket(con: sqlite3.Connection, bucket: int, known: Sequence[tuple[int, int]]) -> None:
+    row = (bucket, _body(np.array(known, _COUNT), (bucket,)))
+    con.execute("INSERT OR REPLACE INTO words VALUES (?, ?)", row)
+
+
+def _body(array: Array, key: Row) -> bytes:
+    packed = array.tobytes()
+    return packed + crc32(packed, crc32(repr(key).encode())).to_bytes(4, "little")
+
+
+def _array(kind: np.dtype[Any], body: bytes, key: Row) -> Array:
+    packed = body[:-4]
+    if crc32(packed, crc32(repr(key).encode())).to_bytes(4, "little") != body[-4:]:
+        raise DamagedError("words are damaged")
+    return np.frombuffer(packed, kind)
+
+
+def _signed(word: int) -> int:
+    """The hash of a word as a number that SQLite can hold."""
+    return word - (1 << 64) if word >> 63 else word

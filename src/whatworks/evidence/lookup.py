@@ -1,0 +1,432 @@
+"""Rows by their keys, in an SQLite file beside the tables: what a question asks for one by one.
+
+The engine of the tables reads 2,048 rows to find one, and more with every
+event; here a row takes microseconds however many there are. The file is
+derived from the tables and never needed: a question that it cannot answer for
+certain is answered by the tables. So every answer is certain. A row carries a
+checksum with its key, it is counted how many rows belong together, and what
+is not found is not said to be missing. The file is written after the tables,
+and names the state of the tables that it holds: another state, and it is
+filled anew.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import struct
+import threading
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+from zlib import crc32
+
+from whatworks import failpoints, system
+from whatworks.evidence import inverted
+from whatworks.evidence.changed import SELECTS, Changed
+from whatworks.evidence.inverted import DamagedError, Postings
+
+if TYPE_CHECKING:
+    import duckdb
+
+__all__ = ["Lookup"]
+
+T = TypeVar("T")
+Row = tuple[Any, ...]
+
+# Raise when the tables below change: a file of another version is filled anew.
+VERSION = 1
+# Files: the database, its write-ahead log, and the index of that.
+SUFFIXES = ("", "-wal", "-shm")
+ASKED_AT_ONCE = 500  # values of a statement; older engines take 999
+FILLED_AT_ONCE = 10_000
+CACHE_KIB = 1_024
+
+_SCHEMA = """
+CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
+CREATE TABLE patterns (
+    pattern_no INTEGER PRIMARY KEY, pattern_type, description, metadata, created_at, updated_at, crc
+);
+CREATE TABLE records (pattern_no INTEGER PRIMARY KEY, pattern_id TEXT, body BLOB);
+CREATE TABLE contexts (context_no INTEGER PRIMARY KEY, context_id TEXT, text TEXT, crc);
+CREATE TABLE cells (
+    context_no INTEGER, pattern_no INTEGER, day INTEGER, body BLOB,
+    PRIMARY KEY (context_no, pattern_no, day)
+) WITHOUT ROWID;
+CREATE TABLE days (
+    pattern_no INTEGER, day INTEGER, body BLOB, PRIMARY KEY (pattern_no, day)
+) WITHOUT ROWID;
+-- how many rows there are of a context or pattern: else a lost one would not be missed
+CREATE TABLE cells_of_contexts (number INTEGER PRIMARY KEY, count);
+CREATE TABLE cells_of_patterns (number INTEGER PRIMARY KEY, count);
+CREATE TABLE days_of_patterns (number INTEGER PRIMARY KEY, count);
+"""
+_FINISH = """
+CREATE INDEX records_by_id ON records (pattern_id);
+CREATE INDEX contexts_by_id ON contexts (context_id);
+CREATE INDEX cells_by_pattern ON cells (pattern_no);
+INSERT INTO cells_of_contexts SELECT context_no, count(*) FROM cells GROUP BY context_no;
+INSERT INTO cells_of_patterns SELECT pattern_no, count(*) FROM cells GROUP BY pattern_no;
+INSERT INTO days_of_patterns SELECT pattern_no, count(*) FROM days GROUP BY pattern_no;
+CREATE TRIGGER cell_added AFTER INSERT ON cells BEGIN
+    INSERT INTO cells_of_contexts VALUES (NEW.context_no, 1)
+        ON CONFLICT (number) DO UPDATE SET count = count + 1;
+    INSERT INTO cells_of_patterns VALUES (NEW.pattern_no, 1)
+        ON CONFLICT (number) DO UPDATE SET count = count + 1;
+END;
+CREATE TRIGGER day_added AFTER INSERT ON days BEGIN
+    INSERT INTO days_of_patterns VALUES (NEW.pattern_no, 1)
+        ON CONFLICT (number) DO UPDATE SET count = count + 1;
+END;
+"""
+# What is written of each kind of row, and how: a row that is there already is replaced.
+_PUT = {
+    "patterns": "INSERT OR REPLACE INTO patterns VALUES (?, ?, ?, ?, ?, ?, ?)",
+    "records": "INSERT OR REPLACE INTO records VALUES (?, ?, ?)",
+    "contexts": "INSERT OR REPLACE INTO contexts VALUES (?, ?, ?, ?)",
+    # not replaced but updated, so that the trigger counts new ones only
+    "cells": "INSERT INTO cells VALUES (?, ?, ?, ?) "
+    "ON CONFLICT (context_no, pattern_no, day) DO UPDATE SET body = excluded.body",
+    "days": "INSERT INTO days VALUES (?, ?, ?) "
+    "ON CONFLICT (pattern_no, day) DO UPDATE SET body = excluded.body",
+}
+# number, used, resolved, sum, last use (never: NEVER), effective, their sum, priors, their sum
+_RECORD = struct.Struct("<iqqdqddqd")
+NEVER = -(2**63)
+# context, pattern, day, tries, sum, last try
+_CELL = struct.Struct("<iiiidq")
+# pattern, day, used, resolved, sum
+_DAY = struct.Struct("<iiiid")
+_CRC = struct.Struct("<I")
+
+
+class _UnknownError(Exception):
+    """An id that is not here."""
+
+
+class Lookup:
+    """Rows by their keys, as of the last fold.
+
+    ``whole`` says whether it can be asked. Questions may come from any
+    thread, and each returns ``None`` where the tables have to be asked;
+    writing is for the holder of the owner's lock.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._asking = threading.Lock()
+        self._reader: sqlite3.Connection | None = None
+        self._writer: sqlite3.Connection | None = None
+        self._waiting: list[Changed] | None = None  # what came while it is filled
+        self.whole = False
+        self.trouble: str | None = None  # why it is not whole, if anything is wrong
+
+    @property
+    def wanted(self) -> bool:
+        """Whether it is to be told what changes."""
+        return self.whole or self._waiting is not None
+
+    # -- writing ----------------------------------------------------------------------------------
+
+    def open(self, state: Sequence[int]) -> None:
+        """Open the file, if it holds this state of the tables."""
+        self.close()
+        if not self._path.exists():
+            return
+        try:
+            self._writer = self._connected()
+            found = self._writer.execute("SELECT value FROM meta WHERE name = 'state'").fetchone()
+            self.whole = found is not None and found[0] == _named(state)
+            if self.whole:
+                self._reader = self._connected()
+                self._reader.execute("PRAGMA query_only = ON")
+        except Exception:  # noqa: BLE001 - a damaged or unfinished file may say anything
+            self.whole = False
+        if not self.whole:
+            self.close()
+
+    def _connected(self) -> sqlite3.Connection:
+        con = sqlite3.connect(self._path, check_same_thread=False, isolation_level=None)
+        con.execute("PRAGMA journal_mode = WAL")
+        con.execute("PRAGMA synchronous = NORMAL")  # a power cut takes the last of it, not the file
+        con.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
+        return con
+
+    def apply(self, changed: Changed, state: Sequence[int]) -> None:
+        """Take in what a fold changed; ``state`` is that of the tables after it."""
+        if self._waiting is not None:
+            self._waiting.append(changed)
+        elif self.whole:
+            self._apply([changed], state)
+
+    def _apply(self, changes: Iterable[Changed], state: Sequence[int]) -> None:
+        assert self._writer is not None
+        try:
+            self._writer.execute("BEGIN")
+            for changed in changes:
+                self._put(self._writer, changed)
+            self._write_state(self._writer, state)
+            self._writer.execute("COMMIT")
+            failpoints.reached("lookup.applied")
+        except Exception as error:  # noqa: BLE001 - the fold is done, and this can be made anew
+            self._give_up(error)
+
+    @staticmethod
+    def _put(con: sqlite3.Connection, changed: Changed) -> None:
+        for name, rows in changed.rows.items():
+            if name == "postings":
+                patterns = max((row[0] for row in changed.rows["patterns"]), default=-1) + 1
+                inverted.put(con, rows, patterns)
+            else:
+                con.executemany(_PUT[name], map(_PACKED[name], rows))
+
+    @staticmethod
+    def _write_state(con: sqlite3.Connection, state: Sequence[int]) -> None:
+        con.execute("INSERT OR REPLACE INTO meta VALUES ('state', ?)", [_named(state)])
+
+    def begin(self) -> None:
+        """From here on changes are kept until ``finish``."""
+        self.close()
+        self._waiting = []
+
+    def fill(self, con: duckdb.DuckDBPyConnection, stopped: Callable[[], bool]) -> bool:
+        """Fill a new file from a snapshot made at ``begin``; false if that ended early."""
+        try:
+            self._remove()
+            os.close(os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+            filling = sqlite3.connect(self._path, check_same_thread=False, isolation_level=None)
+            try:
+                done = self._fill(con, filling, stopped)
+            finally:
+                filling.close()
+            if done:
+                system.sync(self._path)
+                failpoints.reached("lookup.filled")
+            return done
+        except (sqlite3.Error, OSError) as error:
+            self._give_up(error)
+            return False
+
+    @staticmethod
+    def _fill(
+        con: duckdb.DuckDBPyConnection, filling: sqlite3.Connection, stopped: Callable[[], bool]
+    ) -> bool:
+        filling.execute("PRAGMA journal_mode = OFF")
+        filling.execute("PRAGMA synchronous = OFF")
+        filling.executescript(_SCHEMA + inverted.SCHEMA)
+        for name, order in _FILLED.items():
+            result = con.execute(f"{SELECTS[name]} ORDER BY {order}")
+            while rows := result.fetchmany(FILLED_AT_ONCE):
+                if stopped():
+                    return False
+                filling.execute("BEGIN")
+                filling.executemany(_PUT[name], map(_PACKED[name], rows))
+                filling.execute("COMMIT")
+        filling.executescript(_FINISH)
+        return inverted.fill(con, filling, stopped)
+
+    def finish(self, state: Sequence[int], *, filled: bool) -> None:
+        """Take in what changed since ``begin``; ``state`` is that of the tables now."""
+        waiting, self._waiting = self._waiting, None
+        if not filled or waiting is None:
+            return
+        try:
+            self._writer = self._connected()
+            self._apply(waiting, state)
+        except sqlite3.Error as error:
+            self._give_up(error)
+            return
+        if self._writer is not None:
+            self.open(state)
+            self.trouble = None
+
+    def _give_up(self, error: Exception) -> None:
+        self.close()
+        self.trouble = str(error)
+
+    def close(self) -> None:
+        """Close the file; the tables answer from now on."""
+        self.whole = False
+        self._waiting = None
+        with self._asking:
+            for con in (self._reader, self._writer):
+                if con is not None:
+                    with suppress(sqlite3.Error):
+                        con.close()
+            self._reader = self._writer = None
+
+    def _remove(self) -> None:
+        for suffix in reversed(SUFFIXES):
+            self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
+
+    # -- questions --------------------------------------------------------------------------------
+
+    def _ask(self, question: Callable[[sqlite3.Connection], T]) -> T | None:
+        """The answer, or ``None`` if the tables are to be asked."""
+        if not self.whole:
+            return None
+        with self._asking:
+            if self._reader is None:
+                return None
+            try:
+                return question(self._reader)
+            except _UnknownError:
+                return None
+            except Exception as error:  # noqa: BLE001 - a damaged file may hold anything
+                found = error
+        self._give_up(found)
+        return None
+
+    def expect(self, *, patterns: Collection[str] = (), contexts: Collection[str] = ()) -> None:
+        """The tables have these: where they are not here, rows were lost, and it is filled anew."""
+        for known, ask in ((patterns, self.records), (contexts, self.contexts)):
+            if known and self.whole and ask(ids=known) is None and self.whole:
+                self._give_up(DamagedError("rows are missing"))
+
+    def records(self, *, numbers: Collection[int] = (), ids: Collection[str] = ()) -> list[Row] | None:
+        """The rows ``SELECTS["records"]`` of all these patterns, by number."""
+
+        def question(con: sqlite3.Connection) -> list[Row]:
+            found = dict(_records(con, "pattern_no", set(numbers)))
+            found |= dict(_records(con, "pattern_id", set(ids)))
+            return [found[number] for number in sorted(found)]
+
+        return self._ask(question)
+
+    def patterns(self, ids: Collection[str]) -> list[tuple[Row, Row]] | None:
+        """For all these patterns, the rows ``SELECTS["records"]`` and ``SELECTS["patterns"]``."""
+
+        def question(con: sqlite3.Connection) -> list[tuple[Row, Row]]:
+            records = dict(_records(con, "pattern_id", set(ids)))
+            texts = _chosen(con, "SELECT * FROM patterns WHERE pattern_no IN", records)
+            found = {row[0]: row[:-1] for row in texts if row == _text_row(row[:-1])}
+            if len(found) < len(records):
+                raise DamagedError("a pattern is damaged")
+            return [(record, found[number]) for number, record in records.items()]
+
+        return self._ask(question)
+
+    def contexts(self, *, numbers: Collection[int] = (), ids: Collection[str] = ()) -> list[Row] | None:
+        """The rows ``SELECTS["contexts"]`` of all these contexts."""
+
+        def question(con: sqlite3.Connection) -> list[Row]:
+            return [
+                *_contexts(con, "context_no", set(numbers)),
+                *_contexts(con, "context_id", set(ids)),
+            ]
+
+        return self._ask(question)
+
+    def cells_of_contexts(self, numbers: Collection[int]) -> list[Row] | None:
+        """The rows ``SELECTS["cells"]`` of all these contexts."""
+        return self._ask(partial(_together, table="cells", by="context", numbers=set(numbers)))
+
+    def cells_of_patterns(self, numbers: Collection[int]) -> list[Row] | None:
+        """The rows ``SELECTS["cells"]`` of all these patterns."""
+        return self._ask(partial(_together, table="cells", by="pattern", numbers=set(numbers)))
+
+    def days(self, number: int) -> list[Row] | None:
+        """The rows ``SELECTS["days"]`` of a pattern, the oldest first."""
+        found = self._ask(partial(_together, table="days", by="pattern", numbers={number}))
+        return None if found is None else sorted(found)
+
+    def word_counts(self, words: Sequence[int]) -> tuple[int, dict[int, int]] | None:
+        """How many patterns there are, and how many have each of these words."""
+        return self._ask(lambda con: inverted.counts(con, words))
+
+    def postings(self, words: Sequence[int]) -> Postings | None:
+        """Which patterns have these words."""
+        return self._ask(lambda con: inverted.postings(con, words))
+
+
+def _records(con: sqlite3.Connection, by: str, keys: Collection[Any]) -> Iterator[tuple[int, Row]]:
+    count = 0
+    for number, name, body in _chosen(con, f"SELECT * FROM records WHERE {by} IN", keys):
+        held, used, resolved, total, last, *rest = _unpacked(_RECORD, body, name.encode())
+        if held != number:
+            raise DamagedError("a record is damaged")
+        count += 1
+        at = None if last == NEVER else last
+        yield number, (number, name, used, resolved, total, at, *rest)
+    if count < len(keys):
+        raise _UnknownError
+
+
+def _contexts(con: sqlite3.Connection, by: str, keys: Collection[Any]) -> list[Row]:
+    rows = list(_chosen(con, f"SELECT * FROM contexts WHERE {by} IN", keys))
+    found = [row[:-1] for row in rows]
+    if rows != [_text_row(row) for row in found]:
+        raise DamagedError("a context is damaged")
+    if len(found) < len(keys):
+        raise _UnknownError
+    return found
+
+
+def _together(con: sqlite3.Connection, *, table: str, by: str, numbers: Collection[int]) -> list[Row]:
+    """All rows of a table that belong to some contexts or patterns."""
+    form, key = (_CELL, 3) if table == "cells" else (_DAY, 2)
+    rows = []
+    for *held, body in _chosen(con, f"SELECT * FROM {table} WHERE {by}_no IN", numbers):
+        rows.append(row := _unpacked(form, body))
+        if row[:key] != tuple(held):
+            raise DamagedError("a row is another's")
+    counts = _chosen(con, f"SELECT sum(count) FROM {table}_of_{by}s WHERE number IN", numbers)
+    if len(rows) != sum(count or 0 for (count,) in counts):
+        raise DamagedError(f"{table} are missing")
+    return rows
+
+
+def _chosen(con: sqlite3.Connection, query: str, keys: Iterable[Any]) -> Iterator[Row]:
+    keys = iter(keys)
+    while part := list(islice(keys, ASKED_AT_ONCE)):
+        yield from con.execute(f"{query} ({','.join('?' * len(part))})", part)
+
+
+# -- rows as they are kept -------------------------------------------------------------------------
+
+
+def _named(state: Sequence[int]) -> str:
+    return " ".join(map(str, (VERSION, *state)))
+
+
+def _unpacked(form: struct.Struct, body: bytes, more: bytes = b"") -> Row:
+    if len(body) != form.size + 4 or _CRC.unpack_from(body, form.size)[0] != crc32(
+        body[: form.size], crc32(more)
+    ):
+        raise DamagedError("a row is damaged")
+    return form.unpack_from(body)
+
+
+def _body(form: struct.Struct, values: Sequence[Any], more: bytes = b"") -> bytes:
+    packed = form.pack(*values)
+    return packed + _CRC.pack(crc32(packed, crc32(more)))
+
+
+def _text_row(row: Row) -> Row:
+    return (*row, crc32("\0".join(map(str, row)).encode()))
+
+
+def _record_row(row: Row) -> Row:
+    number, name, used, resolved, total, last, *rest = row
+    values = (number, used, resolved, total, NEVER if last is None else last, *rest)
+    return number, name, _body(_RECORD, values, name.encode())
+
+
+_PACKED: dict[str, Callable[[Row], Row]] = {
+    "patterns": _text_row,
+    "records": _record_row,
+    "contexts": _text_row,
+    "cells": lambda row: (*row[:3], _body(_CELL, (*row[:5], NEVER if row[5] is None else row[5]))),
+    "days": lambda row: (*row[:2], _body(_DAY, row)),
+}
+# In the order of their keys, so that the file is written from its beginning to its end.
+_FILLED = {
+    "patterns": "pattern_no",
+    "records": "pattern_no",
+    "contexts": "context_no",
+    "cells": "ALL",
+    "days": "ALL",
+}
