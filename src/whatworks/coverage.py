@@ -44,7 +44,7 @@ class Coverage:
         told = [_told(*counts.get(row.pattern_id, (0, 0))) for row in rows]
         low = [place for place, item in enumerate(told) if _bounded(item)]
         if low:
-            ends = self._bounds([order[place] for place in low], asked, made)
+            ends = self._bounds(low, order, asked, made)
             for place, pair in zip(low, ends, strict=True):
                 told[place]["bounds"] = pair
         return told
@@ -60,19 +60,20 @@ class Coverage:
         return outcomes.known(self._keeper.evidence(), [row.pattern_id for row in rows], as_of)
 
     def _bounds(
-        self, chosen: Sequence[int], asked: Gathered, made: rank.Estimates
+        self, places: Sequence[int], order: Sequence[int], asked: Gathered, made: rank.Estimates
     ) -> list[tuple[float, float]]:
-        numbers = [asked.rows[n].pattern_no for n in chosen]
+        numbers = [asked.rows[order[place]].pattern_no for place in places]
         contexts = list(asked.similarity)
         added = outcomes.added(self._keeper.evidence(), numbers, contexts, asked.as_of)
         names = {hole.context_id for item in added.values() for hole in item.holes}
         vectors = self._keeper.vectors("contexts").get(list(names))
         found = []
-        for n, number in zip(chosen, numbers, strict=True):
+        for at, number in zip(places, numbers, strict=True):
+            n = order[at]
             tries, failed, worked, holes = added.get(number, NOTHING)
             near = _nearby(n, [hole for hole in holes if hole.context_id in vectors], asked, vectors)
             place, records, near = _involved(n, asked.records, near)
-            estimate = float(made.raw[n]), float(made.expected[n])
+            estimate = float(made.raw[at]), float(made.expected[at])
             found.append(
                 missing.bounds(
                     place,

@@ -112,8 +112,8 @@ class _World:
             seen[:-1] @ seen[:-1].T,
             *state.cells[chosen].T,
         )
-        made = rank.estimate(rank.Records(*state.records.T), cells, state.whole, state.learned)
-        return made.expected[: len(self.numbers)]
+        made = rank.expect(rank.Records(*state.records.T), cells, state.whole, state.learned)
+        return made[: len(self.numbers)]
 
     def _row(self, number: int, early: bool) -> int:
         return self.early[number] if early else self.place[number]

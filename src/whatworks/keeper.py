@@ -53,12 +53,14 @@ GATHER_SECONDS = 0.2
 # have lately taken more than half of the time, by so much: else questions were nothing but folds.
 LOOK_SECONDS = 0.25
 FRESH_SECONDS = 0.02
+# One question asks the layers several times; it looks once.
+LOOK_AGAIN_SECONDS = 0.002
 # How long it waits before it tries again to fill the lookup, where that failed.
 RETRY_SECONDS = 30.0
 PATTERNS_CACHED = 10_000
 QUERIES_CACHED = 512
 LEADERS_CACHED = 16
-FOUND_CACHED = 128
+FOUND_CACHED = 512
 STOPPED = "background work stopped"
 UNFILLED = "rows are read from the tables, which is slower"
 SCANNED = "vectors are compared one by one, which is slow"
@@ -123,6 +125,7 @@ class Keeper:
         self._folded = -1  # so many appends of this process are folded
         self._spent = 0.0  # time that folds took beyond half of all, as of the last one
         self._folded_at = monotonic()
+        self._looked_at = 0.0  # when what others wrote was last looked for
         self.all_embedded = False  # whether no text waited when last looked
         self._embed_batch = EMBED_BATCH[0]
         self._fill_again_at = 0.0
@@ -182,8 +185,12 @@ class Keeper:
     def _behind(self) -> bool:
         if self._folded != self.journal.acknowledged:
             return True
-        spent = self._spent - (monotonic() - self._folded_at) / 2
-        return spent < FRESH_SECONDS and self._others_wrote()
+        now = monotonic()
+        spent = self._spent - (now - self._folded_at) / 2
+        if spent >= FRESH_SECONDS or now - self._looked_at < LOOK_AGAIN_SECONDS:
+            return False
+        self._looked_at = now
+        return self._others_wrote()
 
     def catch_up(self, position: tuple[str, int] | None = None) -> Evidence:
         """The evidence with everything acknowledged so far; with ``position``, at least up to there."""

@@ -92,12 +92,13 @@ def bounds(
     ----------
     Worst-case bounds: Manski (1990), American Economic Review 80:319-323.
     """
-    now = rank.estimate(records, near.cells(None), rank.population(*sums), learned).raw[own]
+    asked = [own]
+    now = rank.estimate(records, near.cells(None), rank.population(*sums), learned, asked).raw[0]
     ends = []
     for rate, change in enumerate(added[1:]):
         grown = _grown(records, own, added[0], change)
         whole = rank.population(*_summed(sums, records, grown, own))
-        then = rank.estimate(grown, near.cells(float(rate)), whole, learned).raw[own]
+        then = rank.estimate(grown, near.cells(float(rate)), whole, learned, asked).raw[0]
         ends.append(float(np.clip(raw + then - now, *rank.BOUNDS)))
     return min(ends[0], expected), max(ends[1], expected)
 

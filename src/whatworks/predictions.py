@@ -6,6 +6,9 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from whatworks import choosing, old_receipts, rank, receipts
 from whatworks.answers import Answers
 from whatworks.checks import Chance, micros
@@ -68,20 +71,22 @@ class Predictions:
     ) -> Receipt:
         """What ``predict`` says, not yet written down."""
         rows = asked.rows
-        made = rank.estimate(asked.records, asked.cells, asked.whole, asked.learned)
+        known = asked.records, asked.cells, asked.whole, asked.learned
+        expected = rank.expect(*known)
         wanted = None if candidates is None else set(candidates)
         order = sorted(
             (n for n, row in enumerate(rows) if wanted is None or row.pattern_id in wanted),
             key=lambda n: (
-                -round(float(made.expected[n]), 9),
+                -round(float(expected[n]), 9),
                 asked.distance.get(rows[n].pattern_id, 2.0),
                 rows[n].pattern_id,
             ),
         )
-        order = self._shortened(order, asked, made, limit, chance)
+        order = self._shortened(order, asked, expected, limit, chance)
+        made = rank.estimate(*known, asked=order)
         told = receipts.answers(order, asked, made)
-        for answer, known in zip(told["answers"], self._coverage.of(order, asked, made), strict=True):
-            answer.update(known)
+        for answer, covered in zip(told["answers"], self._coverage.of(order, asked, made), strict=True):
+            answer.update(covered)
         return {
             "prediction_id": uuid7(),
             "recorded_at": micros(now),
@@ -95,13 +100,13 @@ class Predictions:
 
     @staticmethod
     def _shortened(
-        order: list[int], asked: Gathered, made: rank.Estimates, limit: int, chance: Chance
+        order: list[int], asked: Gathered, expected: NDArray[np.float64], limit: int, chance: Chance
     ) -> list[int]:
         """The best patterns, and the one that hope puts first."""
         best = order[: choosing.reach(limit, chance)]
         if not chance.optimistic or not order:
             return best
-        hope = made.expected + rank.optimism(asked.records, asked.whole)
+        hope = expected + rank.optimism(asked.records, asked.whole)
         hoped = max(order, key=lambda n: round(float(hope[n]), 9))
         return best if hoped in best else [*best, hoped]
 

@@ -28,7 +28,7 @@ each predicts the store's own tries from the others (``learn``). ``mu`` and
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -48,6 +48,7 @@ __all__ = [
     "closeness",
     "effective_tries",
     "estimate",
+    "expect",
     "fuse",
     "kappa_of",
     "kernel",
@@ -174,11 +175,18 @@ class Cells:
     between: Float64
     effective: Float64
     mean: Float64
+    _kernels: dict[float, Float64] = field(default_factory=dict, compare=False, repr=False)
+
+    def kernel(self, reach: float) -> Float64:
+        """The ``kernel`` of ``between``; profiles share reaches, and it takes as long as all else."""
+        if reach not in self._kernels:
+            self._kernels[reach] = kernel(self.between, reach)
+        return self._kernels[reach]
 
 
 @dataclass(frozen=True, slots=True)
 class Estimates:
-    """One entry per pattern; see ``Answer`` for the meaning, the module for the formulas.
+    """One entry per pattern asked for; see ``Answer`` for the meaning, the module for the formulas.
 
     ``raw`` is the estimate before it is clipped to [0.01, 0.99]. It is, but
     for rounding, the sum of ``population``, ``record``, ``prior`` and the row
@@ -361,15 +369,20 @@ class _View(NamedTuple):
         return total
 
 
-def _view(
-    records: Records,
-    cells: Cells,
-    whole: Population,
-    profile: Profile,
-    near: float,
-    asked: Int64 | None = None,
-) -> _View:
-    """What one profile says of the patterns ``asked``, or of all."""
+class _Level(NamedTuple):
+    """What the patterns' own records say under one profile; arrays of length ``n``."""
+
+    population: Float64
+    record: Float64
+    prior: Float64
+    bound: Float64  # tries of every kind
+
+    @property
+    def total(self) -> Float64:
+        return self.population + self.record + self.prior
+
+
+def _level(records: Records, whole: Population, profile: Profile, near: float) -> _Level:
     # Tries of a pattern in contexts that hang together say less of it than as many tries
     # all over: else a pattern used only where it works would look good everywhere.
     crowd = profile.own * near
@@ -377,31 +390,73 @@ def _view(
     kappa = _kappas(records, whole)
     bound = worth * records.tries + records.prior_tries + kappa
     share, record = kappa * whole.mu / bound, worth * records.total / bound
-    prior = records.prior_total / bound
-    level = share + record + prior
-    chosen = np.arange(len(level)) if asked is None else asked
-    shares = share[chosen], record[chosen], prior[chosen]
-    unsure = 1 / (bound[chosen] + 1)
-    if profile.shared + profile.own == 0 or not len(cells.mean):
-        nothing = np.zeros((len(chosen), len(cells.mean)))
-        unknown = np.maximum(profile.shared + profile.own, UNKNOWN_FLOOR) + unsure
-        return _View(*shares, unknown, nothing, nothing)
+    return _Level(share, record, records.prior_total / bound, bound)
+
+
+def _speaks(profile: Profile, cells: Cells) -> bool:
+    """Whether cells say anything of others under a profile."""
+    return profile.shared + profile.own > 0 and len(cells.mean) > 0
+
+
+def _deviations(level: Float64, cells: Cells) -> tuple[Float64, Float64]:
+    """The scale of each pattern's outcomes, and how far the cells are off, in that scale."""
     scale = np.maximum(np.sqrt(np.clip(level * (1 - level), 0, None)), LEAST_SCALE)
-    deviation = (cells.mean - level[cells.pattern]) / scale[cells.pattern]
+    return scale, (cells.mean - level[cells.pattern]) / scale[cells.pattern]
+
+
+def _covariance(cells: Cells, profile: Profile) -> Float64:
     alike = cells.pattern[:, None] == cells.pattern
-    covariance = (profile.shared + profile.own * alike) * kernel(cells.between, profile.reach)
+    covariance: Float64 = (profile.shared + profile.own * alike) * cells.kernel(profile.reach)
     noise = (1 - profile.shared - profile.own) / cells.effective
     covariance[np.diag_indices_from(covariance)] += noise
-    mine = cells.pattern == chosen[:, None]
+    return covariance
+
+
+def _view(
+    records: Records, cells: Cells, whole: Population, profile: Profile, near: float, asked: Int64
+) -> _View:
+    """What one profile says of the patterns ``asked``."""
+    level = _level(records, whole, profile, near)
+    shares = level.population[asked], level.record[asked], level.prior[asked]
+    unsure = 1 / (level.bound[asked] + 1)
+    if not _speaks(profile, cells):
+        nothing = np.zeros((len(asked), len(cells.mean)))
+        unknown = np.maximum(profile.shared + profile.own, UNKNOWN_FLOOR) + unsure
+        return _View(*shares, unknown, nothing, nothing)
+    scale, deviation = _deviations(level.total, cells)
+    mine = cells.pattern == asked[:, None]
     reach = (profile.shared + profile.own * mine) * kernel(cells.similarity, profile.reach)
-    influence = np.linalg.solve(covariance, reach.T).T
+    influence = np.linalg.solve(_covariance(cells, profile), reach.T).T
     known = (influence * reach).sum(1)
     unknown = np.maximum(profile.shared + profile.own - known, UNKNOWN_FLOOR) + unsure
-    return _View(*shares, unknown, influence, scale[chosen, None] * influence * deviation)
+    return _View(*shares, unknown, influence, scale[asked, None] * influence * deviation)
+
+
+def expect(records: Records, cells: Cells, whole: Population, learned: Learned = UNLEARNED) -> Float64:
+    """The expected outcome of each pattern alone, as ``estimate`` has it but for rounding.
+
+    Enough to rank many patterns, in a fraction of the time: the weights of the
+    cells are the same for all, and what is unknown is left out.
+    """
+    raw = np.zeros(len(records.tries))
+    for weight, profile, near in zip(learned.weights, PROFILES, learned.closeness, strict=True):
+        level = _level(records, whole, profile, near).total
+        raw += weight * level
+        if _speaks(profile, cells):
+            scale, deviation = _deviations(level, cells)
+            pull = kernel(cells.similarity, profile.reach)
+            pull = pull * np.linalg.solve(_covariance(cells, profile), deviation)
+            own = np.bincount(cells.pattern, pull, len(raw))
+            raw += weight * scale * (profile.shared * pull.sum() + profile.own * own)
+    return np.clip(raw, *BOUNDS)
 
 
 def estimate(
-    records: Records, cells: Cells, whole: Population, learned: Learned = UNLEARNED
+    records: Records,
+    cells: Cells,
+    whole: Population,
+    learned: Learned = UNLEARNED,
+    asked: Sequence[int] | Int64 | None = None,
 ) -> Estimates:
     """Expected outcome of each pattern in the context whose neighbouring cells are given.
 
@@ -415,10 +470,12 @@ def estimate(
         The population the patterns are shrunk to.
     learned
         How local the store's world is.
+    asked
+        Indices of the patterns to estimate, ``m`` of them; all without it.
 
     Returns
     -------
-    Arrays of length ``n``, ``effect`` and ``influence`` of shape ``(n, k)``.
+    Arrays of length ``m``, ``effect`` and ``influence`` of shape ``(m, k)``, in the order of ``asked``.
     Finite for any input; equal cells in any order give the same up to rounding.
 
     References
@@ -426,8 +483,9 @@ def estimate(
     Simple kriging: Cressie (1993), Statistics for Spatial Data, section 3.2;
     the same as Gaussian process regression: Rasmussen & Williams (2006), 2.2.
     """
+    chosen = np.arange(len(records.tries)) if asked is None else np.asarray(asked, np.int64)
     views = [
-        _view(records, cells, whole, profile, near)
+        _view(records, cells, whole, profile, near, chosen)
         for profile, near in zip(PROFILES, learned.closeness, strict=True)
     ]
     parts = zip(*views, strict=True)

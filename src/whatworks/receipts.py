@@ -39,35 +39,36 @@ Receipt = Mapping[str, Any]
 
 
 def answers(order: Sequence[int], asked: Gathered, made: rank.Estimates) -> dict[str, Any]:
-    """The estimates of the patterns in ``order``, and the cells that they name."""
+    """The estimates ``made`` of the patterns in ``order``, and the cells that they name."""
     records, near, whole = asked.records, asked.near, asked.whole
-    chosen = np.array(order, int)
-    low, high = credible_interval(made.expected[chosen], made.n_effective[chosen], LEVEL)
+    low, high = credible_interval(made.expected, made.n_effective, LEVEL)
     cells = _Cells(asked)
     hope = rank.optimism(records, whole)
     found = []
     for place, n in enumerate(order):
-        expected = float(made.expected[n])
+        expected = float(made.expected[place])
         # Beta quantiles of a skewed estimate may not hold its mean; an interval that does is expected.
         bottom, top = min(float(low[place]), expected), max(float(high[place]), expected)
         tries = float(records.tries[n] + records.prior_tries[n])
         row = asked.rows[n]
         own = [j for j, c in enumerate(near) if c.pattern_no == row.pattern_no and not c.early]
-        weight = np.abs(made.influence[n, own])
-        largest = np.argsort(-np.abs(made.effect[n]), kind="stable")[:KEPT_EFFECTS]
+        weight = np.abs(made.influence[place, own])
+        largest = np.argsort(-np.abs(made.effect[place]), kind="stable")[:KEPT_EFFECTS]
         effects = [
-            [cells.number(int(j)), float(made.effect[n, j])] for j in largest if made.effect[n, j]
+            [cells.number(int(j)), float(value)]
+            for j, value in zip(largest, made.effect[place, largest], strict=True)
+            if value
         ]
-        parts = [float(made.population[n]), float(made.record[n]), float(made.prior[n])]
+        parts = [float(part[place]) for part in (made.population, made.record, made.prior)]
         found.append(
             {
                 "pattern_id": row.pattern_id,
                 "expected": expected,
                 "low": bottom,
                 "high": top,
-                "n_effective": float(made.n_effective[n]),
+                "n_effective": float(made.n_effective[place]),
                 "verdict": rank.verdict(bottom, top, tries, whole.mu),
-                "raw": float(made.raw[n]),
+                "raw": float(made.raw[place]),
                 "kappa": rank.kappa_of(whole, bool(records.changed[n])),
                 "hope": float(hope[n]),
                 "change": _change(asked.points.get(row.pattern_no)),
@@ -77,7 +78,7 @@ def answers(order: Sequence[int], asked: Gathered, made: rank.Estimates) -> dict
                 "prior_total": float(records.prior_total[n]),
                 "parts": parts,
                 "effects": effects,
-                "rest": float(made.raw[n]) - sum(parts) - sum(value for _, value in effects),
+                "rest": float(made.raw[place]) - sum(parts) - sum(value for _, value in effects),
                 "rest_tries": int(sum(c.tries for c in near) - sum(near[j].tries for j in largest)),
                 "evidence": [
                     [cells.number(j), float(share)]

@@ -173,6 +173,11 @@ def test_estimates_are_those_of_the_slow_reference(
         for n in range(6)
     ]
     assert_allclose(made.expected, slow, rtol=1e-9, atol=1e-9)
+    known = records(*own, changed=changed), around, Population(mu, kappa), learned
+    assert_allclose(rank.expect(*known), slow, rtol=1e-9, atol=1e-9)
+    some = rank.estimate(*known, asked=[4, 0])
+    for name in ("raw", "expected", "variance", "n_effective", "effect", "influence"):
+        assert_allclose(getattr(some, name), getattr(made, name)[[4, 0]], rtol=1e-9, atol=1e-9)
 
 
 @given(

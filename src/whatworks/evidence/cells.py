@@ -69,17 +69,6 @@ class RecordRow(NamedTuple):
     prior_total: float
 
 
-# A row of the lookup.
-_CELL = np.dtype(
-    [
-        ("context", "i8"),
-        ("pattern", "i8"),
-        ("day", "i8"),
-        ("tries", "i8"),
-        ("total", "f8"),
-        ("last_at", "i8"),
-    ]
-)
 _RECORD = ", ".join(RecordRow._fields)
 _WORTH = WORTH.format(n="tries")
 # The same names over the sums kept by the fold, or over the events known at a time.
@@ -201,8 +190,7 @@ def _looked_up(evidence: Evidence, contexts: Sequence[str]) -> list[CellRow] | N
         return None
     cells = [
         CellRow(names[number], pattern, tries, total / tries, 2.0 * tries / (tries + 1), moment_of(at))
-        for number, pattern, _, tries, total, at in rows
-        if tries > 0
+        for number, pattern, _, tries, total, at, _ in rows[rows["tries"] > 0].tolist()
     ]
     return sorted(cells, key=_by_place)
 
@@ -267,18 +255,19 @@ def lives(
     return {int(number): Life(*part) for number, part in zip(owners, parts, strict=True)}
 
 
-def _lives(rows: Sequence[tuple[Any, ...]], limit: int) -> dict[int, Life]:
+def _lives(rows: NDArray[Any], limit: int) -> dict[int, Life]:
     """As ``lives``, from rows of the lookup."""
-    columns = np.array([row for row in rows if row[3] > 0], _CELL).reshape(-1)
+    rows = rows[rows["tries"] > 0]
+    # The last first, and tries without a context behind those with one.
+    context = np.where(rows["context"] == NO_CONTEXT, np.iinfo(np.int32).max, rows["context"])
+    rows = rows[np.lexsort((rows["day"], context, -rows["last_at"], rows["pattern"]))]
+    numbers, starts = np.unique(rows["pattern"], return_index=True)
     found = {}
-    for number in np.unique(columns["pattern"]).tolist():
-        mine = columns[columns["pattern"] == number]
-        # The last first, and tries without a context behind those with one.
-        context = np.where(mine["context"] == NO_CONTEXT, np.iinfo(np.int64).max, mine["context"])
-        mine = mine[np.lexsort((mine["day"], context, -mine["last_at"]))]
-        place = np.arange(1, len(mine) + 1)
-        mine = mine[(place <= limit) | (place % max(1, len(mine) // limit) == 0)][::-1]
-        context, tries = mine["context"].copy(), mine["tries"].astype(float)
+    for number, cells in zip(numbers.tolist(), np.split(rows, starts[1:]), strict=True):
+        place = np.arange(1, len(cells) + 1)
+        chosen = (place <= limit) | (place % max(1, len(cells) // limit) == 0)
+        mine = cells[chosen][::-1]
+        context, tries = mine["context"].astype(np.int64), mine["tries"].astype(float)
         worth = np.where(context == NO_CONTEXT, tries, 2.0 * tries / (tries + 1))
         found[number] = Life(context, worth, mine["total"] / tries, mine["last_at"].copy())
     return found

@@ -77,6 +77,7 @@ class Evidence:
         self._cursors_lock = threading.Condition()
         self._closing = False
         self._copying = threading.Lock()  # held while somebody needs the file to stay open
+        self._filling = threading.Lock()  # one at a time; taken before the owner's lock
         self._writing = threading.RLock()  # two transactions in one would undo each other
         self._marks: dict[str, Mark] = {}
         self._unsure = False  # whether the tables may be further than ``_marks``
@@ -461,8 +462,12 @@ class Evidence:
         """Fill the lookup unless it is whole; false if that was given up.
 
         Takes the owner's ``lock`` at the beginning and at the end alone:
-        folds go on meanwhile, and ``close`` waits.
+        folds go on meanwhile, and ``close`` waits. Not to be called by its holder.
         """
+        with self._filling:
+            return self._fill_lookup(lock, stopped)
+
+    def _fill_lookup(self, lock: AbstractContextManager[Any], stopped: Callable[[], bool]) -> bool:
         with ExitStack() as stack:
             with lock:
                 if self.lookup.whole or self.lost:

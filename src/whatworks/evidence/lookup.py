@@ -24,6 +24,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from zlib import crc32
 
+import numpy as np
+from numpy.typing import NDArray
+
 from whatworks import failpoints, system
 from whatworks.evidence import inverted
 from whatworks.evidence.changed import SELECTS, Changed
@@ -36,6 +39,7 @@ __all__ = ["Lookup"]
 
 T = TypeVar("T")
 Row = tuple[Any, ...]
+Array = NDArray[Any]
 
 # Raise when the tables below change: a file of another version is filled anew.
 VERSION = 1
@@ -96,10 +100,20 @@ _PUT = {
 # number, used, resolved, sum, last use (never: NEVER), effective, their sum, priors, their sum
 _RECORD = struct.Struct("<iqqdqddqd")
 NEVER = -(2**63)
-# context, pattern, day, tries, sum, last try
-_CELL = struct.Struct("<iiiidq")
-# pattern, day, used, resolved, sum
-_DAY = struct.Struct("<iiiid")
+# Rows that are read by hundreds; the check of a row is the last of its fields.
+_CELL = np.dtype(
+    [(name, "<i4") for name in ("context", "pattern", "day", "tries")]
+    + [("total", "<f8"), ("last_at", "<i8"), ("check", "<u8")]
+)
+_DAY = np.dtype(
+    [(name, "<i4") for name in ("pattern", "day", "used", "resolved")]
+    + [("total", "<f8"), ("check", "<u8")]
+)
+_SEED = np.uint64(0xA0761D6478BD642F)  # what is all zero is no row
+# Odd, so that no flipped bit is lost when words are multiplied by them (Knuth, TAOCP 3, 6.4).
+_FACTORS = np.array(
+    [0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB, 0xD6E8FEB86659FD93], np.uint64
+)
 _CRC = struct.Struct("<I")
 
 
@@ -181,7 +195,7 @@ class Lookup:
                 patterns = max((row[0] for row in changed.rows["patterns"]), default=-1) + 1
                 inverted.put(con, rows, patterns)
             else:
-                con.executemany(_PUT[name], map(_PACKED[name], rows))
+                con.executemany(_PUT[name], _PACKED[name](rows))
 
     @staticmethod
     def _write_state(con: sqlite3.Connection, state: Sequence[int]) -> None:
@@ -223,7 +237,7 @@ class Lookup:
                 if stopped():
                     return False
                 filling.execute("BEGIN")
-                filling.executemany(_PUT[name], map(_PACKED[name], rows))
+                filling.executemany(_PUT[name], _PACKED[name](rows))
                 filling.execute("COMMIT")
         filling.executescript(_FINISH)
         return inverted.fill(con, filling, stopped)
@@ -320,18 +334,18 @@ class Lookup:
 
         return self._ask(question)
 
-    def cells_of_contexts(self, numbers: Collection[int]) -> list[Row] | None:
-        """The rows ``SELECTS["cells"]`` of all these contexts."""
+    def cells_of_contexts(self, numbers: Collection[int]) -> Array | None:
+        """The rows ``SELECTS["cells"]`` of all these contexts, in an array of cells."""
         return self._ask(partial(_together, table="cells", by="context", numbers=set(numbers)))
 
-    def cells_of_patterns(self, numbers: Collection[int]) -> list[Row] | None:
-        """The rows ``SELECTS["cells"]`` of all these patterns."""
+    def cells_of_patterns(self, numbers: Collection[int]) -> Array | None:
+        """The rows ``SELECTS["cells"]`` of all these patterns, in an array of cells."""
         return self._ask(partial(_together, table="cells", by="pattern", numbers=set(numbers)))
 
     def days(self, number: int) -> list[Row] | None:
         """The rows ``SELECTS["days"]`` of a pattern, the oldest first."""
         found = self._ask(partial(_together, table="days", by="pattern", numbers={number}))
-        return None if found is None else sorted(found)
+        return None if found is None else sorted(row[:-1] for row in found.tolist())
 
     def word_counts(self, words: Sequence[int]) -> tuple[int, dict[int, int]] | None:
         """How many patterns there are, and how many have each of these words."""
@@ -365,14 +379,13 @@ def _contexts(con: sqlite3.Connection, by: str, keys: Collection[Any]) -> list[R
     return found
 
 
-def _together(con: sqlite3.Connection, *, table: str, by: str, numbers: Collection[int]) -> list[Row]:
+def _together(con: sqlite3.Connection, *, table: str, by: str, numbers: Collection[int]) -> Array:
     """All rows of a table that belong to some contexts or patterns."""
-    form, key = (_CELL, 3) if table == "cells" else (_DAY, 2)
-    rows = []
-    for *held, body in _chosen(con, f"SELECT * FROM {table} WHERE {by}_no IN", numbers):
-        rows.append(row := _unpacked(form, body))
-        if row[:key] != tuple(held):
-            raise DamagedError("a row is another's")
+    kind = _CELL if table == "cells" else _DAY
+    bodies = [row[0] for row in _chosen(con, f"SELECT body FROM {table} WHERE {by}_no IN", numbers)]
+    rows = np.frombuffer(b"".join(bodies), kind) if bodies else np.empty(0, kind)
+    if (rows["check"] != _checks(rows)).any() or not set(np.unique(rows[by]).tolist()) <= set(numbers):
+        raise DamagedError(f"{table} are damaged")
     counts = _chosen(con, f"SELECT sum(count) FROM {table}_of_{by}s WHERE number IN", numbers)
     if len(rows) != sum(count or 0 for (count,) in counts):
         raise DamagedError(f"{table} are missing")
@@ -415,12 +428,42 @@ def _record_row(row: Row) -> Row:
     return number, name, _body(_RECORD, values, name.encode())
 
 
-_PACKED: dict[str, Callable[[Row], Row]] = {
-    "patterns": _text_row,
-    "records": _record_row,
-    "contexts": _text_row,
-    "cells": lambda row: (*row[:3], _body(_CELL, (*row[:5], NEVER if row[5] is None else row[5]))),
-    "days": lambda row: (*row[:2], _body(_DAY, row)),
+def _array_rows(kind: np.dtype[Any], rows: Sequence[Row]) -> Array:
+    array = np.zeros(len(rows), kind)
+    for name, values in zip(kind.names or (), zip(*rows, strict=True), strict=False):
+        array[name] = values
+    array["check"] = _checks(array)
+    return array
+
+
+def _checks(array: Array) -> Array:
+    """A check of each row: its words, but for the last, times the factors."""
+    words = array.view(np.uint64).reshape(len(array), array.itemsize // 8)[:, :-1]
+    check: Array = words @ _FACTORS[: words.shape[1]] + _SEED
+    return check
+
+
+def _cell_rows(rows: Sequence[Row]) -> Iterator[Row]:
+    known = [(*row[:5], NEVER if row[5] is None else row[5]) for row in rows]
+    bodies = _array_rows(_CELL, known).tobytes()
+    return ((*row[:3], body) for row, body in zip(rows, _cut(bodies, _CELL.itemsize), strict=True))
+
+
+def _day_rows(rows: Sequence[Row]) -> Iterator[Row]:
+    bodies = _array_rows(_DAY, rows).tobytes()
+    return ((*row[:2], body) for row, body in zip(rows, _cut(bodies, _DAY.itemsize), strict=True))
+
+
+def _cut(joined: bytes, size: int) -> Iterator[bytes]:
+    return (joined[start : start + size] for start in range(0, len(joined), size))
+
+
+_PACKED: dict[str, Callable[[Sequence[Row]], Iterable[Row]]] = {
+    "patterns": partial(map, _text_row),
+    "records": partial(map, _record_row),
+    "contexts": partial(map, _text_row),
+    "cells": _cell_rows,
+    "days": _day_rows,
 }
 # In the order of their keys, so that the file is written from its beginning to its end.
 _FILLED = {

@@ -21,6 +21,10 @@ Open = Callable[[str], Evidence]
 IDS = ["p0", *(f"p{n}" for n in range(1, 200))]
 
 
+def rows_of(array: Any) -> list[Any] | None:
+    return None if array is None else [row[:-1] for row in array.tolist()]
+
+
 def held(evidence: Evidence) -> dict[str, list[Any]]:
     """All rows of the lookup, as it gives them."""
     found = evidence.lookup
@@ -33,10 +37,10 @@ def held(evidence: Evidence) -> dict[str, list[Any]]:
         "patterns": None if both is None else [text for _, text in both],
         "records": found.records(numbers=numbers),
         "contexts": found.contexts(numbers=contexts),
-        "cells": found.cells_of_contexts([-1, *contexts]),
+        "cells": rows_of(found.cells_of_contexts([-1, *contexts])),
         "days": None if None in days else [row for part in days for row in part or ()],
     }
-    assert rows["cells"] is None or sorted(found.cells_of_patterns(numbers) or ()) == sorted(
+    assert rows["cells"] is None or sorted(rows_of(found.cells_of_patterns(numbers)) or ()) == sorted(
         rows["cells"]
     )
     words = [row[0] for row in evidence.rows("SELECT DISTINCT word FROM postings")]
@@ -178,7 +182,9 @@ DAMAGE = [
     "UPDATE records SET pattern_no = pattern_no + 100",
     "UPDATE contexts SET text = 'elsewhere'",
     "UPDATE contexts SET context_id = context_id || 'x'",
-    "UPDATE cells SET body = (SELECT max(body) FROM cells)",
+    "UPDATE cells SET body = zeroblob(40)",
+    "UPDATE cells SET body = substr(body, 1, 32)",
+    "UPDATE cells SET body = x'01' || substr(body, 2) WHERE pattern_no = 0",
     "UPDATE cells SET context_no = context_no + 100",
     "UPDATE cells_of_contexts SET count = count + 1",
     "UPDATE cells_of_patterns SET count = 0",
