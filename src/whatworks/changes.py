@@ -19,9 +19,6 @@ from whatworks.records import ChangePoint, Coincidence
 
 __all__ = ["Changes"]
 
-# Cells of a pattern's life that are looked at one by one; those before are thinned to as many.
-LOOKED_AT = 128
-
 Lives = Mapping[int, Life]
 
 
@@ -68,7 +65,7 @@ class Changes:
         return self._points(self._lives(numbers, as_of), self._vectors(), as_of)
 
     def _lives(self, numbers: Sequence[int], as_of: datetime | None) -> Lives:
-        return cells.lives(self._keeper.evidence(), numbers, LOOKED_AT, as_of)
+        return cells.lives(self._keeper.evidence(), numbers, as_of)
 
     def _vectors(self) -> _Vectors:
         return _Vectors(self._keeper.evidence(), self._keeper.config.embedder)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["SHUFFLE", "cosines", "due", "sample_size", "shuffled"]
+__all__ = ["MODULUS", "SHUFFLE", "cosines", "due", "sample_size", "shuffled"]
 
 # From this many cells, and again whenever they have grown by so much.
 FIRST, GROWTH = 20, 1.3

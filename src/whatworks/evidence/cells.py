@@ -18,6 +18,7 @@ from whatworks import learning
 from whatworks.checks import micros, moment_of
 from whatworks.evidence.changed import NO_CONTEXT
 from whatworks.evidence.database import Evidence
+from whatworks.evidence.lives import kept
 from whatworks.evidence.questions import STATES, naive
 from whatworks.evidence.rows import listed
 from whatworks.evidence.schema import IDS, WORTH
@@ -224,19 +225,17 @@ class Life(NamedTuple):
     last_at: NDArray[np.int64]
 
 
-def lives(
-    evidence: Evidence, numbers: Collection[int], limit: int, as_of: datetime | None
-) -> dict[int, Life]:
-    """The last ``limit`` cells of each pattern that has any, and as many of those before.
+def lives(evidence: Evidence, numbers: Collection[int], as_of: datetime | None) -> dict[int, Life]:
+    """The last ``lives.KEPT`` cells of each pattern that has any, and at most as many before.
 
-    Those before are thinned evenly, so that a long life costs no more than a short one.
+    Those before are thinned, so that a long life costs no more than a short one.
     """
     if not numbers:
         return {}
     if as_of is None:
-        looked_up = evidence.lookup.cells_of_patterns(numbers)
+        looked_up = evidence.lookup.lives(numbers)
         if looked_up is not None:
-            return _lives(looked_up, limit)
+            return {number: _life(rows) for number, rows in looked_up.items()}
     with_, values = _then(as_of)
     query = f"""{with_},
     placed AS (
@@ -245,32 +244,22 @@ def lives(
         WINDOW latest AS (PARTITION BY pattern_no ORDER BY last_at DESC, context_no, day))
     SELECT pattern_no, coalesce(context_no, -1) AS context, worth, outcome_sum / tries AS mean,
            epoch_us(last_at) AS last_at
-    FROM placed WHERE place <= ? OR place % greatest(1, n // ?) = 0
+    FROM placed WHERE {kept()}
     ORDER BY pattern_no, placed.last_at, place DESC
     """
-    found = evidence.columns(query, [*values, limit, limit])
+    found = evidence.columns(query, values)
     owners, starts = np.unique(found.pop("pattern_no"), return_index=True)
     life = Life(found["context"].astype(np.int64), found["worth"], found["mean"], found["last_at"])
     parts = zip(*(np.split(column, starts[1:]) for column in life), strict=True)
     return {int(number): Life(*part) for number, part in zip(owners, parts, strict=True)}
 
 
-def _lives(rows: NDArray[Any], limit: int) -> dict[int, Life]:
-    """As ``lives``, from rows of the lookup."""
-    rows = rows[rows["tries"] > 0]
-    # The last first, and tries without a context behind those with one.
-    context = np.where(rows["context"] == NO_CONTEXT, np.iinfo(np.int32).max, rows["context"])
-    rows = rows[np.lexsort((rows["day"], context, -rows["last_at"], rows["pattern"]))]
-    numbers, starts = np.unique(rows["pattern"], return_index=True)
-    found = {}
-    for number, cells in zip(numbers.tolist(), np.split(rows, starts[1:]), strict=True):
-        place = np.arange(1, len(cells) + 1)
-        chosen = (place <= limit) | (place % max(1, len(cells) // limit) == 0)
-        mine = cells[chosen][::-1]
-        context, tries = mine["context"].astype(np.int64), mine["tries"].astype(float)
-        worth = np.where(context == NO_CONTEXT, tries, 2.0 * tries / (tries + 1))
-        found[number] = Life(context, worth, mine["total"] / tries, mine["last_at"].copy())
-    return found
+def _life(cells: NDArray[Any]) -> Life:
+    """From rows of the lookup."""
+    oldest_first = cells[::-1]
+    context, tries = oldest_first["context"].astype(np.int64), oldest_first["tries"].astype(float)
+    worth = np.where(context == NO_CONTEXT, tries, 2.0 * tries / (tries + 1))
+    return Life(context, worth, oldest_first["total"] / tries, oldest_first["last_at"].copy())
 
 
 def context_ids(evidence: Evidence, numbers: Collection[int]) -> dict[int, str]:

@@ -58,12 +58,19 @@ def micros_since(moment: datetime | None) -> int | None:
 class Changed:
     """The rows that a batch changed, as they are after it, by the names of ``SELECTS``.
 
+    ``corrected`` are the patterns of which all cells are among them.
     And ``postings``: word, pattern, how often, among how many; 0 times if it has it no more.
     Nothing is kept unless it is ``wanted``.
     """
 
     wanted: bool
     rows: dict[str, list[Row]] = field(default_factory=dict)
+    corrected: set[int] = field(default_factory=set)
+
+    def clear(self) -> None:
+        """Begin again."""
+        self.rows.clear()
+        self.corrected.clear()
 
     def add(self, name: str, rows: Sequence[Row] | Iterator[Row]) -> None:
         """Rows whose values are known."""

@@ -7,9 +7,9 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from whatworks import failpoints
 from whatworks.errors import StoreError, StoreFullError, disk_error
@@ -25,10 +25,15 @@ if TYPE_CHECKING:
     import duckdb
     from numpy.typing import NDArray
 
+T = TypeVar("T")
+
 __all__ = ["Evidence", "OutdatedError", "closed", "connect", "is_damage", "refused"]
 
-# More helps no question that a store asks; the engine spills beyond it.
-MEMORY_LIMIT = "256MB"
+# What the engine keeps of what it has read: more makes no question faster that is asked often. What
+# needs more, and cannot do with the disk instead, is given more while it lasts.
+MEMORY_LIMIT, LARGE_LIMIT = "40MB", "256MB"
+# A batch of so many records is large.
+LARGE_BATCH = 1_000
 # So much journal to fold is worth a longer log than the engine's 16 MB.
 LONG_BYTES = 32 << 20
 LONG_LOG = "128MB"
@@ -75,6 +80,8 @@ class Evidence:
         # The cursors of questions under way, with their threads: each holds the file's lock.
         self._cursors: dict[duckdb.DuckDBPyConnection, int] = {}
         self._cursors_lock = threading.Condition()
+        self._large = 0  # how many at present need more memory
+        self._large_lock = threading.Lock()
         self._closing = False
         self._copying = threading.Lock()  # held while somebody needs the file to stay open
         self._filling = threading.Lock()  # one at a time; taken before the owner's lock
@@ -272,6 +279,28 @@ class Evidence:
             with suppress(duckdb.Error):  # one that is shut has forgotten it
                 self._con.execute("RESET checkpoint_threshold")
 
+    @contextmanager
+    def _much_memory(self) -> Iterator[None]:
+        """Give the engine more memory as long as it lasts."""
+        with self._large_lock:
+            self._large += 1
+            if self._large == 1:
+                self._limit_memory(LARGE_LIMIT)
+        try:
+            yield
+        finally:
+            with self._large_lock:
+                self._large -= 1
+                if self._large == 0:
+                    self._limit_memory(MEMORY_LIMIT)
+
+    def _limit_memory(self, limit: str) -> None:
+        import duckdb
+
+        # What is in use cannot be taken back, nor anything given to what is shut.
+        with suppress(duckdb.Error), self._con.cursor() as cursor:
+            cursor.execute(f"SET memory_limit = '{limit}'")
+
     def _set_threads(self) -> None:
         if (threads := _threads(self._path)) != self._threads:
             self._con.execute(f"SET threads = {threads}")
@@ -286,6 +315,7 @@ class Evidence:
         changed = Changed(wanted=self.lookup.wanted)
 
         def step(con: duckdb.DuckDBPyConnection) -> set[str]:
+            changed.clear()  # of a step that failed for lack of memory
             touched = fold.apply(con, batch.bodies, changed)
             failpoints.reached("fold.applied")
             insert(con, _MARKS.name, new)
@@ -294,7 +324,8 @@ class Evidence:
 
         # A signal may raise behind the commit: what is committed must not be folded again.
         self._unsure = True
-        touched: set[str] = self.write(step)
+        with self._much_memory() if batch.records > LARGE_BATCH else nullcontext():
+            touched: set[str] = self.write(step)
         failpoints.reached("fold.committed")
         self._marks.update(batch.marks)
         self._unsure = False
@@ -305,7 +336,17 @@ class Evidence:
     def write(self, step: Callable[[duckdb.DuckDBPyConnection], Any]) -> Any:
         """Run ``step`` in a transaction; on any error nothing of it is kept."""
         with self._writing:
-            return self._write(step)
+            return self._roomy(lambda: self._write(step))
+
+    def _roomy(self, work: Callable[[], T]) -> T:
+        """Do it with more memory where that is what it lacks."""
+        try:
+            return work()
+        except StoreError as error:
+            if not _lacks_memory(error.__cause__):
+                raise
+        with self._much_memory():
+            return work()
 
     def _write(self, step: Callable[[duckdb.DuckDBPyConnection], Any]) -> Any:
         import duckdb
@@ -386,21 +427,23 @@ class Evidence:
 
     def rows(self, query: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         """All rows of a question, at the last committed state."""
-        import duckdb
-
-        try:
-            with self._cursor() as cursor:
-                return cursor.execute(*written_out(query, parameters)).fetchall()
-        except duckdb.Error as error:
-            raise self._unread(error) from error
+        return self._roomy(lambda: self._asked(query, parameters, lambda found: found.fetchall()))
 
     def columns(self, query: str, parameters: Sequence[object] = ()) -> dict[str, NDArray[Any]]:
         """The columns of a long answer without nulls, by name."""
+        return self._roomy(lambda: self._asked(query, parameters, lambda found: found.fetchnumpy()))
+
+    def _asked(
+        self,
+        query: str,
+        parameters: Sequence[object],
+        fetch: Callable[[duckdb.DuckDBPyConnection], T],
+    ) -> T:
         import duckdb
 
         try:
             with self._cursor() as cursor:
-                return cursor.execute(*written_out(query, parameters)).fetchnumpy()
+                return fetch(cursor.execute(*written_out(query, parameters)))
         except duckdb.Error as error:
             raise self._unread(error) from error
 
@@ -411,7 +454,7 @@ class Evidence:
         import duckdb
 
         try:
-            with self._cursor() as cursor:
+            with self._much_memory(), self._cursor() as cursor:
                 result = cursor.execute(*written_out(query, parameters))
                 while rows := result.fetchmany(size):
                     yield from rows
@@ -446,7 +489,7 @@ class Evidence:
         """
         import duckdb
 
-        with self._copying:
+        with self._copying, self._much_memory():
             try:
                 with self._con.cursor() as cursor:
                     cursor.execute("BEGIN")
@@ -507,13 +550,13 @@ class Evidence:
             cursor.close()
 
 
-def connect(path: Path) -> duckdb.DuckDBPyConnection:
+def connect(path: Path, memory: str = MEMORY_LIMIT) -> duckdb.DuckDBPyConnection:
     """The one writing connection to a database file; times are UTC."""
     import duckdb
 
     settings: dict[str, Any] = {
         "threads": _threads(path),
-        "memory_limit": MEMORY_LIMIT,
+        "memory_limit": memory,
         "autoinstall_known_extensions": False,
         "autoload_known_extensions": False,
         "preserve_insertion_order": True,
@@ -582,6 +625,12 @@ def refused(path: Path, error: Exception) -> StoreError:
 
 def _is_full(error: Exception) -> bool:
     return any(reason in str(error) for reason in _FULL)
+
+
+def _lacks_memory(error: BaseException | None) -> bool:
+    import duckdb
+
+    return isinstance(error, duckdb.OutOfMemoryException)
 
 
 def _first_line(error: Exception) -> str:

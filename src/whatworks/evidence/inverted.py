@@ -28,8 +28,8 @@ CREATE TABLE words (bucket INTEGER PRIMARY KEY, body BLOB);
 """
 # Neighbouring patterns in a part: the more, the less there is to read, and the more to write.
 PART = 2_048
-BUCKETS = 4_096
-SHIFT = 64 - 12
+BUCKETS = 1_024
+SHIFT = 64 - 10
 # The bucket of what is no word: how many patterns there are.
 PATTERNS = -1
 FILLED_AT_ONCE = 200_000

@@ -56,4 +56,7 @@ def correct_tries(con: duckdb.DuckDBPyConnection, patterns: str, changed: Change
           AND c.pattern_no = e.pattern_no AND c.day = e.day
         """
     )
-    changed.read(con, "cells", f"WHERE pattern_no IN ({patterns})")
+    which = f"WHERE pattern_no IN ({patterns})"
+    changed.read(con, "cells", which)
+    numbers = con.execute(f"SELECT pattern_no FROM pattern_rows {which}").fetchall()
+    changed.corrected.update(number for (number,) in numbers)

@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whatworks import failpoints, system
-from whatworks.evidence import inverted
+from whatworks.evidence import inverted, lives
 from whatworks.evidence.changed import SELECTS, Changed
 from whatworks.evidence.inverted import DamagedError, Postings
 
@@ -48,6 +48,8 @@ SUFFIXES = ("", "-wal", "-shm")
 ASKED_AT_ONCE = 500  # values of a statement; older engines take 999
 FILLED_AT_ONCE = 10_000
 CACHE_KIB = 1_024
+# So much of the file is read in place: half the time, and no memory of the process.
+MAPPED = 4 << 30
 
 _SCHEMA = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
@@ -65,20 +67,15 @@ CREATE TABLE days (
 ) WITHOUT ROWID;
 -- how many rows there are of a context or pattern: else a lost one would not be missed
 CREATE TABLE cells_of_contexts (number INTEGER PRIMARY KEY, count);
-CREATE TABLE cells_of_patterns (number INTEGER PRIMARY KEY, count);
 CREATE TABLE days_of_patterns (number INTEGER PRIMARY KEY, count);
 """
 _FINISH = """
 CREATE INDEX records_by_id ON records (pattern_id);
 CREATE INDEX contexts_by_id ON contexts (context_id);
-CREATE INDEX cells_by_pattern ON cells (pattern_no);
 INSERT INTO cells_of_contexts SELECT context_no, count(*) FROM cells GROUP BY context_no;
-INSERT INTO cells_of_patterns SELECT pattern_no, count(*) FROM cells GROUP BY pattern_no;
 INSERT INTO days_of_patterns SELECT pattern_no, count(*) FROM days GROUP BY pattern_no;
 CREATE TRIGGER cell_added AFTER INSERT ON cells BEGIN
     INSERT INTO cells_of_contexts VALUES (NEW.context_no, 1)
-        ON CONFLICT (number) DO UPDATE SET count = count + 1;
-    INSERT INTO cells_of_patterns VALUES (NEW.pattern_no, 1)
         ON CONFLICT (number) DO UPDATE SET count = count + 1;
 END;
 CREATE TRIGGER day_added AFTER INSERT ON days BEGIN
@@ -165,6 +162,7 @@ class Lookup:
     def _connected(self) -> sqlite3.Connection:
         con = sqlite3.connect(self._path, check_same_thread=False, isolation_level=None)
         con.execute("PRAGMA journal_mode = WAL")
+        con.execute(f"PRAGMA mmap_size = {MAPPED}")
         con.execute("PRAGMA synchronous = NORMAL")  # a power cut takes the last of it, not the file
         con.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
         return con
@@ -190,6 +188,10 @@ class Lookup:
 
     @staticmethod
     def _put(con: sqlite3.Connection, changed: Changed) -> None:
+        if new := changed.rows.get("patterns"):
+            lives.begin(con, (row[0] for row in new))
+        if cells := changed.rows.get("cells"):  # before they are written: what they were is asked
+            lives.put(con, cells, changed.corrected, partial(_tries, con))
         for name, rows in changed.rows.items():
             if name == "postings":
                 patterns = max((row[0] for row in changed.rows["patterns"]), default=-1) + 1
@@ -230,7 +232,7 @@ class Lookup:
     ) -> bool:
         filling.execute("PRAGMA journal_mode = OFF")
         filling.execute("PRAGMA synchronous = OFF")
-        filling.executescript(_SCHEMA + inverted.SCHEMA)
+        filling.executescript(_SCHEMA + inverted.SCHEMA + lives.SCHEMA)
         for name, order in _FILLED.items():
             result = con.execute(f"{SELECTS[name]} ORDER BY {order}")
             while rows := result.fetchmany(FILLED_AT_ONCE):
@@ -240,7 +242,7 @@ class Lookup:
                 filling.executemany(_PUT[name], _PACKED[name](rows))
                 filling.execute("COMMIT")
         filling.executescript(_FINISH)
-        return inverted.fill(con, filling, stopped)
+        return inverted.fill(con, filling, stopped) and lives.fill(con, filling, stopped)
 
     def finish(self, state: Sequence[int], *, filled: bool) -> None:
         """Take in what changed since ``begin``; ``state`` is that of the tables now."""
@@ -338,9 +340,9 @@ class Lookup:
         """The rows ``SELECTS["cells"]`` of all these contexts, in an array of cells."""
         return self._ask(partial(_together, table="cells", by="context", numbers=set(numbers)))
 
-    def cells_of_patterns(self, numbers: Collection[int]) -> Array | None:
-        """The rows ``SELECTS["cells"]`` of all these patterns, in an array of cells."""
-        return self._ask(partial(_together, table="cells", by="pattern", numbers=set(numbers)))
+    def lives(self, numbers: Collection[int]) -> dict[int, Array] | None:
+        """Of each pattern with any, the cells that ``lives`` keeps, the last first."""
+        return self._ask(lambda con: lives.lives(con, numbers))
 
     def days(self, number: int) -> list[Row] | None:
         """The rows ``SELECTS["days"]`` of a pattern, the oldest first."""
@@ -390,6 +392,13 @@ def _together(con: sqlite3.Connection, *, table: str, by: str, numbers: Collecti
     if len(rows) != sum(count or 0 for (count,) in counts):
         raise DamagedError(f"{table} are missing")
     return rows
+
+
+def _tries(con: sqlite3.Connection, context: int, pattern: int, day: int) -> int:
+    """The tries in a cell, 0 where there is none."""
+    where = "WHERE context_no = ? AND pattern_no = ? AND day = ?"
+    row = con.execute(f"SELECT body FROM cells {where}", [context, pattern, day]).fetchone()
+    return 0 if row is None else int(np.frombuffer(row[0], _CELL)["tries"][0])
 
 
 def _chosen(con: sqlite3.Connection, query: str, keys: Iterable[Any]) -> Iterator[Row]:

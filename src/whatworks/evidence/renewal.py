@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from whatworks import failpoints, system
 from whatworks.errors import StoreFullError, disk_error
 from whatworks.evidence import texts
-from whatworks.evidence.database import Evidence, closed, connect, is_damage, refused
+from whatworks.evidence.database import LARGE_LIMIT, Evidence, closed, connect, is_damage, refused
 
 if TYPE_CHECKING:
     import duckdb
@@ -115,7 +115,7 @@ def take_over(made: Path, old: Path, *, model: str, dim: int | None) -> str | No
     import duckdb
 
     try:
-        con = connect(made)
+        con = connect(made, memory=LARGE_LIMIT)
     except duckdb.Error as error:
         raise refused(made, error) from error
     try:

@@ -1,0 +1,156 @@
+"""The lives of patterns in the file of the lookup: of each the last cells, and some of those before.
+
+One row a pattern, so that a life of ten thousand cells takes no longer to read
+than one of a hundred. Those before are thinned by a hash of context and day:
+half as many are kept each time that their number doubles.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Sequence
+from itertools import groupby
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any
+from zlib import crc32
+
+import numpy as np
+from numpy.typing import NDArray
+
+from whatworks.evidence.changed import NO_CONTEXT
+from whatworks.evidence.inverted import DamagedError
+from whatworks.learning import MODULUS, SHUFFLE
+
+if TYPE_CHECKING:
+    import duckdb
+
+__all__ = ["SCHEMA", "begin", "fill", "kept", "lives", "put"]
+
+SCHEMA = """
+-- count: how many cells the pattern has
+CREATE TABLE lives (pattern_no INTEGER PRIMARY KEY, count, body BLOB, crc);
+"""
+# Cells of a pattern that are looked at one by one, and of those before at most as many.
+KEPT = 128
+FILLED_AT_ONCE = 50_000
+# In SQL: of cells with columns context_no, day, place (1 is the last) and n, those that are kept.
+_PLACE = (
+    f"((coalesce(context_no, {NO_CONTEXT}) + 2)::BIGINT * {SHUFFLE[0]}"
+    f" + (day - DATE '1970-01-01') * {SHUFFLE[1]}) % {MODULUS}"
+)
+_CELL = np.dtype(
+    [("context", "<i4"), ("day", "<i4"), ("tries", "<i4"), ("total", "<f8"), ("last_at", "<i8")]
+)
+
+Row = tuple[Any, ...]
+Array = NDArray[Any]
+
+
+def kept() -> str:
+    """In SQL: which cells are kept, by columns context_no, day, place (1 is the last) and n."""
+    return f"(place <= {KEPT} OR {_PLACE} < {MODULUS} // 2 ** ceil(log2(greatest(1, n / {KEPT}))))"
+
+
+def _kept(cells: Array, count: int) -> Array:
+    """The same of cells in any order; what is kept is ordered, the last first."""
+    context = np.where(cells["context"] == NO_CONTEXT, np.iinfo(np.int32).max, cells["context"])
+    cells = cells[np.lexsort((cells["day"], context, -cells["last_at"]))]
+    place = (cells["context"].astype(np.int64) + 2) * SHUFFLE[0] + cells["day"] * SHUFFLE[1]
+    share = MODULUS // 2 ** np.ceil(np.log2(max(1.0, count / KEPT)))
+    of: Array = cells[(np.arange(len(cells)) < KEPT) | (place % MODULUS < share)]
+    return of
+
+
+def lives(con: sqlite3.Connection, numbers: Collection[int]) -> dict[int, Array]:
+    """The cells of each of these patterns that are kept, the last first; none of those without any."""
+    return {number: cells for number in numbers if len(cells := _read(con, number)[1])}
+
+
+def begin(con: sqlite3.Connection, numbers: Iterable[int]) -> None:
+    """Give new patterns a life without cells; others keep theirs."""
+    rows = ((number, *_packed(number, 0, np.empty(0, _CELL))) for number in numbers)
+    con.executemany("INSERT OR IGNORE INTO lives VALUES (?, ?, ?, ?)", rows)
+
+
+def put(
+    con: sqlite3.Connection,
+    rows: Sequence[Row],
+    anew: Collection[int],
+    tries_before: Callable[[int, int, int], int],
+) -> None:
+    """Take in changed cells, as ``changed.SELECTS`` has them.
+
+    ``anew`` names the patterns of which ``rows`` have all cells; of the others
+    ``tries_before`` says how many tries a cell had.
+    """
+    by_pattern: defaultdict[int, dict[tuple[int, int], Row]] = defaultdict(dict)
+    for context, pattern, day, tries, total, at in rows:  # the last that is said of one stands
+        by_pattern[pattern][context, day] = context, day, tries, total, at
+    for number, changed in by_pattern.items():
+        count, cells = (0, np.empty(0, _CELL)) if number in anew else _read(con, number)
+        held = {tuple(cell[:2]): cell for cell in cells.tolist()}
+        for key, cell in changed.items():
+            if cell[2] <= 0:
+                held.pop(key, None)
+                continue
+            if key not in held:
+                count += number in anew or tries_before(key[0], number, key[1]) <= 0
+            held[key] = cell
+        after = _kept(np.array(list(held.values()), _CELL), count)
+        row = (number, *_packed(number, count, after))
+        con.execute("INSERT OR REPLACE INTO lives VALUES (?, ?, ?, ?)", row)
+
+
+def fill(
+    tables: duckdb.DuckDBPyConnection, con: sqlite3.Connection, stopped: Callable[[], bool]
+) -> bool:
+    """Take the lives of all patterns from the tables; false if that was ``stopped``."""
+    result = tables.execute(f"""
+        SELECT pattern_no, n, coalesce(context_no, {NO_CONTEXT}), day - DATE '1970-01-01', tries,
+               outcome_sum, epoch_us(last_at)
+        FROM (SELECT *, count(*) OVER (PARTITION BY pattern_no) AS n,
+                     row_number() OVER (PARTITION BY pattern_no
+                                        ORDER BY last_at DESC, context_no, day) AS place
+              FROM cells WHERE tries > 0)
+        WHERE {kept()} ORDER BY pattern_no, place
+    """)
+    left: list[Row] = []
+    while rows := result.fetchmany(FILLED_AT_ONCE):
+        if stopped():
+            return False
+        rows, last = left + rows, rows[-1][0]
+        left = [row for row in rows if row[0] == last]
+        _insert(con, [row for row in rows if row[0] != last])
+    _insert(con, left)
+    (count,) = tables.execute("SELECT count(*) FROM pattern_rows").fetchone() or (0,)
+    con.execute("BEGIN")
+    begin(con, range(count))
+    con.execute("COMMIT")
+    return True
+
+
+def _insert(con: sqlite3.Connection, rows: Sequence[Row]) -> None:
+    con.execute("BEGIN")
+    for number, cells in groupby(rows, itemgetter(0)):
+        mine = list(cells)
+        body = np.array([cell[2:] for cell in mine], _CELL)
+        row = (number, *_packed(number, mine[0][1], body))
+        con.execute("INSERT INTO lives VALUES (?, ?, ?, ?)", row)
+    con.execute("COMMIT")
+
+
+def _read(con: sqlite3.Connection, number: int) -> tuple[int, Array]:
+    row = con.execute("SELECT count, body, crc FROM lives WHERE pattern_no = ?", [number]).fetchone()
+    if row is None or row[2] != _crc(number, row[0], row[1]):
+        raise DamagedError("a life is damaged or missing")
+    return row[0], np.frombuffer(row[1], _CELL) if row[1] else np.empty(0, _CELL)
+
+
+def _packed(number: int, count: int, cells: Array) -> Row:
+    body = cells.tobytes()
+    return count, body, _crc(number, count, body)
+
+
+def _crc(number: int, count: int, body: bytes) -> int:
+    return crc32(body, crc32(f"{number} {count}".encode()))
