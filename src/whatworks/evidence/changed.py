@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
@@ -58,7 +59,10 @@ def micros_since(moment: datetime | None) -> int | None:
 class Changed:
     """The rows that a batch changed, as they are after it, by the names of ``SELECTS``.
 
-    ``corrected`` are the patterns of which all cells are among them.
+    ``corrected`` are the patterns of which all cells are among them; of the others ``before``
+    says how many tries the cells had (context, pattern, day). ``states``: by how much
+    the number of events in a state grew; ``times``: of some of the new ones, the first and the
+    last among them.
     And ``postings``: word, pattern, how often, among how many; 0 times if it has it no more.
     Nothing is kept unless it is ``wanted``.
     """
@@ -66,11 +70,14 @@ class Changed:
     wanted: bool
     rows: dict[str, list[Row]] = field(default_factory=dict)
     corrected: set[int] = field(default_factory=set)
+    before: dict[Row, int] = field(default_factory=dict)
+    states: Counter[str] = field(default_factory=Counter)
+    times: list[int] = field(default_factory=list)
 
     def clear(self) -> None:
         """Begin again."""
-        self.rows.clear()
-        self.corrected.clear()
+        for held in (self.rows, self.corrected, self.before, self.states, self.times):
+            held.clear()
 
     def add(self, name: str, rows: Sequence[Row] | Iterator[Row]) -> None:
         """Rows whose values are known."""
@@ -81,6 +88,14 @@ class Changed:
         """The rows that a clause chooses, from the tables."""
         if self.wanted:
             self.add(name, con.execute(f"{SELECTS[name]} {which}").fetchall())
+
+    def add_cells(self, rows: Iterable[Row]) -> None:
+        """Rows of ``cells``, each with the tries before as one value more."""
+        if self.wanted:
+            known = self.rows.setdefault("cells", [])
+            for *row, before in rows:
+                known.append(tuple(row))
+                self.before.setdefault(tuple(row[:3]), before)
 
     def end_postings(self, con: duckdb.DuckDBPyConnection, which: str) -> None:
         """The postings that a clause chooses are no more: those that none has any times."""

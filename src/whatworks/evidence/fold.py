@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import orjson
 
 from whatworks.evidence import handful
-from whatworks.evidence.changed import Changed
+from whatworks.evidence.changed import NO_CONTEXT, Changed
 from whatworks.evidence.latest import correct_tries, correct_uses, next_numbers
 from whatworks.evidence.schema import WORTH
 from whatworks.text import word_key, words
@@ -260,6 +260,14 @@ def _events(con: duckdb.DuckDBPyConnection, bodies: str, changed: Changed) -> se
         ORDER BY e.timestamp, e.nth
         """
     )
+    if changed.wanted:
+        query = """
+            SELECT state, count(*), epoch_us(min(m.timestamp)), epoch_us(max(m.timestamp))
+            FROM new_events JOIN moves m USING (nth) GROUP BY state
+        """
+        for state, count, first, last in con.execute(query).fetchall():
+            changed.states[state] += count
+            changed.times += [first, last]
     if '"resolved_at"' in bodies:  # an event that came with a late outcome was pending before
         con.execute(
             """
@@ -313,6 +321,10 @@ def _resolutions(con: duckdb.DuckDBPyConnection, bodies: str, changed: Changed) 
         FROM resolved
         """
     )
+    query = "SELECT state, old_state, count(*) FROM resolved GROUP BY ALL"
+    for state, before, count in con.execute(query).fetchall() if changed.wanted else ():
+        changed.states[state] += count
+        changed.states[before] -= count
     touched = _count(con, changed)
     correct_uses(con, "SELECT pattern_no FROM moves WHERE used < 0", changed)
     correct_tries(con, "SELECT pattern_no FROM moves WHERE resolved < 0", changed)
@@ -433,12 +445,13 @@ def _count(con: duckdb.DuckDBPyConnection, changed: Changed) -> set[str]:
         """
     )
     changed.read(con, "days", "WHERE (day, pattern_no) IN (SELECT (day, pattern_no) FROM day_moves)")
-    changed.read(
-        con,
-        "cells",
-        """c SEMI JOIN cell_moves m ON c.context_no IS NOT DISTINCT FROM m.context_no
-           AND c.pattern_no = m.pattern_no AND c.day = m.day""",
-    )
+    if changed.wanted:
+        query = f"""
+            SELECT coalesce(context_no, {NO_CONTEXT}), pattern_no, day - DATE '1970-01-01', tries,
+                   greatest(0, least(tries, outcome_sum)), epoch_us(last_at), old_tries
+            FROM cell_moves
+        """
+        changed.add_cells(con.execute(query).fetchall())
     changed.read(con, "records", "WHERE pattern_no IN (SELECT pattern_no FROM moves)")
     return _ids(con, "SELECT DISTINCT pattern_id FROM moves JOIN pattern_rows USING (pattern_no)")
 

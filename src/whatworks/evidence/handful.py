@@ -128,6 +128,8 @@ def _events(con: duckdb.DuckDBPyConnection, bodies: Sequence[bytes], changed: Ch
     placed = list(zip(events, places, strict=True))
     insert(con, "event_rows", [_event_row(event, place) for event, place in placed])
     insert(con, "earlier_states", [row for event, place in placed for row in _pending(event, place)])
+    changed.states.update(event["state"] for event in events)
+    changed.times += [event["timestamp"] for event in events]
     moves = [(place, _amounts(event["state"], event["outcome"])) for event, place in placed]
     _count(con, moves, {row[0]: _Known(*row) for row in named.values()}, changed)
     return {event["pattern_id"] for event in events}
@@ -250,6 +252,8 @@ def _resolutions(con: duckdb.DuckDBPyConnection, bodies: Sequence[bytes], change
     moves = [
         (place, _difference(histories[key][0], histories[key][-1])) for key, place in places.items()
     ]
+    changed.states.update(history[-1].state for history in histories.values())
+    changed.states.subtract(history[0].state for history in histories.values())
     numbered = read(con, _PATTERNS_BY_NO, {place[:1] for place in places.values()})
     patterns = {number: _Known(*row) for (number,), row in numbered.items()}
     _count(con, moves, patterns, changed)
@@ -352,21 +356,20 @@ def _count_cells(
             counted[key] = tries, _between(total, tries), at
         else:
             new.append((*key, tries, total, at))
+        changed.add_cells([_plain_cell(key, tries, _between(total, tries), at, old_tries)])
         worth, share = _worth(key, tries, total)
         old_worth, old_share = _worth(key, old_tries, old_total)
         more, more_share = effective.get(key[1], (0.0, 0.0))
         effective[key[1]] = more + (worth - old_worth), more_share + (share - old_share)
     update(con, _CELLS, counted)
     insert(con, "cells", new)
-    now_there = (*new, *(key + row for key, row in counted.items()))
-    changed.add("cells", [_plain_cell(row) for row in now_there])
     return effective
 
 
-def _plain_cell(row: Row) -> Row:
-    context, pattern, day, tries, total, at = row
+def _plain_cell(key: Row, tries: int, total: float, at: datetime | None, before: int) -> Row:
+    context, pattern, day = key
     numbered = NO_CONTEXT if context is None else context
-    return numbered, pattern, days_since(day), tries, total, micros_since(at)
+    return numbered, pattern, days_since(day), tries, total, micros_since(at), before
 
 
 def _count_patterns(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import groupby
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
@@ -77,12 +77,12 @@ def put(
     con: sqlite3.Connection,
     rows: Sequence[Row],
     anew: Collection[int],
-    tries_before: Callable[[int, int, int], int],
+    before: Mapping[Row, int],
 ) -> None:
     """Take in changed cells, as ``changed.SELECTS`` has them.
 
     ``anew`` names the patterns of which ``rows`` have all cells; of the others
-    ``tries_before`` says how many tries a cell had.
+    ``before`` says how many tries a cell (context, pattern, day) had.
     """
     by_pattern: defaultdict[int, dict[tuple[int, int], Row]] = defaultdict(dict)
     for context, pattern, day, tries, total, at in rows:  # the last that is said of one stands
@@ -95,7 +95,7 @@ def put(
                 held.pop(key, None)
                 continue
             if key not in held:
-                count += number in anew or tries_before(key[0], number, key[1]) <= 0
+                count += number in anew or before[key[0], number, key[1]] <= 0
             held[key] = cell
         after = _kept(np.array(list(held.values()), _CELL), count)
         row = (number, *_packed(number, count, after))

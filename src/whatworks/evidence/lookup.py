@@ -16,7 +16,7 @@ import os
 import sqlite3
 import struct
 import threading
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from itertools import islice
@@ -51,6 +51,12 @@ CACHE_KIB = 1_024
 # So much of the file is read in place: half the time, and no memory of the process.
 MAPPED = 4 << 30
 
+STATES = ("resolved", "pending", "not_used", "unknown")
+FIRST, LAST = "first", "last"
+_EVENTS = """
+    SELECT state, count(*), epoch_us(min(timestamp)), epoch_us(max(timestamp))
+    FROM event_rows GROUP BY state
+"""
 _SCHEMA = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
 CREATE TABLE patterns (
@@ -67,6 +73,8 @@ CREATE TABLE days (
 ) WITHOUT ROWID;
 -- how many rows there are of a context or pattern: else a lost one would not be missed
 CREATE TABLE cells_of_contexts (number INTEGER PRIMARY KEY, count);
+-- events in each state, and under FIRST and LAST the times of the first and the last
+CREATE TABLE events (name TEXT PRIMARY KEY, value INTEGER, crc) WITHOUT ROWID;
 CREATE TABLE days_of_patterns (number INTEGER PRIMARY KEY, count);
 """
 _FINISH = """
@@ -188,10 +196,12 @@ class Lookup:
 
     @staticmethod
     def _put(con: sqlite3.Connection, changed: Changed) -> None:
+        if changed.states or changed.times:
+            _put_events(con, changed.states, changed.times)
         if new := changed.rows.get("patterns"):
             lives.begin(con, (row[0] for row in new))
-        if cells := changed.rows.get("cells"):  # before they are written: what they were is asked
-            lives.put(con, cells, changed.corrected, partial(_tries, con))
+        if cells := changed.rows.get("cells"):
+            lives.put(con, cells, changed.corrected, changed.before)
         for name, rows in changed.rows.items():
             if name == "postings":
                 patterns = max((row[0] for row in changed.rows["patterns"]), default=-1) + 1
@@ -242,6 +252,9 @@ class Lookup:
                 filling.executemany(_PUT[name], _PACKED[name](rows))
                 filling.execute("COMMIT")
         filling.executescript(_FINISH)
+        found = con.execute(_EVENTS).fetchall()
+        times = [time for row in found for time in row[2:]]
+        _put_events(filling, {row[0]: row[1] for row in found}, times)
         return inverted.fill(con, filling, stopped) and lives.fill(con, filling, stopped)
 
     def finish(self, state: Sequence[int], *, filled: bool) -> None:
@@ -349,6 +362,10 @@ class Lookup:
         found = self._ask(partial(_together, table="days", by="pattern", numbers={number}))
         return None if found is None else sorted(row[:-1] for row in found.tolist())
 
+    def events(self) -> dict[str, int] | None:
+        """How many events are in each state, and the times ``FIRST`` and ``LAST`` if there are any."""
+        return self._ask(_events)
+
     def word_counts(self, words: Sequence[int]) -> tuple[int, dict[int, int]] | None:
         """How many patterns there are, and how many have each of these words."""
         return self._ask(lambda con: inverted.counts(con, words))
@@ -394,11 +411,23 @@ def _together(con: sqlite3.Connection, *, table: str, by: str, numbers: Collecti
     return rows
 
 
-def _tries(con: sqlite3.Connection, context: int, pattern: int, day: int) -> int:
-    """The tries in a cell, 0 where there is none."""
-    where = "WHERE context_no = ? AND pattern_no = ? AND day = ?"
-    row = con.execute(f"SELECT body FROM cells {where}", [context, pattern, day]).fetchone()
-    return 0 if row is None else int(np.frombuffer(row[0], _CELL)["tries"][0])
+def _events(con: sqlite3.Connection) -> dict[str, int]:
+    rows = con.execute("SELECT * FROM events").fetchall()
+    found = {row[0]: row[1] for row in rows}
+    if rows != [_text_row(row[:-1]) for row in rows] or not found.keys() >= set(STATES):
+        raise DamagedError("the numbers of events are damaged")
+    if any(found[state] for state in STATES) and not {FIRST, LAST} <= found.keys():
+        raise DamagedError("the times of events are missing")
+    return found
+
+
+def _put_events(con: sqlite3.Connection, more: Mapping[str, int], times: Sequence[int]) -> None:
+    known = dict(con.execute("SELECT name, value FROM events").fetchall())
+    now = {state: known.get(state, 0) + more.get(state, 0) for state in STATES}
+    if times:
+        now[FIRST] = min(times) if FIRST not in known else min(known[FIRST], *times)
+        now[LAST] = max(times) if LAST not in known else max(known[LAST], *times)
+    con.executemany("INSERT OR REPLACE INTO events VALUES (?, ?, ?)", map(_text_row, now.items()))
 
 
 def _chosen(con: sqlite3.Connection, query: str, keys: Iterable[Any]) -> Iterator[Row]:

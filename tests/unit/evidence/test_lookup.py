@@ -81,6 +81,7 @@ def answers(evidence: Evidence) -> dict[str, Any]:
         "some": questions.patterns(evidence, IDS),
         "numbers": numbers,
         "known": questions.known_patterns(evidence, IDS),
+        "counts": questions.counts(evidence),
         "texts": questions.context_texts(evidence, [*contexts, "nobody"]),
         "days": [questions.days(evidence, number, None) for number in known],
         "neighbours": cells.neighbours(evidence, contexts, None),
@@ -210,6 +211,9 @@ DAMAGE = [
     "DELETE FROM words",
     "UPDATE words SET body = (SELECT min(body) FROM words)",
     "UPDATE words SET body = (SELECT body FROM words WHERE bucket = -1) WHERE bucket >= 0",
+    "UPDATE events SET value = value + 1",
+    "DELETE FROM events WHERE name = 'first'",
+    "DELETE FROM events",
     "DROP TABLE cells",
     "DROP TABLE records",
 ]
