@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from whatworks import drift, learning, rank
 from whatworks.beta import credible_interval
-from whatworks.changes import LOOKED_AT
+from whatworks.evidence import lives
 
 __all__ = ["Optimist", "Replay"]
 
@@ -60,7 +60,7 @@ class Replay:
             return
         keys = np.array(list(self._cells), np.int64).reshape(-1, 3)
         tries, total, self._last = np.array(list(self._cells.values())).reshape(-1, 3).T
-        self._context, self._pattern, _ = keys.T
+        self._context, self._pattern, self._day = keys.T
         self._worth, self._mean = rank.effective_tries(tries), total / tries
         self._matrix = np.array(self._vectors, float)
         self._near = rank.neighbourhood(len(keys))
@@ -91,8 +91,8 @@ class Replay:
             life = np.flatnonzero(self._pattern == pattern)
             life = life[np.lexsort((self._context[life], self._last[life]))]
             place = len(life) - np.arange(len(life))  # the last is 1
-            stride = max(1, len(life) // LOOKED_AT)
-            life = life[(place <= LOOKED_AT) | (place % stride == 0)]
+            spared = lives.spared(self._context[life], self._day[life], len(life))
+            life = life[(place <= lives.KEPT) | spared]
             contexts = self._context[life]
 
             def seen(contexts: NDArray[np.int64] = contexts) -> Float64:

@@ -25,7 +25,7 @@ from whatworks.learning import MODULUS, SHUFFLE
 if TYPE_CHECKING:
     import duckdb
 
-__all__ = ["SCHEMA", "begin", "fill", "kept", "lives", "put"]
+__all__ = ["SCHEMA", "begin", "fill", "kept", "lives", "put", "spared"]
 
 SCHEMA = """
 -- count: how many cells the pattern has
@@ -56,10 +56,14 @@ def _kept(cells: Array, count: int) -> Array:
     """The same of cells in any order; what is kept is ordered, the last first."""
     context = np.where(cells["context"] == NO_CONTEXT, np.iinfo(np.int32).max, cells["context"])
     cells = cells[np.lexsort((cells["day"], context, -cells["last_at"]))]
-    place = (cells["context"].astype(np.int64) + 2) * SHUFFLE[0] + cells["day"] * SHUFFLE[1]
+    return cells[(np.arange(len(cells)) < KEPT) | spared(cells["context"], cells["day"], count)]
+
+
+def spared(context: Array, day: Array, count: int) -> NDArray[np.bool_]:
+    """Which cells are kept however old they are, of a pattern that has ``count``."""
+    place = (context.astype(np.int64) + 2) * SHUFFLE[0] + day * SHUFFLE[1]
     share = MODULUS // 2 ** np.ceil(np.log2(max(1.0, count / KEPT)))
-    of: Array = cells[(np.arange(len(cells)) < KEPT) | (place % MODULUS < share)]
-    return of
+    return np.asarray(place % MODULUS < share)
 
 
 def lives(con: sqlite3.Connection, numbers: Collection[int]) -> dict[int, Array]:

@@ -177,7 +177,7 @@ def test_a_rebuild_embeds_nothing_that_was_embedded(
 def test_an_engine_that_cannot_open_the_new_file_is_a_store_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(path: Path) -> None:
+    def broken(path: Path, memory: str) -> None:
         raise duckdb.IOException("IO Error: Could not remove file: Input/output error")
 
     monkeypatch.setattr(renewal, "connect", broken)
