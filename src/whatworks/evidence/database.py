@@ -245,6 +245,7 @@ class Evidence:
             self._reopen()
         if self._unsure:
             self._take_marks(self.rows(_FOLDED))
+            self.lookup.check(self._state())  # a signal may have come before it was told
         news = look(folder, self._marks, settle)
         if ahead(news.segments, self._marks, thorough=self._fresh):
             self._begin_again()
@@ -328,8 +329,8 @@ class Evidence:
             touched: set[str] = self.write(step)
         failpoints.reached("fold.committed")
         self._marks.update(batch.marks)
-        self._unsure = False
         self.lookup.apply(changed, self._state())
+        self._unsure = False
         self.described += "pattern.added" in batch.bodies
         return touched
 
@@ -516,7 +517,7 @@ class Evidence:
                 if self.lookup.whole or self.lost:
                     return True
                 con, build = stack.enter_context(self.snapshot()), self.build
-                self.lookup.begin()
+                self.lookup.begin(self._state())
             filled = self.lookup.fill(con, stopped)
         with lock:
             self.lookup.finish(self._state(), filled=filled and build == self.build)

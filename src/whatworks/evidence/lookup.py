@@ -140,6 +140,7 @@ class Lookup:
         self._reader: sqlite3.Connection | None = None
         self._writer: sqlite3.Connection | None = None
         self._waiting: list[Changed] | None = None  # what came while it is filled
+        self._state: tuple[int, ...] = ()  # of the tables, as it was told last
         self.whole = False
         self.trouble: str | None = None  # why it is not whole, if anything is wrong
 
@@ -160,6 +161,7 @@ class Lookup:
             found = self._writer.execute("SELECT value FROM meta WHERE name = 'state'").fetchone()
             self.whole = found is not None and found[0] == _named(state)
             if self.whole:
+                self._state = tuple(state)
                 self._reader = self._connected()
                 self._reader.execute("PRAGMA query_only = ON")
         except Exception:  # noqa: BLE001 - a damaged or unfinished file may say anything
@@ -181,6 +183,12 @@ class Lookup:
             self._waiting.append(changed)
         elif self.whole:
             self._apply([changed], state)
+        self._state = tuple(state)
+
+    def check(self, state: Sequence[int]) -> None:
+        """The tables are in this state: give up what was not told of the last change of them."""
+        if self.wanted and self._state != tuple(state):
+            self.close()
 
     def _apply(self, changes: Iterable[Changed], state: Sequence[int]) -> None:
         assert self._writer is not None
@@ -213,10 +221,10 @@ class Lookup:
     def _write_state(con: sqlite3.Connection, state: Sequence[int]) -> None:
         con.execute("INSERT OR REPLACE INTO meta VALUES ('state', ?)", [_named(state)])
 
-    def begin(self) -> None:
-        """From here on changes are kept until ``finish``."""
+    def begin(self, state: Sequence[int]) -> None:
+        """From here on changes are kept until ``finish``; ``state`` is that of the tables now."""
         self.close()
-        self._waiting = []
+        self._waiting, self._state = [], tuple(state)
 
     def fill(self, con: duckdb.DuckDBPyConnection, stopped: Callable[[], bool]) -> bool:
         """Fill a new file from a snapshot made at ``begin``; false if that ended early."""
