@@ -20,7 +20,7 @@ from whatworks.ids import content_id, uuid7
 from whatworks.records import NewEvent, NewPattern, Pattern, Prior, Risk, UsageEvent, Where
 from whatworks.text import HIDDEN, strip_ansi
 
-__all__ = ["MAX_TEXT_BYTES", "event", "limit", "pattern", "prior", "resolution", "where"]
+__all__ = ["MAX_TEXT_BYTES", "STATES", "event", "limit", "pattern", "prior", "resolution", "where"]
 
 # One record must stay small enough to be written, synced and sent at once.
 MAX_TEXT_BYTES = 65_536

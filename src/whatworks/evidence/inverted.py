@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 __all__ = ["SCHEMA", "DamagedError", "Postings", "counts", "fill", "postings", "put"]
 
 SCHEMA = """
--- word, part: the first bits of the word's hash and the number of the first pattern, see below
+-- word: its hash, as a signed number; part: the patterns from part * PART on
 CREATE TABLE postings (word INTEGER, part INTEGER, body BLOB, PRIMARY KEY (word, part)) WITHOUT ROWID;
+-- bucket: the first bits of the hashes of its words
 CREATE TABLE words (bucket INTEGER PRIMARY KEY, body BLOB);
 """
 # Neighbouring patterns in a part: the more, the less there is to read, and the more to write.

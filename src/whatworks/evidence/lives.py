@@ -34,7 +34,7 @@ CREATE TABLE lives (pattern_no INTEGER PRIMARY KEY, count, body BLOB, crc);
 # Cells of a pattern that are looked at one by one, and of those before at most as many.
 KEPT = 128
 FILLED_AT_ONCE = 50_000
-# In SQL: of cells with columns context_no, day, place (1 is the last) and n, those that are kept.
+# In SQL: where a cell lies among all in [0, MODULUS), as ``spared`` has it.
 _PLACE = (
     f"((coalesce(context_no, {NO_CONTEXT}) + 2)::BIGINT * {SHUFFLE[0]}"
     f" + (day - DATE '1970-01-01') * {SHUFFLE[1]}) % {MODULUS}"

@@ -28,6 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whatworks import failpoints, system
+from whatworks.checks import STATES
 from whatworks.evidence import inverted, lives
 from whatworks.evidence.changed import SELECTS, Changed
 from whatworks.evidence.inverted import DamagedError, Postings
@@ -51,7 +52,6 @@ CACHE_KIB = 1_024
 # So much of the file is read in place: half the time, and no memory of the process.
 MAPPED = 4 << 30
 
-STATES = ("resolved", "pending", "not_used", "unknown")
 FIRST, LAST = "first", "last"
 _EVENTS = """
     SELECT state, count(*), epoch_us(min(timestamp)), epoch_us(max(timestamp))
@@ -196,7 +196,7 @@ class Lookup:
             self._writer.execute("BEGIN")
             for changed in changes:
                 self._put(self._writer, changed)
-            self._write_state(self._writer, state)
+            self._writer.execute("INSERT OR REPLACE INTO meta VALUES ('state', ?)", [_named(state)])
             self._writer.execute("COMMIT")
             failpoints.reached("lookup.applied")
         except Exception as error:  # noqa: BLE001 - the fold is done, and this can be made anew
@@ -216,10 +216,6 @@ class Lookup:
                 inverted.put(con, rows, patterns)
             else:
                 con.executemany(_PUT[name], _PACKED[name](rows))
-
-    @staticmethod
-    def _write_state(con: sqlite3.Connection, state: Sequence[int]) -> None:
-        con.execute("INSERT OR REPLACE INTO meta VALUES ('state', ?)", [_named(state)])
 
     def begin(self, state: Sequence[int]) -> None:
         """From here on changes are kept until ``finish``; ``state`` is that of the tables now."""
@@ -406,12 +402,12 @@ def _contexts(con: sqlite3.Connection, by: str, keys: Collection[Any]) -> list[R
     return found
 
 
-def _together(con: sqlite3.Connection, *, table: str, by: str, numbers: Collection[int]) -> Array:
+def _together(con: sqlite3.Connection, *, table: str, by: str, numbers: set[int]) -> Array:
     """All rows of a table that belong to some contexts or patterns."""
     kind = _CELL if table == "cells" else _DAY
     bodies = [row[0] for row in _chosen(con, f"SELECT body FROM {table} WHERE {by}_no IN", numbers)]
     rows = np.frombuffer(b"".join(bodies), kind) if bodies else np.empty(0, kind)
-    if (rows["check"] != _checks(rows)).any() or not set(np.unique(rows[by]).tolist()) <= set(numbers):
+    if (rows["check"] != _checks(rows)).any() or not numbers.issuperset(np.unique(rows[by]).tolist()):
         raise DamagedError(f"{table} are damaged")
     counts = _chosen(con, f"SELECT sum(count) FROM {table}_of_{by}s WHERE number IN", numbers)
     if len(rows) != sum(count or 0 for (count,) in counts):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import Any, NamedTuple, TypeVar
 
@@ -165,9 +165,9 @@ def known_patterns(evidence: Evidence, ids: Sequence[str]) -> set[str]:
     return {row[0] for row in evidence.rows(query, [_json(ids)])}
 
 
-def numbers(evidence: Evidence, ids: Iterable[str]) -> list[str]:
+def numbers(evidence: Evidence, ids: Collection[str]) -> list[str]:
     """The numbers of these patterns, as text: keys of a cache."""
-    looked_up = evidence.lookup.records(ids=list(ids))
+    looked_up = evidence.lookup.records(ids=ids)
     if looked_up is not None:
         return [str(row[0]) for row in looked_up]
     query = f"SELECT pattern_no::VARCHAR FROM pattern_rows WHERE pattern_id IN {IDS}"
