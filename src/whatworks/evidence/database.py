@@ -509,7 +509,12 @@ class Evidence:
         folds go on meanwhile, and ``close`` waits. Not to be called by its holder.
         """
         with self._filling:
-            return self._fill_lookup(lock, stopped)
+            try:
+                return self._fill_lookup(lock, stopped)
+            except StoreError as error:  # of the tables; the worker tries again after a while
+                with lock:
+                    self.lookup.give_up(error)
+                return False
 
     def _fill_lookup(self, lock: AbstractContextManager[Any], stopped: Callable[[], bool]) -> bool:
         with ExitStack() as stack:
@@ -631,7 +636,10 @@ def _is_full(error: Exception) -> bool:
 def _lacks_memory(error: BaseException | None) -> bool:
     import duckdb
 
-    return isinstance(error, duckdb.OutOfMemoryException)
+    # A commit tells it in its own words: DuckDB 2.0 calls it an error of the transaction.
+    return isinstance(error, duckdb.OutOfMemoryException) or (
+        isinstance(error, duckdb.TransactionException) and "failed to pin block" in str(error)
+    )
 
 
 def _first_line(error: Exception) -> str:

@@ -200,7 +200,7 @@ class Lookup:
             self._writer.execute("COMMIT")
             failpoints.reached("lookup.applied")
         except Exception as error:  # noqa: BLE001 - the fold is done, and this can be made anew
-            self._give_up(error)
+            self.give_up(error)
 
     @staticmethod
     def _put(con: sqlite3.Connection, changed: Changed) -> None:
@@ -237,7 +237,7 @@ class Lookup:
                 failpoints.reached("lookup.filled")
             return done
         except (sqlite3.Error, OSError) as error:
-            self._give_up(error)
+            self.give_up(error)
             return False
 
     @staticmethod
@@ -270,13 +270,14 @@ class Lookup:
             self._writer = self._connected()
             self._apply(waiting, state)
         except sqlite3.Error as error:
-            self._give_up(error)
+            self.give_up(error)
             return
         if self._writer is not None:
             self.open(state)
             self.trouble = None
 
-    def _give_up(self, error: Exception) -> None:
+    def give_up(self, error: Exception) -> None:
+        """Leave the questions to the tables; the file is filled anew."""
         self.close()
         self.trouble = str(error)
 
@@ -310,14 +311,14 @@ class Lookup:
                 return None
             except Exception as error:  # noqa: BLE001 - a damaged file may hold anything
                 found = error
-        self._give_up(found)
+        self.give_up(found)
         return None
 
     def expect(self, *, patterns: Collection[str] = (), contexts: Collection[str] = ()) -> None:
         """The tables have these: where they are not here, rows were lost, and it is filled anew."""
         for known, ask in ((patterns, self.records), (contexts, self.contexts)):
             if known and self.whole and ask(ids=known) is None and self.whole:
-                self._give_up(DamagedError("rows are missing"))
+                self.give_up(DamagedError("rows are missing"))
 
     def records(self, *, numbers: Collection[int] = (), ids: Collection[str] = ()) -> list[Row] | None:
         """The rows ``SELECTS["records"]`` of all these patterns, by number."""

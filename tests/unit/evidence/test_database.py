@@ -666,3 +666,21 @@ def test_without_free_descriptors_opening_is_a_store_error(tmp_path: Path) -> No
     assert said[:6] == [f"cannot open the evidence {path}: Too many open files"] * 6
     assert said[6:] == ["open"] * 2
     assert not list(tmp_path.glob("*.aside-*"))
+
+
+@pytest.mark.parametrize(("large", "answered"), [("256MB", True), ("40MB", False)])
+def test_what_lacks_memory_is_done_again_with_more(
+    open_evidence: Open, monkeypatch: pytest.MonkeyPatch, large: str, answered: bool
+) -> None:
+    monkeypatch.setattr(database, "LARGE_LIMIT", large)
+    evidence = open_evidence("evidence")
+    wide = "SELECT length(string_agg(repeat('x', 1000), '')) FROM range(30_000)"
+    if answered:
+        assert evidence.one(wide) == (30_000_000,)
+        evidence.write(lambda con: con.execute(f"CREATE TABLE wide AS {wide}"))
+        assert evidence.one("FROM wide") == (30_000_000,)
+    else:
+        with pytest.raises(StoreError, match="Out of Memory"):
+            evidence.one(wide)
+    (limit,) = evidence.one("SELECT current_setting('memory_limit')")
+    assert limit == "38.1 MiB"

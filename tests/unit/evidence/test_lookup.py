@@ -15,6 +15,7 @@ import pytest
 from support.log import NOW, STATE, Log, apply, event, fill_lookup, pattern, random_log, resolved
 from whatworks.evidence import Evidence, cells, handful, lives, lookup, questions
 from whatworks.evidence.changed import SELECTS
+from whatworks.errors import StoreError
 from whatworks.evidence.word_search import word_hits
 
 
@@ -283,3 +284,18 @@ def test_a_lookup_that_cannot_be_written_is_given_up_and_the_fold_goes_on(
     apply(evidence, [event("e", "p", 1.0)])
     assert not evidence.lookup.whole
     assert questions.patterns(evidence, ["p"])["p"].usage_count == 1
+
+
+def test_an_error_of_the_tables_while_it_is_filled_leaves_them_to_answer(evidence: Evidence) -> None:
+    apply(evidence, [pattern("p"), event("e", "p", 1.0)])
+    evidence.lookup.close()
+
+    def stopped() -> bool:
+        raise StoreError("the tables cannot be read")
+
+    assert not evidence.fill_lookup(threading.RLock(), stopped)
+    apply(evidence, [event("f", "p", 1.0)])  # nobody keeps it for a file that is not filled
+    assert (evidence.lookup.trouble, evidence.lookup.wanted) == ("the tables cannot be read", False)
+    fill_lookup(evidence)
+    assert held(evidence) == in_tables(evidence)
+    assert evidence.lookup.trouble is None
