@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from support.log import NOW, STATE, Log, apply, event, fill_lookup, pattern, random_log, resolved
+from whatworks.errors import StoreError
 from whatworks.evidence import Evidence, cells, handful, lives, lookup, questions
 from whatworks.evidence.changed import SELECTS
-from whatworks.errors import StoreError
 from whatworks.evidence.word_search import word_hits
 
 
