@@ -225,7 +225,7 @@ def moment(value: object, name: str, now: datetime) -> datetime:
 
 def metadata(value: object, name: str = "metadata") -> dict[str, Any]:
     """A JSON object of at most 64 KiB: text keys, finite numbers, no other types."""
-    if not isinstance(value, Mapping):
+    if not isinstance(value, (dict, Mapping)):
         raise InvalidInputError(f"{name} is {shown(value)}; expected a mapping of JSON values")
     if not value:
         return {}
@@ -279,8 +279,10 @@ def _json_text(value: object, name: str) -> str:
 
 def names(value: object, name: str) -> list[str]:
     """A list of at most 1,000 one-line texts, such as file or tool names."""
-    if isinstance(value, str) or not isinstance(value, Sequence):
+    if isinstance(value, str) or not isinstance(value, (tuple, list, Sequence)):
         raise InvalidInputError(f"{name} is {shown(value)}; expected a list of texts")
+    if not value:
+        return []
     if len(value) > MAX_ITEMS:
         raise InvalidInputError(f"{name} has {len(value):,} items; at most {MAX_ITEMS:,} are kept")
     return [text(item, f"an item of {name}", max_bytes=4_096) for item in value]
@@ -339,12 +341,13 @@ def event(value: NewEvent | Mapping[str, Any], now: datetime) -> dict[str, Any]:
     given = made(NewEvent, value)
     result = None if given.outcome is None else outcome(given.outcome)
     situation = context(given.context)
-    at = now if given.timestamp is None else moment(given.timestamp, "timestamp", now)
+    recorded_at = micros(now)
+    at = None if given.timestamp is None else moment(given.timestamp, "timestamp", now)
     return {
         "event_id": uuid7() if given.event_id is None else identifier(given.event_id, "event_id"),
         "given_id": given.event_id is not None,
         "pattern_id": identifier(given.pattern_id, "pattern_id"),
-        "timestamp": micros(at),
+        "timestamp": recorded_at if at is None else micros(at),
         "state": state(given.state, result),
         "outcome": result,
         "context": situation,
@@ -356,7 +359,7 @@ def event(value: NewEvent | Mapping[str, Any], now: datetime) -> dict[str, Any]:
         "cost": amount(given.cost, "cost"),
         "prediction_id": optional_identifier(given.prediction_id, "prediction_id"),
         "metadata": metadata(given.metadata),
-        "recorded_at": micros(now),
+        "recorded_at": recorded_at,
     }
 
 

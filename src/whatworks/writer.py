@@ -208,6 +208,7 @@ def event_of(body: Mapping[str, Any]) -> UsageEvent:
         duration_ms=body["duration_ms"],
         cost=body["cost"],
         prediction_id=body["prediction_id"],
-        metadata=deepcopy(body["metadata"]),  # the caller may change it, a retry compares
+        # The caller may change it, a retry compares; most events have none.
+        metadata=deepcopy(body["metadata"]) if body["metadata"] else {},
         resolved_at=None if resolved_at is None else moment_of(resolved_at),
     )

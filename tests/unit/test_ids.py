@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import os
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -29,6 +31,23 @@ def test_ids_made_by_many_threads_are_all_different() -> None:
             for name in part
         ]
     assert len(set(made)) == 4_000
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_forked_process_draws_ids_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ids, "_last", 1 << 80)  # the same time in both
+    uuid7()
+    ends = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.write(ends[1], uuid7().encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+    theirs, ours = os.read(ends[0], 36).decode(), uuid7()
+    for end in ends:
+        os.close(end)
+    assert theirs[:18] == ours[:18]
+    assert theirs[18:] != ours[18:]
 
 
 def test_ids_keep_their_order_when_the_clock_is_set_back(monkeypatch) -> None:
