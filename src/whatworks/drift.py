@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 
 from whatworks.rank import kernel
 
-__all__ = ["last_change"]
+__all__ = ["last_change", "suspicious"]
 
 Float64 = NDArray[np.float64]
 
@@ -71,9 +71,10 @@ def last_change(
     """
     start = 0
     known: Float64 | None = None
-    while True:
-        ratios = _ratios(worth[start:], outcome[start:], apart[start:])
-        if not len(ratios) or ratios.max() <= THRESHOLD**2:
+    apart = np.append(apart, False)
+    while len(worth) - start > 1:
+        ratios = _ratios(worth[start:], outcome[start:], apart[start:], np.zeros(1, np.int64))[:-1]
+        if ratios.max() <= THRESHOLD**2:
             return start
         if known is None:
             known = vectors()
@@ -81,20 +82,51 @@ def last_change(
         if excused.max() <= THRESHOLD**2:
             return start
         start += int(excused.argmax()) + 1
+    return start
 
 
-def _ratios(worth: Float64, outcome: Float64, apart: NDArray[np.bool_]) -> Float64:
-    """The likelihood ratio at each place, 0 where a side has too few tries."""
-    if len(worth) < 2:
-        return np.empty(0)
-    total, sums = float(worth.sum()), np.cumsum(worth * outcome)
-    before = np.cumsum(worth)[:-1]
-    after = total - before
-    mean = float(np.clip(sums[-1] / total, TINY, 1 - TINY))
-    spread = float((worth * (outcome - mean) ** 2).sum()) / total
+def suspicious(
+    worth: Float64, outcome: Float64, apart: NDArray[np.bool_], starts: NDArray[np.int64]
+) -> NDArray[np.bool_]:
+    """Which of several series may have changed: of the others ``last_change`` says 0.
+
+    Parameters
+    ----------
+    worth, outcome
+        As in ``last_change``, one series behind the other, none of them empty.
+    apart
+        Of the same length; what it says at the end of a series does not count.
+    starts
+        Where each series begins.
+    """
+    apart = apart.copy()
+    apart[np.append(starts[1:], len(worth)) - 1] = False
+    ratios = _ratios(worth, outcome, apart, starts)
+    # Sums over many series are rounded otherwise than those over one.
+    found: NDArray[np.bool_] = np.maximum.reduceat(ratios, starts) > THRESHOLD**2 - 1e-6
+    return found
+
+
+def _ratios(
+    worth: Float64, outcome: Float64, apart: NDArray[np.bool_], starts: NDArray[np.int64]
+) -> Float64:
+    """The likelihood ratio behind each place of several series, 0 where a side has too few tries."""
+    lengths = np.diff(starts, append=len(worth))
+
+    def so_far(values: Float64) -> Float64:
+        sums = np.cumsum(values)
+        return sums - np.repeat(sums[starts] - values[starts], lengths)
+
+    def whole(values: Float64) -> Float64:
+        return np.repeat(np.add.reduceat(values, starts), lengths)
+
+    total, before, sums = whole(worth), so_far(worth), so_far(worth * outcome)
+    after, late = total - before, whole(worth * outcome) - sums
+    mean = np.clip((sums + late) / total, TINY, 1 - TINY)
+    spread = whole(worth * (outcome - mean) ** 2) / total
     dispersion = np.clip(spread / (mean * (1 - mean)), LEAST_DISPERSION, 1.0)
-    late = (sums[-1] - sums[:-1]) / np.maximum(after, TINY)
-    ratio = before * _divergence(sums[:-1] / before, mean) + after * _divergence(late, mean)
+    late = late / np.maximum(after, TINY)
+    ratio = before * _divergence(sums / before, mean) + after * _divergence(late, mean)
     enough = (before >= LEAST) & (after >= LEAST) & apart
     return np.where(enough, 2 * ratio / dispersion, 0.0)
 
@@ -107,7 +139,7 @@ def _left(worth: Float64, vectors: Float64) -> Float64:
     return left
 
 
-def _divergence(rate: Float64, mean: float) -> Float64:
+def _divergence(rate: Float64, mean: Float64) -> Float64:
     """KL(rate, mean) of coin flips."""
     p = np.clip(rate, TINY, 1 - TINY)
     found: Float64 = p * np.log(p / mean) + (1 - p) * np.log((1 - p) / (1 - mean))

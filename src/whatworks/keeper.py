@@ -332,6 +332,13 @@ class Keeper:
             self._open_vectors(evidence)
             return self._vectors[collection]
 
+    def embedded(self, collection: str, ids: list[str]) -> dict[str, NDArray[np.float32]]:
+        """The embeddings that are there already, by id: nothing is embedded for this."""
+        opened = self._vectors.get(collection)
+        if opened is not None:
+            return opened.get(ids)
+        return dict(zip(*texts.of(self.evidence(), collection, self.config.embedder, ids), strict=True))
+
     def _open_vectors(self, evidence: Evidence) -> None:
         if self._vectors:
             return

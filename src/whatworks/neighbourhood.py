@@ -45,6 +45,8 @@ def merged(rows: Sequence[CellRow], points: Points) -> list[Cell]:
 
 
 def _one(key: tuple[str, int, bool], days: Sequence[CellRow]) -> Cell:
+    if len(days) == 1:  # as most are
+        return Cell(*key, *days[0][2:5])
     worth = sum(day.worth for day in days)
     # By worth, as the records count them: a long day is not worth more than its worth.
     mean = sum(day.worth * day.mean_outcome for day in days) / worth

@@ -175,10 +175,21 @@ class Cells:
     between: Float64
     effective: Float64
     mean: Float64
+    # Made once for all questions about these cells: they take as long as what is asked.
     _kernels: dict[float, Float64] = field(default_factory=dict, compare=False, repr=False)
+    _covariances: dict[Profile, Float64] = field(default_factory=dict, compare=False, repr=False)
 
-    def kernel(self, reach: float) -> Float64:
-        """The ``kernel`` of ``between``; profiles share reaches, and it takes as long as all else."""
+    def covariance(self, profile: Profile) -> Float64:
+        """Of the cells' outcomes under a profile, ``(k, k)``; not to be modified."""
+        if profile not in self._covariances:
+            alike = self.pattern[:, None] == self.pattern
+            covariance = (profile.shared + profile.own * alike) * self._kernel(profile.reach)
+            noise = (1 - profile.shared - profile.own) / self.effective
+            covariance[np.diag_indices_from(covariance)] += noise
+            self._covariances[profile] = covariance
+        return self._covariances[profile]
+
+    def _kernel(self, reach: float) -> Float64:
         if reach not in self._kernels:
             self._kernels[reach] = kernel(self.between, reach)
         return self._kernels[reach]
@@ -404,14 +415,6 @@ def _deviations(level: Float64, cells: Cells) -> tuple[Float64, Float64]:
     return scale, (cells.mean - level[cells.pattern]) / scale[cells.pattern]
 
 
-def _covariance(cells: Cells, profile: Profile) -> Float64:
-    alike = cells.pattern[:, None] == cells.pattern
-    covariance: Float64 = (profile.shared + profile.own * alike) * cells.kernel(profile.reach)
-    noise = (1 - profile.shared - profile.own) / cells.effective
-    covariance[np.diag_indices_from(covariance)] += noise
-    return covariance
-
-
 def _view(
     records: Records, cells: Cells, whole: Population, profile: Profile, near: float, asked: Int64
 ) -> _View:
@@ -426,7 +429,7 @@ def _view(
     scale, deviation = _deviations(level.total, cells)
     mine = cells.pattern == asked[:, None]
     reach = (profile.shared + profile.own * mine) * kernel(cells.similarity, profile.reach)
-    influence = np.linalg.solve(_covariance(cells, profile), reach.T).T
+    influence = np.linalg.solve(cells.covariance(profile), reach.T).T
     known = (influence * reach).sum(1)
     unknown = np.maximum(profile.shared + profile.own - known, UNKNOWN_FLOOR) + unsure
     return _View(*shares, unknown, influence, scale[asked, None] * influence * deviation)
@@ -445,7 +448,7 @@ def expect(records: Records, cells: Cells, whole: Population, learned: Learned =
         if _speaks(profile, cells):
             scale, deviation = _deviations(level, cells)
             pull = kernel(cells.similarity, profile.reach)
-            pull = pull * np.linalg.solve(_covariance(cells, profile), deviation)
+            pull = pull * np.linalg.solve(cells.covariance(profile), deviation)
             own = np.bincount(cells.pattern, pull, len(raw))
             raw += weight * scale * (profile.shared * pull.sum() + profile.own * own)
     return np.clip(raw, *BOUNDS)

@@ -151,6 +151,23 @@ def test_contexts_that_turn_up_only_later_excuse_what_comes_with_them() -> None:
     assert found(outcome, vectors) == 0
 
 
+# -- several at once --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_of_several_series_only_those_that_may_have_changed_are_suspicious(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    series = [
+        tries(random, (random.random(), int(random.integers(1, 40))), (random.random(), 30))
+        for _ in range(20)
+    ]
+    series.append(np.ones(1))
+    starts = np.cumsum([0, *map(len, series[:-1])])
+    outcome = np.concatenate(series)
+    suspects = drift.suspicious(np.ones(len(outcome)), outcome, np.ones(len(outcome), bool), starts)
+    assert suspects.tolist() == [found(one) > 0 for one in series]
+
+
 # -- edges ------------------------------------------------------------------------------------------
 
 

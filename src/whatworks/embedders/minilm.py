@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import threading
-from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from whatworks import system
@@ -27,8 +26,6 @@ __all__ = ["MiniLM"]
 MODEL_SHA256 = "8199be6f699a395f99f89df973f9dc5285fbcfcdb2ae1a4e1201dab014f3d2a6"
 # The model was trained on 256 tokens; what comes behind them is not seen.
 MAX_TOKENS = 256
-# A second thread costs more than it gives for fewer texts.
-MIN_SHARED = 4
 
 
 class MiniLM:
@@ -50,40 +47,11 @@ class MiniLM:
         import numpy as np
 
         self._load()
-        result = np.empty((len(texts), self.dim), np.float32)
-        found = self._tokenizer.encode_batch(texts)
-        # The longest first, so that no thread is left with it at the end.
-        left = deque(sorted(range(len(texts)), key=lambda row: -len(found[row].ids)))
-        failures: list[BaseException] = []
-
-        def embed() -> None:
-            while not failures:
-                try:
-                    row = left.popleft()
-                except IndexError:
-                    return
-                try:
-                    result[row] = self._vector(found[row].ids)
-                except BaseException as error:  # noqa: BLE001 - raised below, by the caller's thread
-                    failures.append(error)
-
-        helper = threading.Thread(target=embed, name="whatworks-embed", daemon=True)
-        shared = len(texts) >= MIN_SHARED and (os.cpu_count() or 1) > 1
-        if shared:
-            try:
-                helper.start()
-            except RuntimeError:  # no more threads
-                shared = False
-        embed()
-        if shared:
-            helper.join()
-        if failures:
-            raise failures[0]
-        return result
+        # One text at a time: with others it would be padded to the longest, which takes longer.
+        found = [self._vector(one.ids) for one in self._tokenizer.encode_batch(texts)]
+        return np.array(found, np.float32).reshape(-1, self.dim)
 
     def _vector(self, ids: list[int]) -> NDArray[np.float32]:
-        # One text at a time: the int8 model scales its inputs by the largest value in the batch,
-        # so a text's vector would depend on its company. It is also faster for long texts.
         import numpy as np
 
         tokens = np.array([ids], np.int64)
@@ -107,8 +75,9 @@ class MiniLM:
 
             options = onnxruntime.SessionOptions()
             options.intra_op_num_threads = min(4, os.cpu_count() or 1)
-            # Threads that spin while they wait take the time of those that embed other texts.
-            options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+            # Threads that spin within a text take a third off it; between texts they would only burn.
+            options.add_session_config_entry("session.intra_op.allow_spinning", "1")
+            options.add_session_config_entry("session.force_spinning_stop", "1")
             options.enable_cpu_mem_arena = False  # the arena keeps the largest batch for ever
             options.log_severity_level = 3
             self._tokenizer = _tokenizer()

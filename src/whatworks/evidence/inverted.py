@@ -73,18 +73,16 @@ def counts(con: sqlite3.Connection, words: Sequence[int]) -> tuple[int, dict[int
 
 def postings(con: sqlite3.Connection, words: Sequence[int]) -> Postings:
     """The postings of words."""
-    expected, found, of = counts(con, words)[1], list[Array](), list[Array]()
+    expected, found = counts(con, words)[1], list[bytes]()
     for word in words:
         rows = con.execute("SELECT part, body FROM postings WHERE word = ?", [_signed(word)])
-        parts = [_array(_POSTING, body, (word, part)) for part, body in rows]
-        size = sum(map(len, parts))
-        if size != expected[word]:
+        parts = [_packed(body, (word, part)) for part, body in rows]
+        if sum(map(len, parts)) != expected[word] * _POSTING.itemsize:
             raise DamagedError("postings are missing")
         found += parts
-        of.append(np.full(size, word, np.uint64))
-    joined = np.concatenate(found) if found else np.empty(0, _POSTING)
+    joined = np.frombuffer(b"".join(found), _POSTING)
     return Postings(
-        np.concatenate(of) if of else np.empty(0, np.uint64),
+        np.repeat(np.array(words, np.uint64), [expected[word] for word in words]),
         joined["pattern"].astype(np.int64),
         joined["times"].astype(float),
         joined["words"].astype(float),
@@ -216,11 +214,15 @@ def _body(array: Array, key: Row) -> bytes:
     return packed + crc32(packed, crc32(repr(key).encode())).to_bytes(4, "little")
 
 
-def _array(kind: np.dtype[Any], body: bytes, key: Row) -> Array:
+def _packed(body: bytes, key: Row) -> bytes:
     packed = body[:-4]
     if crc32(packed, crc32(repr(key).encode())).to_bytes(4, "little") != body[-4:]:
         raise DamagedError("words are damaged")
-    return np.frombuffer(packed, kind)
+    return packed
+
+
+def _array(kind: np.dtype[Any], body: bytes, key: Row) -> Array:
+    return np.frombuffer(_packed(body, key), kind)
 
 
 def _signed(word: int) -> int:

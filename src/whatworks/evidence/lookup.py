@@ -408,7 +408,7 @@ def _together(con: sqlite3.Connection, *, table: str, by: str, numbers: set[int]
     kind = _CELL if table == "cells" else _DAY
     bodies = [row[0] for row in _chosen(con, f"SELECT body FROM {table} WHERE {by}_no IN", numbers)]
     rows = np.frombuffer(b"".join(bodies), kind) if bodies else np.empty(0, kind)
-    if (rows["check"] != _checks(rows)).any() or not numbers.issuperset(np.unique(rows[by]).tolist()):
+    if (rows["check"] != _checks(rows)).any() or not numbers.issuperset(rows[by].tolist()):
         raise DamagedError(f"{table} are damaged")
     counts = _chosen(con, f"SELECT sum(count) FROM {table}_of_{by}s WHERE number IN", numbers)
     if len(rows) != sum(count or 0 for (count,) in counts):

@@ -46,12 +46,13 @@ DEAD, DEAD_SHARE = 1_000, 0.2
 # The graph of the index: links a vector, candidates looked at when adding, and when searching.
 CONNECTIVITY, ADD_WIDTH, SEARCH_WIDTH = 16, 128, 128
 # Candidates that are compared exactly for each one wanted, and at least.
-CANDIDATES, MIN_CANDIDATES = 3, 64
+CANDIDATES, MIN_CANDIDATES = 2, 64
 # From this share of the index on, comparing with all is no slower than asking for so many.
 SCAN_SHARE = 0.2
 ROWS_AT_ONCE = 16_384
 
 Pairs = Iterable[tuple[float, str]]
+Int = NDArray[np.integer[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,16 +121,16 @@ class _Files:
     def compared(self, query: NDArray[Float32], start: int, k: int) -> list[tuple[float, str]]:
         """The ``k`` nearest live rows from ``start`` on, and those as near as the last of them."""
         live = np.flatnonzero(self.live[start:])
-        if not len(live):
-            return []
-        distances = (1 - self.vectors[start:] @ query)[live]
-        edge = np.partition(distances, k - 1)[k - 1] if k < len(live) else np.inf
-        near = np.flatnonzero(distances <= edge)
-        return [(float(distances[n]), self.id(start + int(live[n]))) for n in near]
+        return self._nearest((1 - self.vectors[start:] @ query)[live], start + live, k)
 
-    def distances(self, query: NDArray[Float32], rows: Sequence[int]) -> list[float]:
-        found: list[float] = (1 - self.vectors[list(rows)] @ query).tolist()
-        return found
+    def nearest(self, query: NDArray[Float32], rows: Int, k: int) -> list[tuple[float, str]]:
+        """The ``k`` nearest of some rows, and those as near as the last of them."""
+        return self._nearest(1 - self.vectors[rows] @ query, rows, k)
+
+    def _nearest(self, distances: NDArray[Float32], rows: Int, k: int) -> list[tuple[float, str]]:
+        edge = np.partition(distances, k - 1)[k - 1] if k < len(rows) else np.inf
+        near = distances <= edge
+        return list(zip(distances[near].tolist(), map(self.id, rows[near].tolist()), strict=True))
 
 
 class _State:
@@ -220,15 +221,15 @@ class UsearchStore(VectorStore):
         while True:
             with self._search_lock, _translated(self.path):
                 keys = state.index.search(query, min(wanted, files.head.indexed)).keys
-            rows = [int(row) for row in keys if files.live[row]]
+            rows = keys[files.live[keys]]
             if len(rows) >= k or wanted >= files.head.indexed:
-                return list(zip(files.distances(query, rows), map(files.id, rows), strict=True))
+                return files.nearest(query, rows, k)
             wanted *= 4
 
     def _search_among(self, query: NDArray[Float32], k: int, ids: list[str]) -> Hits:
         state = self._open_state()
         found = state.files.find(ids)
-        stored = zip(state.files.distances(query, list(found.values())), found, strict=True)
+        stored = state.files.nearest(query, np.array(list(found.values()), np.int64), k)
         added = state.added.get(ids)
         near = Hits(list(added), np.array([1 - row @ query for row in added.values()], Float32))
         return _merged(stored, near, k)
