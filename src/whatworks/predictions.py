@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from whatworks import choosing, old_receipts, rank, receipts
 from whatworks.answers import Answers
+from whatworks.blas import one_thread
 from whatworks.checks import Chance, micros
 from whatworks.coverage import Coverage
 from whatworks.errors import NotFoundError
@@ -50,10 +51,13 @@ class Predictions:
     ) -> Prediction:
         """What works in ``context``, best first; the receipt is written down."""
         wide = choosing.reach(limit, chance)
-        asked = self.gathering.gather(context, limit=wide, candidates=candidates, as_of=as_of, now=now)
-        receipt = self.receipt(
-            context, asked, limit=limit, candidates=candidates, now=now, chance=chance
-        )
+        with one_thread():
+            asked = self.gathering.gather(
+                context, limit=wide, candidates=candidates, as_of=as_of, now=now
+            )
+            receipt = self.receipt(
+                context, asked, limit=limit, candidates=candidates, now=now, chance=chance
+            )
         self._keeper.note_down("prediction.made", receipt)
         shown = receipts.shown_contexts(receipt)
         evidence = self._keeper.evidence()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import sys
 from collections.abc import Callable
 
@@ -76,6 +75,4 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal without Unicode still shows the rest
-    # More threads spin while they wait for the small systems that are solved here, and gain nothing.
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     app(prog_name="whatworks")
