@@ -49,6 +49,10 @@ EMBED_SECONDS = 0.5
 EMBED_BATCH = (32, 4_096)
 # How long the background work lets writes gather before it folds them.
 GATHER_SECONDS = 0.2
+# A burst of writes is folded at once, and after so long without its end.
+BURST_SECONDS = 1.0
+# Where so much of the journal was folded, more is likely to come: the lookup is filled once none has.
+BUSY_BYTES, QUIET_SECONDS = 2 << 20, 2.0
 # How often it looks for what other processes wrote. A question looks by itself, unless folds
 # have lately taken more than half of the time, by so much: else questions were nothing but folds.
 LOOK_SECONDS = 0.25
@@ -128,7 +132,8 @@ class Keeper:
         self._looked_at = 0.0  # when what others wrote was last looked for
         self.all_embedded = False  # whether no text waited when last looked
         self._embed_batch = EMBED_BATCH[0]
-        self._fill_again_at = 0.0
+        self._fill_again_at = self._busy_until = 0.0
+        self._unfilled_since = monotonic()
 
     @property
     def _journal_folder(self) -> Path:
@@ -249,12 +254,14 @@ class Keeper:
         return self._evidence
 
     def _fold_into(self, evidence: Evidence) -> None:
-        build, described = evidence.build, evidence.described
+        build, described, folded = evidence.build, evidence.described, evidence.folded
         try:
             touched = evidence.fold(self._journal_folder, self.journal.settle)
         except BaseException:  # some batches may be in
             self._forget()
             raise
+        if evidence.folded > folded + BUSY_BYTES:
+            self._busy_until = monotonic() + QUIET_SECONDS
         if touched:
             self.patterns.invalidate(touched)
             self.numbers.invalidate(touched)
@@ -497,7 +504,7 @@ class Keeper:
         """Bring every layer up to date and onto the disk."""
         self.catch_up()
         self.journal.sync()
-        self._fill_lookup()
+        self._fill_lookup(flushing=True)
         if self.embedder is None:
             return
         self.embed()
@@ -657,8 +664,7 @@ class Keeper:
                 self._when_idle()
                 continue
             self._wake.clear()
-            # The first write starts this wait, the rest of its burst joins it.
-            if self._stop.wait(GATHER_SECONDS):
+            if self._gather():
                 return
             try:
                 self._tend()
@@ -666,6 +672,15 @@ class Keeper:
             except Exception as error:  # noqa: BLE001 - shown in stats; the next write tries again
                 if not self._stop.is_set():
                     self._note(f"{STOPPED}: {error}")
+
+    def _gather(self) -> bool:
+        """Wait for the rest of a burst of writes, in one fold it takes less time; true if all ends."""
+        until = monotonic() + BURST_SECONDS
+        while not self._stop.wait(GATHER_SECONDS):
+            if not self._wake.is_set() or monotonic() >= until:
+                return False
+            self._wake.clear()
+        return True
 
     def _others_wrote(self) -> bool:
         with suppress(StoreError):  # the journal cannot be read: the next question says so
@@ -679,18 +694,19 @@ class Keeper:
         """Something was written: fold it soon."""
         self._wake.set()
 
-    def _to_fill(self) -> bool:
-        """Whether the lookup is to be filled now."""
-        evidence = self._evidence
-        return (
-            evidence is not None
-            and not evidence.lost
-            and not evidence.lookup.whole
-            and monotonic() >= self._fill_again_at
-        )
+    def _to_fill(self, *, flushing: bool = False) -> bool:
+        """Whether the lookup is to be filled now; amid much writing only for ``flushing``."""
+        evidence, now = self._evidence, monotonic()
+        if evidence is None or evidence.lost or evidence.lookup.whole:
+            self._unfilled_since = now
+            return False
+        quiet = flushing or now >= min(self._busy_until, self._unfilled_since + RETRY_SECONDS)
+        return quiet and now >= self._fill_again_at
 
-    def _fill_lookup(self) -> None:
-        if self._to_fill() and not self.evidence().fill_lookup(self._lock, self._stop.is_set):
+    def _fill_lookup(self, *, flushing: bool = False) -> None:
+        if self._to_fill(flushing=flushing) and not self.evidence().fill_lookup(
+            self._lock, self._stop.is_set
+        ):
             self._fill_again_at = monotonic() + RETRY_SECONDS
 
     def _tend(self) -> None:

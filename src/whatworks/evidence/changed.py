@@ -74,6 +74,11 @@ class Changed:
     states: Counter[str] = field(default_factory=Counter)
     times: list[int] = field(default_factory=list)
 
+    @property
+    def size(self) -> int:
+        """How many rows these are."""
+        return sum(map(len, self.rows.values()))
+
     def clear(self) -> None:
         """Begin again."""
         for held in (self.rows, self.corrected, self.before, self.states, self.times):

@@ -120,6 +120,9 @@ _FACTORS = np.array(
     [0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB, 0xD6E8FEB86659FD93], np.uint64
 )
 _CRC = struct.Struct("<I")
+# Rows that are told many at once while nobody asks, at least and as a share of all: from there on
+# it is filled anew once the writing ends. Telling takes long where another thread goes on writing.
+MANY, UNASKED, UNASKED_SHARE, ROW_BYTES = 3_000, 20_000, 0.02, 100
 
 
 class _UnknownError(Exception):
@@ -141,6 +144,7 @@ class Lookup:
         self._writer: sqlite3.Connection | None = None
         self._waiting: list[Changed] | None = None  # what came while it is filled
         self._state: tuple[int, ...] = ()  # of the tables, as it was told last
+        self._unasked = 0  # rows that it was told since it was asked
         self.whole = False
         self.trouble: str | None = None  # why it is not whole, if anything is wrong
 
@@ -182,8 +186,16 @@ class Lookup:
         if self._waiting is not None:
             self._waiting.append(changed)
         elif self.whole:
-            self._apply([changed], state)
+            self._unasked += changed.size if changed.size > MANY else 0
+            if self._unasked > max(UNASKED, UNASKED_SHARE * self._size()):
+                self.close()
+            else:
+                self._apply([changed], state)
         self._state = tuple(state)
+
+    def _size(self) -> int:
+        """How many rows it has, about."""
+        return self._path.stat().st_size // ROW_BYTES
 
     def check(self, state: Sequence[int]) -> None:
         """The tables are in this state: give up what was not told of the last change of them."""
@@ -302,6 +314,7 @@ class Lookup:
         """The answer, or ``None`` if the tables are to be asked."""
         if not self.whole:
             return None
+        self._unasked = 0
         with self._asking:
             if self._reader is None:
                 return None

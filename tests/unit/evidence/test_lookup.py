@@ -299,3 +299,24 @@ def test_an_error_of_the_tables_while_it_is_filled_leaves_them_to_answer(evidenc
     fill_lookup(evidence)
     assert held(evidence) == in_tables(evidence)
     assert evidence.lookup.trouble is None
+
+
+def test_much_that_is_told_while_nobody_asks_is_filled_in_later(
+    evidence: Evidence, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lookup, "MANY", 20)
+    monkeypatch.setattr(lookup, "UNASKED", 100)
+    monkeypatch.setattr(lookup, "UNASKED_SHARE", 0.0)
+    few, many = [event(f"few {n}", "p", 1.0) for n in range(200)], range(60)
+    apply(evidence, [pattern("p")])
+    for item in few:  # one by one they may be as many as they like
+        apply(evidence, [item])
+    for batch in range(6):
+        apply(evidence, [event(f"{batch} {n}", "p", 1.0, context=f"{n}") for n in many])
+        if batch < 3:
+            assert evidence.lookup.whole
+            assert evidence.lookup.records(ids=["p"])
+    assert not evidence.lookup.wanted
+    assert evidence.lookup.trouble is None
+    fill_lookup(evidence)
+    assert held(evidence) == in_tables(evidence)
