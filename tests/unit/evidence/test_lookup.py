@@ -305,7 +305,7 @@ def test_much_that_is_told_while_nobody_asks_is_filled_in_later(
     evidence: Evidence, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lookup, "MANY", 20)
-    monkeypatch.setattr(lookup, "UNASKED", 100)
+    monkeypatch.setattr(lookup, "UNASKED", 150)
     monkeypatch.setattr(lookup, "UNASKED_SHARE", 0.0)
     few, many = [event(f"few {n}", "p", 1.0) for n in range(200)], range(60)
     apply(evidence, [pattern("p")])
