@@ -1,8 +1,9 @@
-"""What a keeper holds in memory after a thousand mixed questions, with and without the model."""
+"""What a keeper holds in memory after a thousand mixed questions, at once and when it rests."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from time import sleep
 
 from benchmarks.child import Child
 from benchmarks.corpus import Corpus, Size
@@ -13,6 +14,8 @@ from whatworks.bench import pattern_id
 __all__ = ["NAME", "run"]
 
 NAME = "memory of a keeper"
+# A keeper gives memory back once nobody has asked for a second.
+RESTED_SECONDS = 2.5
 KEEPER = """
 from whatworks import Memory
 memory = Memory.open({folder!r}, create=False, embedder={embedder!r})
@@ -29,8 +32,11 @@ def run(folder: Path, corpus: Corpus, size: Size, *, asked: int) -> list[Result]
         with running(program) as keeper, Child("benchmarks.asking:Asker", str(folder)) as client:
             client.ask("open" if embedder is None else "open_without_embedder")
             _ask(client, corpus, size, asked, with_texts=embedder is None)
-            for field, now, nothing in zip(Footprint._fields, footprint(keeper), bare, strict=True):
-                measured.add(f"{who}, {field}", now - nothing, "MB")
+            at_once = footprint(keeper)
+            sleep(RESTED_SECONDS)
+            for when, held in (("at once", at_once), ("at rest", footprint(keeper))):
+                for field, now, nothing in zip(Footprint._fields, held, bare, strict=True):
+                    measured.add(f"{who}, {when}, {field}", now - nothing, "MB")
     return measured.results
 
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import datetime
 from math import inf
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from whatworks import rank, trends
 from whatworks.changes import Changes
@@ -21,13 +21,15 @@ from whatworks.keeper import Found, Keeper
 from whatworks.records import (
     Match,
     Pattern,
-    Stats,
     Trend,
     UsageEvent,
     Where,
 )
 from whatworks.stores import Hits
 from whatworks.vectors import Vectors
+
+if TYPE_CHECKING:
+    from whatworks.records import Stats
 
 __all__ = ["Answers"]
 
@@ -68,6 +70,8 @@ class Answers:
 
     def stats(self) -> Stats:
         """Counts and sizes."""
+        from whatworks.findings import Stats  # its many classes take a while to make
+
         keeper = self._keeper
         evidence = keeper.evidence(receipts=True)
         return Stats(

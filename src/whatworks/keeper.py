@@ -12,12 +12,12 @@ from contextlib import ExitStack, suppress
 from datetime import datetime
 from pathlib import Path
 from time import monotonic
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from whatworks import config, failpoints, migration
+from whatworks import config, failpoints, migration, system
 from whatworks.cache import HotCache
 from whatworks.embedders import Embedder, vectors_of
 from whatworks.errors import (
@@ -33,13 +33,16 @@ from whatworks.evidence.cells import PopulationRow
 from whatworks.journal import Journal, segments
 from whatworks.lock import KeeperLock
 from whatworks.rank import Learned
-from whatworks.records import Backup, ChangePoint, Pattern
+from whatworks.records import ChangePoint, Pattern
 from whatworks.replay import Mark
 from whatworks.vectors import Vectors, remove
 
 T = TypeVar("T")
 # What searches find for a text: distances by meaning, and ids by words, the best first.
 Found = tuple[dict[str, float], list[str]]
+
+if TYPE_CHECKING:
+    from whatworks.records import Backup
 
 __all__ = ["COLLECTIONS", "Found", "Keeper"]
 
@@ -53,6 +56,10 @@ GATHER_SECONDS = 0.2
 BURST_SECONDS = 1.0
 # Where so much of the journal was folded, more is likely to come: the lookup is filled once none has.
 BUSY_BYTES, QUIET_SECONDS = 2 << 20, 2.0
+# But after so long it is filled all the same: filling takes a minute where there are ten million tries.
+UNFILLED_SECONDS = 600.0
+# How long nobody has asked before memory is given back.
+REST_SECONDS = 1.0
 # How often it looks for what other processes wrote. A question looks by itself, unless folds
 # have lately taken more than half of the time, by so much: else questions were nothing but folds.
 LOOK_SECONDS = 0.25
@@ -133,7 +140,7 @@ class Keeper:
         self.all_embedded = False  # whether no text waited when last looked
         self._embed_batch = EMBED_BATCH[0]
         self._fill_again_at = self._busy_until = 0.0
-        self._unfilled_since = monotonic()
+        self._unfilled_since = self._rested_at = monotonic()
 
     @property
     def _journal_folder(self) -> Path:
@@ -661,6 +668,7 @@ class Keeper:
         """Fold, embed and tend the stores while nobody asks, until the store is let go."""
         while not self._stop.is_set():
             if not self._wake.wait(LOOK_SECONDS) and not self._others_wrote() and not self._to_fill():
+                self._rest()
                 self._when_idle()
                 continue
             self._wake.clear()
@@ -672,6 +680,13 @@ class Keeper:
             except Exception as error:  # noqa: BLE001 - shown in stats; the next write tries again
                 if not self._stop.is_set():
                     self._note(f"{STOPPED}: {error}")
+
+    def _rest(self) -> None:
+        """Hold less memory once nobody has asked for a while: two thirds of it are the engine's."""
+        if self._rested_at < self.used < monotonic() - REST_SECONDS and self._evidence is not None:
+            self._rested_at = monotonic()
+            self._evidence.rest()
+            system.give_back_memory()
 
     def _gather(self) -> bool:
         """Wait for the rest of a burst of writes, in one fold it takes less time; true if all ends."""
@@ -700,7 +715,7 @@ class Keeper:
         if evidence is None or evidence.lost or evidence.lookup.whole:
             self._unfilled_since = now
             return False
-        quiet = flushing or now >= min(self._busy_until, self._unfilled_since + RETRY_SECONDS)
+        quiet = flushing or now >= min(self._busy_until, self._unfilled_since + UNFILLED_SECONDS)
         return quiet and now >= self._fill_again_at
 
     def _fill_lookup(self, *, flushing: bool = False) -> None:

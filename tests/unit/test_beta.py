@@ -32,6 +32,15 @@ def test_the_bounds_of_any_interval_are_exact(rows: list[tuple[float, float]], l
     assert_allclose(high, beta.ppf((1 + level) / 2, a, b), atol=1e-8)
 
 
+def test_many_are_as_exact_as_few() -> None:
+    size = np.geomspace(0.1, 1e4, 5_001)
+    mean = np.linspace(0.01, 0.99, 5_001)
+    low, high = credible_interval(mean, size, 0.8)
+    alone = [credible_interval(mean[n : n + 1], size[n : n + 1], 0.8) for n in (0, 2_000, 5_000)]
+    for n, ends in zip((0, 2_000, 5_000), alone, strict=True):
+        assert_allclose([low[n], high[n]], [ends[0][0], ends[1][0]], atol=1e-9)
+
+
 def test_the_interval_of_nothing_is_empty() -> None:
     low, high = credible_interval(np.empty(0), np.empty(0), 0.8)
     assert (low.shape, high.shape) == ((0,), (0,))

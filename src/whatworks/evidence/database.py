@@ -31,7 +31,7 @@ __all__ = ["Evidence", "OutdatedError", "closed", "connect", "is_damage", "refus
 
 # What the engine keeps of what it has read: more makes no question faster that is asked often. What
 # needs more, and cannot do with the disk instead, is given more while it lasts.
-MEMORY_LIMIT, LARGE_LIMIT = "40MB", "256MB"
+MEMORY_LIMIT, LARGE_LIMIT, RESTING_LIMIT = "40MB", "256MB", "8MB"
 # A batch of so many records is large.
 LARGE_BATCH = 1_000
 # So much journal to fold is worth a longer log than the engine's 16 MB.
@@ -301,6 +301,13 @@ class Evidence:
         # What is in use cannot be taken back, nor anything given to what is shut.
         with suppress(duckdb.Error), self._con.cursor() as cursor:
             cursor.execute(f"SET memory_limit = '{limit}'")
+
+    def rest(self) -> None:
+        """Let go of what the engine holds of the file; it is read again when somebody asks."""
+        with self._large_lock:
+            if not self._large and not self.lost:
+                self._limit_memory(RESTING_LIMIT)
+                self._limit_memory(MEMORY_LIMIT)
 
     def _set_threads(self) -> None:
         if (threads := _threads(self._path)) != self._threads:

@@ -30,6 +30,8 @@ __all__ = [
     "waiting",
 ]
 
+# Embeddings that are sorted at once: 50 MB of them.
+SORTED_AT_ONCE = 32_768
 # What is embedded: the collection's name, its table, its id and its text.
 TABLES = {
     "patterns": ("pattern_rows", "pattern_id", "description"),
@@ -137,18 +139,27 @@ def vectors(
     until: int = 2**63 - 1,
 ) -> Iterator[tuple[list[str], NDArray[np.float32], int]]:
     """Embeddings of changes behind ``after``, in order: ids, vectors ``(n, dim)``, last change."""
-    query = """
-        SELECT id, vector, change FROM embeddings
-        WHERE collection = ? AND model = ? AND change > ? AND change <= ? ORDER BY change
-    """
+    where = "WHERE collection = ? AND model = ? AND change > ? AND change <= ? ORDER BY change"
+    query = f"SELECT id, vector, change FROM embeddings {where}"
     batch: list[tuple[str, bytes, int]] = []
-    for row in evidence.stream(query, [collection, model, after, until], size):
-        batch.append(row)
-        if len(batch) == size:
-            yield _unpacked(batch)
-            batch = []
+    for low, high in _parts(evidence, where, [collection, model, after, until]):
+        for row in evidence.stream(query, [collection, model, low, high], size):
+            batch.append(row)
+            if len(batch) == size:
+                yield _unpacked(batch)
+                batch = []
     if batch:
         yield _unpacked(batch)
+
+
+def _parts(evidence: Evidence, where: str, values: Sequence[object]) -> Iterator[tuple[object, object]]:
+    """From which change to which: the engine fails to sort a million vectors in the memory it has."""
+    changes = evidence.columns(f"SELECT change FROM embeddings {where}", values)["change"].tolist()
+    low = values[2]
+    for start in range(0, len(changes), SORTED_AT_ONCE):
+        high = changes[min(start + SORTED_AT_ONCE, len(changes)) - 1]
+        yield low, high
+        low = high
 
 
 def sample(evidence: Evidence, collection: str, model: str, size: int) -> NDArray[np.float32]:

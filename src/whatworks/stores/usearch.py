@@ -44,7 +44,7 @@ UNINDEXED, UNINDEXED_SHARE = 1_000, 0.02
 # Replaced and deleted rows that are carried along before the files are written anew.
 DEAD, DEAD_SHARE = 1_000, 0.2
 # The graph of the index: links a vector, candidates looked at when adding, and when searching.
-CONNECTIVITY, ADD_WIDTH, SEARCH_WIDTH = 16, 128, 128
+CONNECTIVITY, ADD_WIDTH, SEARCH_WIDTH = 16, 128, 96
 # Candidates that are compared exactly for each one wanted, and at least.
 CANDIDATES, MIN_CANDIDATES = 2, 64
 # From this share of the index on, comparing with all is no slower than asking for so many.

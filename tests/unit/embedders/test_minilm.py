@@ -58,6 +58,15 @@ def test_a_vector_does_not_depend_on_its_company(model: MiniLM) -> None:
         assert_array_equal(model([sentence])[0], vector)
 
 
+def test_in_bulk_a_vector_is_the_same(model: MiniLM, monkeypatch: pytest.MonkeyPatch) -> None:
+    alone = model(SENTENCES)
+    monkeypatch.setattr(minilm, "BULK", 2)
+    assert_array_equal(model(SENTENCES * 20), np.tile(alone, (20, 1)))
+    assert model._bulk is not None
+    assert_array_equal(model(SENTENCES[:1])[0], alone[0])
+    assert model._bulk is None
+
+
 def test_only_the_first_256_tokens_count(model: MiniLM) -> None:
     long = "word " * 300
     assert_array_equal(model([long])[0], model([long + "and something else"])[0])
