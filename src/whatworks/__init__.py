@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from whatworks.async_memory import AsyncMemory as AsyncMemory
     from whatworks.errors import InvalidInputError as InvalidInputError
     from whatworks.errors import MissingExtraError as MissingExtraError
     from whatworks.errors import ModelMismatchError as ModelMismatchError
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from whatworks.records import Prediction as Prediction
     from whatworks.records import Prior as Prior
     from whatworks.records import Stats as Stats
+    from whatworks.records import Suggestion as Suggestion
     from whatworks.records import Trend as Trend
     from whatworks.records import TrendDay as TrendDay
     from whatworks.records import UsageEvent as UsageEvent
@@ -55,6 +57,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _MODULES = {
+    "async_memory": "AsyncMemory",
     "errors": (
         "InvalidInputError MissingExtraError ModelMismatchError NotFoundError SchemaVersionError "
         "StoreBusyError StoreClosedError StoreError StoreFullError WhatWorksError"
@@ -64,7 +67,7 @@ _MODULES = {
     "records": (
         "Answer Backup Cause Change ChangePoint Coincidence Contribution Diff Estimate Evaluation "
         "Evidence Explanation Flip Lift Match Migration NewEvent NewPattern Pattern Prediction Prior "
-        "Stats Trend TrendDay UsageEvent Where Why"
+        "Stats Suggestion Trend TrendDay UsageEvent Where Why"
     ),
     "text": "clean_text",
 }

@@ -14,7 +14,7 @@ from whatworks.handle import Handle
 if TYPE_CHECKING:
     from whatworks.evaluation import Policy
     from whatworks.ledgers import Calibration
-    from whatworks.records import Diff, Evaluation, Lift, Prediction, Risk, Why
+    from whatworks.records import Diff, Evaluation, Lift, Prediction, Risk, Suggestion, Why
 
 __all__ = ["Advice"]
 
@@ -82,6 +82,26 @@ class Advice(Handle):
             now=self._clock(),
             chance=checks.chance(explore, mask, risk, seed),
         )
+
+    def suggest(self, context: str, *, limit: int = 3, risk: Risk = "normal") -> Suggestion:
+        """What will work best in ``context``, with a text to put into a prompt.
+
+        The text has a line for each answer with evidence, between marks that
+        nothing in them can imitate, and says that it is data; it is empty where
+        nothing is known. Name the ``prediction_id`` when you record what came of it.
+
+        Parameters
+        ----------
+        limit
+            How many answers; each line is about 60 tokens.
+        risk
+            As for ``predict``.
+        """
+        from whatworks.findings import Suggestion
+        from whatworks.prompting import suggestion
+
+        made = self.predict(context, limit=limit, risk=risk)
+        return Suggestion(made, suggestion(made))
 
     def why(self, prediction_id: str) -> Why:
         """The evidence that adds up to each number of a prediction.

@@ -29,6 +29,7 @@ __all__ = [
     "Migration",
     "Prediction",
     "Stats",
+    "Suggestion",
     "Why",
 ]
 
@@ -109,6 +110,19 @@ class Prediction:
     risk: Risk
     explored: bool
     answers: tuple[Answer, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Suggestion:
+    """A prediction, and what it says as text for a prompt; see ``Memory.suggest``."""
+
+    prediction: Prediction
+    text: str
+
+    @property
+    def prediction_id(self) -> str:
+        """What the events that follow it name."""
+        return self.prediction.prediction_id
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,8 @@ class Handle:
         self._write = Writer(link)
         self._origin = {"source": source, "channel": channel}
         self._clock = clock
+        # What ``track`` could not record, or could not tell, since this was opened.
+        self.untracked = 0
         # Closes at the latest when the object goes, or the interpreter (see ``link``).
         self._finalize = weakref.finalize(self, link.release_later)
         self._finalize.atexit = False

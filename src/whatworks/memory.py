@@ -21,6 +21,7 @@ from whatworks.writer import event_of
 if TYPE_CHECKING:
     from whatworks.journal import Durability
     from whatworks.records import Backup, Match, Migration, State, Stats, Trend, Where
+    from whatworks.tracking import Tracker
 
 __all__ = ["Memory"]
 
@@ -212,6 +213,66 @@ class Memory(Advice):
         now = self._clock()
         bodies = [checks.event(item, now) | self._origin for item in checks.items(events, "events")]
         return [event_of(body) for body in self._writer.record(bodies)]
+
+    def track(
+        self,
+        pattern: str,
+        *,
+        context: str | Callable[..., str | None] | None = None,
+        outcome: Callable[[Any], float | bool | None] | None = None,
+        pattern_type: str = "general",
+        prediction_id: str | None = None,
+        session_id: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> Tracker:
+        """Record a block, or each call of a function, as a try of a pattern.
+
+        ``with memory.track(...) as attempt:`` and ``@memory.track(...)``, also
+        with ``async``; nested and in any number of threads and tasks. What ends
+        without an exception has worked, an exception is a failure and goes on to
+        the caller; being cancelled, ``KeyboardInterrupt`` and ``SystemExit``
+        say nothing, and are kept as ``unknown``. ``attempt.outcome = 0.5`` or
+        ``attempt.state = "not_used"`` says it otherwise. The time it took is recorded.
+
+        Nothing that is wrong with the store reaches the caller: what could not
+        be recorded is logged (logger ``whatworks``) and counted in ``untracked``.
+
+        Parameters
+        ----------
+        pattern
+            An id, or the description of an approach, which is added if it is new.
+        context
+            The situation in words; of a function also what makes it from the call's arguments.
+        outcome
+            Of a function: makes the outcome from what it returns; ``None`` is not known.
+        pattern_type
+            Of a pattern that is added.
+        prediction_id
+            The prediction, or the suggestion, that led to it.
+
+        Examples
+        --------
+        >>> from tempfile import mkdtemp
+        >>> from whatworks import Memory
+        >>> memory = Memory.open(mkdtemp(), embedder="none")
+        >>> with memory.track("run the tests in parallel", context="slow tests") as attempt:
+        ...     attempt.files.append("tests/test_parser.py")
+        >>> attempt.event.outcome
+        1.0
+        >>> memory.close()
+        """
+        from whatworks.tracking import Tracker
+
+        return Tracker(
+            self,
+            pattern,
+            context=context,
+            outcome=outcome,
+            pattern_type=pattern_type,
+            prediction_id=prediction_id,
+            session_id=session_id,
+            metadata={} if metadata is None else dict(metadata),
+        )
 
     def resolve(
         self,

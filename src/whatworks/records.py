@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from whatworks.findings import Migration as Migration
     from whatworks.findings import Prediction as Prediction
     from whatworks.findings import Stats as Stats
+    from whatworks.findings import Suggestion as Suggestion
     from whatworks.findings import Why as Why
 
 __all__ = [
@@ -52,6 +53,7 @@ __all__ = [
     "Prediction",
     "Prior",
     "Stats",
+    "Suggestion",
     "Trend",
     "TrendDay",
     "UsageEvent",

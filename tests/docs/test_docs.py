@@ -28,6 +28,15 @@ def test_the_example_of_the_readme_prints_what_the_readme_shows(
     assert printed.getvalue() == blocks(README, "text")[0]
 
 
+def test_the_examples_for_agents_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        for block in blocks((ROOT / "docs/agents.md").read_text(), "python"):
+            exec(compile(block, "docs/agents.md", "exec"), names)
+    assert printed.getvalue() == "4\n"
+
+
 def test_every_make_target_in_the_documents_exists() -> None:
     targets = set(re.findall(r"^([a-z][a-z-]*):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     for document in DOCUMENTS:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import typer
 
-from whatworks.cli import ask, calibrate, exchange, judge, upkeep, write
+from whatworks.cli import agents, ask, calibrate, exchange, judge, upkeep, write
 from whatworks.cli import stores as vector_stores
 from whatworks.cli.exits import CODES, Group
 
@@ -28,6 +28,14 @@ _PANELS: dict[str, tuple[Callable[..., None], ...]] = {
     ),
     "Judge": (calibrate.calibrate, judge.evaluate, judge.lift),
     "Exchange": (exchange.export,),
+    "Agents": (
+        agents.install,
+        agents.uninstall,
+        agents.mcp,
+        agents.suggest,
+        agents.sync,
+        agents.teach,
+    ),
     "Look after": (
         upkeep.serve,
         upkeep.backup,
@@ -45,6 +53,9 @@ _IMPORTS: dict[str, Callable[..., None]] = {
     "files": exchange.import_files,
     "table": exchange.import_table,
     "jsonl": exchange.import_jsonl,
+    "transcripts": exchange.import_transcripts,
+    "git": exchange.import_git,
+    "tests": exchange.import_tests,
 }
 
 
@@ -57,7 +68,9 @@ def _assembled() -> typer.Typer:
         epilog="\n".join(["Exit codes:", *codes]),
         context_settings={"help_option_names": ["--help", "-h"]},
     )
-    imports = typer.Typer(help="Import a file-based memory, a table of tries, or an export.")
+    imports = typer.Typer(
+        help="Import what is remembered elsewhere: files, tables, exports, transcripts, git."
+    )
     for name, form in _IMPORTS.items():
         imports.command(name)(form)
     made.add_typer(imports, name="import", rich_help_panel="Exchange")

@@ -24,7 +24,15 @@ if TYPE_CHECKING:
     from whatworks.importers import Report
     from whatworks.memory import Memory
 
-__all__ = ["export", "import_files", "import_jsonl", "import_table"]
+__all__ = [
+    "export",
+    "import_files",
+    "import_git",
+    "import_jsonl",
+    "import_table",
+    "import_tests",
+    "import_transcripts",
+]
 
 STDOUT = "-"
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Read and report, write nothing.")]
@@ -112,6 +120,79 @@ def import_jsonl(
     Example: whatworks import jsonl memory.jsonl
     """
     from whatworks.importers.jsonl import import_jsonl as run
+
+    _import(
+        lambda memory, step: run(memory, file, dry_run=dry_run, progress=step),
+        dry_run=dry_run,
+        no_embed=no_embed,
+        store=store,
+        as_json=as_json,
+    )
+
+
+def import_transcripts(
+    path: Annotated[
+        Path, typer.Argument(metavar="PATH", help="A session's file, or a folder of them.")
+    ],
+    dry_run: DryRun = False,
+    no_embed: NoEmbed = False,
+    store: Store = None,
+    as_json: Json = False,
+) -> None:
+    """Import what coding agents' sessions teach: Claude Code, Codex and ATIF.
+
+    Example: whatworks import transcripts ~/.claude/projects --dry-run
+    """
+    from whatworks.importers.transcripts import import_transcripts as run
+
+    _import(
+        lambda memory, step: run(memory, path, dry_run=dry_run, progress=step),
+        dry_run=dry_run,
+        no_embed=no_embed,
+        store=store,
+        as_json=as_json,
+    )
+
+
+def import_git(
+    repository: Annotated[
+        Path, typer.Argument(metavar="DIR", help="A folder of a repository.")
+    ] = Path(),
+    since: Annotated[
+        str | None, typer.Option(metavar="TIME", help='As git takes it, such as "1 year ago".')
+    ] = None,
+    dry_run: DryRun = False,
+    no_embed: NoEmbed = False,
+    store: Store = None,
+    as_json: Json = False,
+) -> None:
+    """Import a git history: which changes stood, and which were taken back.
+
+    Example: whatworks import git . --since "1 year ago"
+    """
+    from whatworks.importers.history import import_history as run
+
+    _import(
+        lambda memory, step: run(memory, repository, since=since, dry_run=dry_run, progress=step),
+        dry_run=dry_run,
+        no_embed=no_embed,
+        store=store,
+        as_json=as_json,
+    )
+
+
+def import_tests(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="JUnit XML, or a pytest-reportlog.")],
+    dry_run: DryRun = False,
+    no_embed: NoEmbed = False,
+    store: Store = None,
+    as_json: Json = False,
+) -> None:
+    """Import a report of a test run: which tests fail, how often, and why.
+
+    Example: whatworks import tests report.xml
+    """
+    from whatworks.importers.junit import import_tests as run
 
     _import(
         lambda memory, step: run(memory, file, dry_run=dry_run, progress=step),

@@ -1,0 +1,1 @@
+"""What coding agents do: a hook writes it down in milliseconds, and the memory learns later."""

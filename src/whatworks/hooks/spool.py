@@ -1,0 +1,89 @@
+"""Where hooks write: one file a session, a line for each thing that happened. Standard library only.
+
+A hook has no time to open a store. Lines wait in ``spool/`` inside the
+store's folder until a process that has it open takes them in (``absorb``).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+__all__ = ["FOLDER", "append", "locate", "plain", "trimmed"]
+
+FOLDER = "spool"
+# A line is one write: longer ones could be cut in two by another process.
+MAX_LINE = 60_000
+# Of a long text the beginning and the end say most: the command, and how it ended.
+MAX_TEXT = 4_000
+MAX_DEPTH = 6
+MAX_ITEMS = 50
+# Secrets are not kept, as far as they look like some.
+_SECRETS = re.compile(
+    r"(?i)((?:api[_-]?key|access[_-]?key|token|secret|passw(?:or)?d|authorization)[\"']?\s*[:=]\s*"
+    r"(?:bearer\s+)?[\"']?)[^\s\"',;]{6,}"
+    r"|\b(?:sk-|ghp_|gho_|github_pat_|xox[abprs]-|AKIA|glpat-|AIza)[A-Za-z0-9_-]{8,}"
+)
+
+
+def locate(cwd: str | None = None) -> Path:
+    """The store that is meant in a folder; as ``config.locate``, without its libraries."""
+    if named := os.environ.get("WHATWORKS_STORE"):
+        return Path(named).expanduser().absolute()
+    here = Path(cwd or os.getcwd()).absolute()
+    for folder in (here, *here.parents):
+        if (folder / ".whatworks" / "store.json").is_file():
+            return folder / ".whatworks"
+    return _data() / "whatworks" / "default"
+
+
+def _data() -> Path:
+    home = Path.home()
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA", home / "AppData" / "Local"))
+    if sys.platform == "darwin":
+        return home / "Library" / "Application Support"
+    return Path(os.environ.get("XDG_DATA_HOME") or home / ".local" / "share")
+
+
+def append(store: Path, harness: str, session: str, happened: dict[str, Any]) -> None:
+    """Write down one thing that happened, as it came but for its length and its secrets."""
+    folder = store / FOLDER
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    line = {"harness": harness, "at": time.time(), "payload": trimmed(happened)}
+    data = json.dumps(line, separators=(",", ":"), ensure_ascii=True)
+    if len(data) > MAX_LINE:
+        known = {name: value for name, value in line["payload"].items() if not isinstance(value, dict)}
+        data = json.dumps(line | {"payload": known | {"cut": True}}, separators=(",", ":"))
+    name = f"{plain(harness)}-{plain(session)}.jsonl"
+    file = os.open(folder / name, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    try:
+        os.write(file, data[:MAX_LINE].encode() + b"\n")
+    finally:
+        os.close(file)
+
+
+def plain(name: str) -> str:
+    """A name of a harness or session as it may stand in that of a file."""
+    return re.sub(r"[^A-Za-z0-9_.-]", "_", name)[:100] or "none"
+
+
+def trimmed(value: Any, depth: int = 0) -> Any:
+    """``value`` without the middle of long texts, what lies too deep, and secrets."""
+    if isinstance(value, str):
+        if len(value) > MAX_TEXT:
+            value = f"{value[: MAX_TEXT // 2]}\n...\n{value[-MAX_TEXT // 2 :]}"
+        return _SECRETS.sub(lambda found: f"{found[1] or ''}***", value)
+    if isinstance(value, dict):
+        if depth >= MAX_DEPTH:
+            return {}
+        items = list(value.items())[:MAX_ITEMS]
+        return {str(key)[:100]: trimmed(item, depth + 1) for key, item in items}
+    if isinstance(value, list):
+        return [] if depth >= MAX_DEPTH else [trimmed(item, depth + 1) for item in value[:MAX_ITEMS]]
+    return value
