@@ -52,8 +52,8 @@ EMBED_SECONDS = 0.5
 EMBED_BATCH = (32, 4_096)
 # How long the background work lets writes gather before it folds them.
 GATHER_SECONDS = 0.2
-# A burst of writes is folded at once, and after so long without its end.
-BURST_SECONDS = 1.0
+# While so much more is written in that time, it waits on, but not longer than this.
+BURST_SECONDS, BURST_BYTES = 1.0, 256 << 10
 # Where so much of the journal was folded, more is likely to come: the lookup is filled once none has.
 BUSY_BYTES, QUIET_SECONDS = 2 << 20, 2.0
 # But after so long it is filled all the same: filling takes a minute where there are ten million tries.
@@ -690,12 +690,16 @@ class Keeper:
 
     def _gather(self) -> bool:
         """Wait for the rest of a burst of writes, in one fold it takes less time; true if all ends."""
-        until = monotonic() + BURST_SECONDS
+        until, before = monotonic() + BURST_SECONDS, self._written()
         while not self._stop.wait(GATHER_SECONDS):
-            if not self._wake.is_set() or monotonic() >= until:
+            if self._written() < before + BURST_BYTES or monotonic() >= until:
                 return False
-            self._wake.clear()
+            before = self._written()
         return True
+
+    def _written(self) -> int:
+        position = self.journal.position()
+        return 0 if position is None else position[1]
 
     def _others_wrote(self) -> bool:
         with suppress(StoreError):  # the journal cannot be read: the next question says so

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -88,10 +90,10 @@ def test_what_is_certain_is_written_where_agents_read(run: Run, filled: Any, tmp
     assert (refused.exit_code, "expected .md" in refused.stderr) == (2, True)
 
 
-def test_the_mcp_server_says_what_it_misses(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "mcp", None)
-    monkeypatch.delitem(__import__("sys").modules, "whatworks.mcp.server", raising=False)
-    monkeypatch.delitem(__import__("sys").modules, "whatworks.mcp.serving", raising=False)
-    result = run("mcp")
-    assert result.exit_code != 0
-    assert "pip install 'whatworks[mcp]'" in result.stderr
+def test_the_mcp_server_says_what_it_misses() -> None:
+    program = "import sys; sys.modules['mcp'] = None; from whatworks.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", program, "mcp"], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode != 0
+    assert "pip install 'whatworks[mcp]'" in done.stderr

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 
@@ -33,19 +35,23 @@ def test_ids_made_by_many_threads_are_all_different() -> None:
     assert len(set(made)) == 4_000
 
 
+FORK = """
+import os
+from whatworks import ids
+ids._last = 1 << 80  # the same time in both
+ids.uuid7()
+reader, writer = os.pipe()
+if os.fork() == 0:
+    os.write(writer, ids.uuid7().encode())
+    os._exit(0)
+print(os.read(reader, 36).decode(), ids.uuid7())
+"""
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
-def test_a_forked_process_draws_ids_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ids, "_last", 1 << 80)  # the same time in both
-    uuid7()
-    ends = os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.write(ends[1], uuid7().encode())
-        os._exit(0)
-    os.waitpid(child, 0)
-    theirs, ours = os.read(ends[0], 36).decode(), uuid7()
-    for end in ends:
-        os.close(end)
+def test_a_forked_process_draws_ids_of_its_own() -> None:
+    done = subprocess.run([sys.executable, "-c", FORK], capture_output=True, text=True, check=True)
+    theirs, ours = done.stdout.split()
     assert theirs[:18] == ours[:18]
     assert theirs[18:] != ours[18:]
 
