@@ -174,9 +174,11 @@ def create(folder: Path, *, embedder: str, dim: int | None, vectors: str) -> Con
 
 
 def _left_over(item: Path) -> bool:
-    """What an interrupted ``create`` may leave."""
+    """What an interrupted ``create`` may leave, or a hook."""
     if item.name == "journal":
         return item.is_dir() and not any(item.iterdir())
+    if item.name == "spool":  # hooks write before there is a store
+        return item.is_dir()
     return item.name in ("keeper.lock", f"{FILE}.tmp")
 
 

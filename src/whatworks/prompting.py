@@ -9,6 +9,9 @@ from collections.abc import Iterable
 from whatworks.findings import Answer, Prediction
 from whatworks.text import clean_text
 
+# Characters that nobody sees and a model reads: zero-width ones, and those of tags (U+E0000 and on).
+_INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u2060-\u2064\ufeff\U000e0000-\U000e007f]")
+
 __all__ = ["fenced", "line", "one_line", "suggestion"]
 
 # Characters of a description that are shown: with the numbers, about 60 tokens a row.
@@ -30,15 +33,16 @@ def line(answer: Answer) -> str:
     else:
         worked = "not tried yet"
     return (
-        f"{one_line(pattern.description)} [{pattern.pattern_id}]: {answer.verdict}; {worked}; "
+        f"{one_line(pattern.description)} [{one_line(pattern.pattern_id)}]: {answer.verdict}; "
+        f"{worked}; "
         f"expect {answer.expected:.2f} ({answer.low:.2f} to {answer.high:.2f}) here"
     )
 
 
 def one_line(text: str, most: int = SHOWN) -> str:
     """``text`` on one line, without hidden characters, links and images inert, cut to ``most``."""
-    plain = re.sub(r"\s+", " ", clean_text(text))
-    plain = re.sub(r"!?\[([^\]]*)\]\([^)]*\)", r"\1", plain)
+    plain = re.sub(r"\s+", " ", _INVISIBLE.sub("", clean_text(text)))
+    plain = re.sub(r"!?\[([^\]]*)\](?:\([^)]*\)|\[[^\]]*\])", r"\1", plain)
     plain = re.sub(r"(?i)\b(https?|ftp|file|data|javascript):(?=\S)", r"\1 ", plain)
     plain = plain.replace("<", "(").replace(">", ")").replace("`", "'")
     return plain if len(plain) <= most else plain[: most - 3].rstrip() + "..."

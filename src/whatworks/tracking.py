@@ -14,7 +14,9 @@ from time import perf_counter
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, cast
 
+from whatworks.checks import MAX_TEXT_BYTES
 from whatworks.errors import InvalidInputError, NotFoundError
+from whatworks.text import clean_text
 
 if TYPE_CHECKING:
     from whatworks.memory import Memory
@@ -106,8 +108,9 @@ class Tracker:
         trace: TracebackType | None,
     ) -> None:
         attempt = self._leave()
-        attempt.ended(error)
-        self._record(attempt)
+        if attempt is not None:
+            attempt.ended(error)
+            self._record(attempt)
 
     async def __aenter__(self) -> Attempt:
         return self.__enter__()
@@ -119,22 +122,27 @@ class Tracker:
         trace: TracebackType | None,
     ) -> None:
         attempt = self._leave()
-        attempt.ended(error)
-        await asyncio.to_thread(self._record, attempt)
+        if attempt is not None:
+            attempt.ended(error)
+            await asyncio.to_thread(self._record, attempt)
 
     def _enter(self, context: str | None) -> Attempt:
         attempt = Attempt(self._pattern, context, metadata=dict(self._metadata))
         _open.set((*_open.get(), (self, attempt)))
         return attempt
 
-    def _leave(self) -> Attempt:
+    def _leave(self) -> Attempt | None:
         """The innermost open attempt of this tracker."""
         blocks = _open.get()
         for place in reversed(range(len(blocks))):
             if blocks[place][0] is self:
                 _open.set(blocks[:place] + blocks[place + 1 :])
                 return blocks[place][1]
-        raise RuntimeError("the block is left in another thread or task than it was entered in")
+        self._missed(
+            f"a try of {self._pattern!r} was not recorded",
+            RuntimeError("its block was left in another thread or task than it was entered in"),
+        )
+        return None
 
     # -- functions --------------------------------------------------------------------------------
 
@@ -214,7 +222,7 @@ class Tracker:
                 self._known(),
                 outcome=attempt.outcome,
                 state=attempt.state,
-                context=attempt.context,
+                context=None if attempt.context is None else _kept(attempt.context),
                 files=attempt.files,
                 tools=attempt.tools,
                 duration_ms=took,
@@ -239,3 +247,8 @@ class Tracker:
         with _counting:
             self._memory.untracked += 1
         log.warning("%s: %s: %s", what, type(error).__name__, error)
+
+
+def _kept(context: str) -> str | None:
+    """A situation as it may be recorded: what comes from a program need not be clean or short."""
+    return clean_text(context, max_bytes=MAX_TEXT_BYTES) or None

@@ -30,7 +30,8 @@ def write_block(target: Path, lessons: Sequence[Lesson]) -> int:
         One mark is there without the other.
     """
     before = _read(target) if target.exists() else ""
-    if (START in before) != (END in before) or before.count(START) > 1:
+    counts = before.count(START), before.count(END), len(_BLOCK.findall(before))
+    if counts not in ((0, 0, 0), (1, 1, 1)):
         raise InvalidInputError(f"{target} has the marks of a block not once each; mend or remove them")
     block = f"{START}\n{_markdown(lessons)}{END}\n"
     if START in before:
@@ -38,9 +39,11 @@ def write_block(target: Path, lessons: Sequence[Lesson]) -> int:
     else:
         gap = "" if not before else "\n" if before.endswith("\n") else "\n\n"
         after = before + gap + block
-    with replacing(target) as draft:
-        draft.write_text(after)
-    target.chmod(0o644)
+    mode = target.stat().st_mode if target.exists() else 0o644
+    target = target.resolve()  # a link stays one
+    with replacing(target) as draft, draft.open("w", newline="") as file:
+        file.write(after)
+    target.chmod(mode)
     return len(lessons)
 
 
@@ -93,7 +96,7 @@ def _skill(name: str, lesson: Lesson) -> str:
     return (
         f"---\nname: {name}\ndescription: {orjson.dumps(said).decode()}\nmetadata:\n"
         f"  whatworks-id: {orjson.dumps(pattern.pattern_id).decode()}\n---\n\n"
-        f"# {one_line(pattern.description, 80)}\n\n{pattern.description.strip()}\n\n"
+        f"# {one_line(pattern.description, 80)}\n\n{one_line(pattern.description, 4_000)}\n\n"
         f"Evidence: {lesson.evidence}.\n"
     )
 
@@ -129,6 +132,7 @@ def write_graph(target: Path, lessons: Sequence[Lesson]) -> int:
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text()
+        with path.open(newline="") as file:  # line ends stay as they are
+            return file.read()
     except (OSError, UnicodeDecodeError) as error:
         raise StoreError(f"{path} cannot be read: {error}") from error

@@ -7,14 +7,15 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from whatworks import system
-from whatworks.errors import InvalidInputError
+from whatworks.errors import InvalidInputError, NotFoundError
 from whatworks.hooks import sessions, spool
 from whatworks.hooks.happenings import Happening, happening
 from whatworks.hooks.rollout import exits
@@ -28,7 +29,13 @@ __all__ = ["absorb", "absorb_store", "showed", "waiting"]
 
 # A session in which nothing has happened for so long is over.
 OVER_SECONDS = 12 * 3_600.0
+# A session may be taken up again; after so long its file goes.
+KEPT_SECONDS = 14 * 86_400.0
+# Who writes what was shown; the session is that of whose hooks write the rest.
+MCP = "mcp"
 MAX_CONTEXT = 4_000
+# What was recorded of each event: its state and outcome.
+_Wrote = dict[str, list[Any]]
 log = logging.getLogger("whatworks")
 
 
@@ -51,13 +58,7 @@ def showed(store: Path, made: Prediction, session: str) -> None:
         "patterns": shown,
         "prompt": made.context,
     }
-    spool.append(store, _harness_of(store, session), session, said)
-
-
-def _harness_of(store: Path, session: str) -> str:
-    """Whose hooks wrote of the session so far."""
-    named = sorted((store / spool.FOLDER).glob(f"*-{spool.plain(session)}.jsonl"))
-    return named[0].name.split("-", 1)[0] if named else "mcp"
+    spool.append(store, MCP, session, said)
 
 
 def waiting(store: Path) -> list[Path]:
@@ -69,8 +70,10 @@ def waiting(store: Path) -> list[Path]:
 
 
 def _is_new(path: Path) -> bool:
-    size, done = path.stat().st_size, _done(path)
-    return size > done or time.time() - path.stat().st_mtime > OVER_SECONDS
+    done, now = _Done.of(path), time.time()
+    changed = path.stat().st_mtime
+    over = not done.over and changed < now - OVER_SECONDS
+    return path.stat().st_size > done.size or over or changed < now - KEPT_SECONDS
 
 
 def absorb(memory: Memory, store: Path) -> int:
@@ -79,24 +82,32 @@ def absorb(memory: Memory, store: Path) -> int:
     One process at a time; the others find nothing to do. What cannot be
     recorded is logged and left out.
     """
-    names = waiting(store)
-    if not names:
+    if not waiting(store):
         return 0
     file = os.open(store / spool.FOLDER / "lock", os.O_RDWR | os.O_CREAT, 0o600)
     try:
         if not system.try_lock(file):
             return 0
-        return sum(_absorb(memory, path) for path in names)
+        count = 0
+        for path in waiting(store):
+            try:
+                count += _absorb(memory, path)
+            except (OSError, InvalidInputError) as error:
+                log.warning("what hooks wrote in %s was left out: %s", path.name, error)
+        return count
     finally:
         os.close(file)
 
 
 def _absorb(memory: Memory, path: Path) -> int:
-    harness = path.stem.split("-", 1)[0]
-    size = path.stat().st_size
-    found, transcript = _read(path)
-    over = bool(found) and (
-        found[-1].kind == "end" or time.time() - path.stat().st_mtime > OVER_SECONDS
+    if path.stat().st_mtime < time.time() - KEPT_SECONDS:
+        _done_file(path).unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
+        return 0
+    size, done = path.stat().st_size, _Done.of(path)
+    found, harness, transcript = _read(path)
+    over = path.stat().st_mtime < time.time() - OVER_SECONDS or (
+        bool(found) and found[-1].kind == "end"
     )
     if harness == "codex" and transcript:
         found = exits(found, Path(transcript))
@@ -105,30 +116,32 @@ def _absorb(memory: Memory, path: Path) -> int:
         name: sessions.Advice(name, pattern.description)
         for name, pattern in memory.get_patterns(shown).items()
     }
+    session = f"{spool.plain(harness)}-{path.stem}"
     # Of a try that was taken back later, what was said last.
-    tries = {item.event_id: item for item in sessions.learn(path.stem, found, advice, over=over)}
+    tries = {item.event_id: item for item in sessions.learn(session, found, advice, over=over)}
     count = 0
     for learned in tries.values():
         try:
-            count += _record(memory, learned, session=path.stem, harness=harness)
-        except InvalidInputError as error:
-            log.warning("a try of session %s was not recorded: %s", path.stem, error)
-    if over:
-        path.unlink(missing_ok=True)
-        _mark(path).unlink(missing_ok=True)
-    else:
-        _mark(path).write_text(f"{size}")
+            count += _record(memory, learned, done.wrote, session=session, harness=harness)
+        except (InvalidInputError, NotFoundError) as error:
+            log.warning("a try of session %s was not recorded: %s", session, error)
+    _Done(size, over, done.wrote).keep(path)
     return count
 
 
-def _record(memory: Memory, learned: sessions.Learned, *, session: str, harness: str) -> bool:
-    """Record a try, or correct it if it is there with another outcome; false if nothing is new."""
+def _record(
+    memory: Memory, learned: sessions.Learned, wrote: _Wrote, *, session: str, harness: str
+) -> bool:
+    """Record a try, or correct it; false if nothing is new, or somebody else has corrected it."""
+    now = [learned.state, learned.outcome]
     known = memory.get_events([learned.event_id]).get(learned.event_id)
     if known is not None:
-        if (known.state, known.outcome) == (learned.state, learned.outcome):
+        held = [known.state, known.outcome]
+        if held == now or held != wrote.get(learned.event_id):
             return False
         if learned.outcome is not None:
             memory.resolve(learned.event_id, outcome=learned.outcome)
+            wrote[learned.event_id] = now
         return learned.outcome is not None
     pattern_id = learned.pattern
     if not learned.known:
@@ -146,22 +159,24 @@ def _record(memory: Memory, learned: sessions.Learned, *, session: str, harness:
         prediction_id=learned.prediction,
         metadata={"harness": harness},
     )
+    wrote[learned.event_id] = now
     return True
 
 
-def _read(path: Path) -> tuple[list[Happening], str]:
-    """What happened in a session, and where the harness keeps its transcript."""
-    found, transcript = [], ""
+def _read(path: Path) -> tuple[list[Happening], str, str]:
+    """What happened in a session, in which harness, and where that keeps its transcript."""
+    found, harness, transcript = [], MCP, ""
     for line in _lines(path):
         payload = line.get("payload")
         if not isinstance(payload, dict):
             continue
-        at = line.get("at")
+        at, named = line.get("at"), str(line.get("harness"))
+        harness = named if named != MCP else harness
         transcript = str(payload.get("transcript_path") or transcript)
         item = happening(payload, float(at) if isinstance(at, (int, float)) else 0.0)
         if item is not None:
             found.append(item)
-    return found, transcript
+    return found, harness, transcript
 
 
 def _lines(path: Path) -> Iterator[dict[str, object]]:
@@ -173,12 +188,26 @@ def _lines(path: Path) -> Iterator[dict[str, object]]:
                     yield held
 
 
-def _mark(path: Path) -> Path:
+@dataclass(slots=True)
+class _Done:
+    """How much of a session was taken in, whether as its end, and what was recorded of it."""
+
+    size: int = 0
+    over: bool = False
+    wrote: _Wrote = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, path: Path) -> _Done:
+        with suppress(OSError, orjson.JSONDecodeError, KeyError, TypeError, ValueError):
+            held = orjson.loads(_done_file(path).read_bytes())
+            return cls(int(held["size"]), bool(held["over"]), dict(held["wrote"]))
+        return cls()
+
+    def keep(self, path: Path) -> None:
+        draft = _done_file(path).with_suffix(".tmp")
+        draft.write_bytes(orjson.dumps({"size": self.size, "over": self.over, "wrote": self.wrote}))
+        draft.replace(_done_file(path))
+
+
+def _done_file(path: Path) -> Path:
     return path.with_suffix(".done")
-
-
-def _done(path: Path) -> int:
-    try:
-        return int(_mark(path).read_text())
-    except (OSError, ValueError):
-        return 0

@@ -58,7 +58,7 @@ _STOPS = {"Stop", "AfterAgent", "stop", "session.idle"}
 _BROKEN = {"StopFailure", "session.error"}
 _ENDS = {"SessionEnd", "sessionEnd", "session.deleted"}
 _PATCHED = re.compile(r"^\*\*\* (?:Update|Add|Delete) File: (.+)$", re.MULTILINE)
-_EXIT = re.compile(r"[Ee]xit(?:ed with)? code:? (-?\d+)")
+_EXIT = re.compile(r"^\W*(?:process )?exit(?:ed with)? code:?\s*(-?\d+)", re.IGNORECASE | re.MULTILINE)
 
 
 def happening(payload: Payload, at: float) -> Happening | None:
@@ -101,7 +101,7 @@ def _tool(event: str, payload: Payload, at: float) -> Happening:
         arguments, result = _mapping(payload.get("tool_input")), payload.get("tool_response")
     failed = event in ("PostToolUseFailure", "postToolUseFailure")
     output = _output(result) or _text(payload, "error")
-    ok = False if failed or _has_error(result) else _ok_of(result, event)
+    ok = False if failed or _has_error(result) else _ok_of(result, event, output)
     stopped = bool(payload.get("is_interrupt")) or bool(_mapping(result).get("interrupted"))
     named = name.lower()
     if named in _SHELLS:
@@ -155,7 +155,8 @@ def _parts(payload: Payload) -> str:
 
 def _files(arguments: Payload) -> tuple[str, ...]:
     named = [_text(arguments, key) for key in ("file_path", "filePath", "path", "notebook_path")]
-    patch = _text(arguments, "input") or _text(arguments, "patch") or _text(arguments, "patchText")
+    patches = ("input", "patch", "patchText", "command")
+    patch = next(filter(None, (_text(arguments, name) for name in patches)), "")
     return tuple(dict.fromkeys([*filter(None, named), *_PATCHED.findall(patch)]))
 
 
@@ -171,13 +172,15 @@ def _has_error(result: object) -> bool:
     return bool(_mapping(result).get("error"))
 
 
-def _ok_of(result: object, event: str) -> bool | None:
+def _ok_of(result: object, event: str, output: str) -> bool | None:
     """Whether a tool succeeded, where only its result can tell."""
     code = _mapping(_mapping(result).get("metadata")).get("exit", _mapping(result).get("exit_code"))
     if isinstance(code, int):
         return code == 0
     if isinstance(result, str):  # Codex gives a text alone
         return _exit_of(result)
+    if event == "AfterTool" and (told := _exit_of(output)) is not None:  # Gemini tells it in the text
+        return told
     return True if event in ("PostToolUse", "AfterTool", "postToolUse", "tool.execute.after") else None
 
 

@@ -69,7 +69,8 @@ def _session(payload: dict[str, Any]) -> str:
 def _suggestion(store: Path, payload: dict[str, Any]) -> str:
     """What the command line suggests for the prompt, in the form that harnesses take."""
     _give_up_after(SUGGEST_SECONDS + 1)
-    command = [sys.executable, "-m", "whatworks", "suggest", "-", "--store", str(store)]
+    # -P: the folder that the agent works in is not to be imported from.
+    command = [sys.executable, "-P", "-m", "whatworks", "suggest", "-", "--store", str(store)]
     command += ["--session", _session(payload), "--text-only"]
     prompt = str(payload.get("prompt", ""))
     done = subprocess.run(

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 
-from whatworks.hooks.commands import check, complaint, passed, plain, reverted
+from whatworks.hooks.commands import Check, check, complaint, passed, plain, reverted
 from whatworks.hooks.happenings import Happening
 from whatworks.ids import content_id
 from whatworks.records import State
@@ -34,7 +34,8 @@ _LOOKS = re.compile(
     r"^(?:ls|cat|head|tail|grep|rg|find|pwd|echo|sed -n|wc|git (?:status|diff|log|show)|which|tree)\b"
 )
 _CORRECTIONS = re.compile(
-    r"^(?:no\b|nope|that(?:'s| is) (?:wrong|not)|wrong\b|undo|revert|still (?:fail|broken|wrong|not)|"
+    r"^(?:no[,.!]|no$|nope|that(?:'s| is) (?:wrong|not)|wrong\b|undo|revert|"
+    r"still (?:fail|broken|wrong|not)|"
     r"it (?:still )?(?:doesn't|does not) work|not what i)",
     re.IGNORECASE,
 )
@@ -83,7 +84,8 @@ class _Turn:
 
     prompt: str = ""
     open: bool = False  # a prompt came, and no end yet
-    shown: list[tuple[Advice, str]] = field(default_factory=list)  # with the prediction
+    # With the prediction, and the situation it was made for.
+    shown: list[tuple[Advice, str, str]] = field(default_factory=list)
     done: list[str] = field(default_factory=list)
     result: bool | None = None  # of the last check
 
@@ -112,7 +114,7 @@ class _Session:
         self._session = session
         self._advice = advice
         self._turn = _Turn()
-        self._attempts: dict[str, _Attempt] = {}
+        self._attempts: dict[Check, _Attempt] = {}
         self._last: Learned | None = None  # the last attempt that passed: it may be taken back
         self._seen: Counter[tuple[str, ...]] = Counter()
 
@@ -124,7 +126,7 @@ class _Session:
                 yield from self._prompt(item)
             elif item.kind == "shown":
                 found = [self._advice[name] for name in item.shown if name in self._advice]
-                self._turn.shown += [(advice, item.prediction) for advice in found]
+                self._turn.shown += [(advice, item.prediction, item.text) for advice in found]
             elif item.kind == "command":
                 yield from self._command(item)
             elif item.kind == "edit" and item.ok is not False:
@@ -153,13 +155,13 @@ class _Session:
     def _end_turn(self, at: float, said: str) -> Iterator[Learned]:
         """What became of the advice that was shown."""
         turn = self._turn
-        for advice, prediction in turn.shown:
+        for advice, prediction, situation in turn.shown:
             used = _used(advice, turn.done, said)
             yield Learned(
                 self._id("shown", advice.pattern_id, prediction),
                 advice.pattern_id,
                 True,
-                turn.prompt,
+                turn.prompt or situation,
                 None if not used or turn.result is None else float(turn.result),
                 "not_used" if not used else "unknown" if turn.result is None else "resolved",
                 at,
@@ -188,11 +190,16 @@ class _Session:
         if result is None:
             return
         self._turn.result = result
-        attempt = self._attempts.pop(name, None)
-        if attempt is not None and attempt.actions:
-            made = self._tried(attempt, item.at, result)
-            self._last = made if result else None
-            yield made
+        # A run of everything that passes says it of each part; a part says nothing of the others.
+        ended = [key for key in self._attempts if key == name]
+        if result and not name.targets:
+            ended = [key for key in self._attempts if key.name == name.name]
+        for key in ended:
+            attempt = self._attempts.pop(key)
+            if attempt.actions:
+                made = self._tried(attempt, item.at, result)
+                self._last = made if result else None
+                yield made
         if not result:
             said = complaint(item.output)
             context = f"{plain(item.text)} fails: {said}" if said else f"{plain(item.text)} fails"

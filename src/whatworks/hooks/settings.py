@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import difflib
 import json
+import shlex
 import shutil
 import sys
 from collections.abc import Callable, Mapping
@@ -61,7 +62,10 @@ class Change:
             self.path.unlink(missing_ok=True)
             return
         self.path.parent.mkdir(parents=True, exist_ok=True)
+        mode = self.path.stat().st_mode if self.path.exists() else None
         replace_file(self.path, self.after.encode())
+        if mode is not None:
+            self.path.chmod(mode)
 
 
 def _handler(command: str, harness: str, **more: Any) -> Settings:
@@ -195,6 +199,7 @@ def change(
         raise InvalidInputError(f"client is {client!r}; expected one of {', '.join(CLIENTS)}")
     known = CLIENTS[client]
     path = Path(known.user).expanduser() if project is None else project / known.project
+    path = path.resolve()  # a link stays one
     command = hook or _hook()
     words = [command] if store is None else [command, "--store", str(store)]
     try:
@@ -212,7 +217,7 @@ def change(
         for event, entries in known.hooks(" ".join(map(_quoted, words)), prompt).items():
             hooks[event] = [*hooks.get(event, []), *entries]
     left = {name: value for name, value in made.items() if name not in known.base}
-    if undo and before is not None and not left:
+    if undo and before is not None and not left and made != settings:
         return Change(path, before, None)
     if before is None and undo:
         return Change(path, None, None)
@@ -233,7 +238,9 @@ def _hook() -> str:
 
 
 def _quoted(command: str) -> str:
-    return f'"{command}"' if " " in command else command
+    if sys.platform == "win32":
+        return f'"{command}"' if " " in command else command
+    return shlex.quote(command)
 
 
 def _loaded(path: Path, text: str | None) -> Settings:

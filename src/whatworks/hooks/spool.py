@@ -25,10 +25,24 @@ MAX_DEPTH = 6
 MAX_ITEMS = 50
 # Secrets are not kept, as far as they look like some.
 _SECRETS = re.compile(
-    r"(?i)((?:api[_-]?key|access[_-]?key|token|secret|passw(?:or)?d|authorization)[\"']?\s*[:=]\s*"
-    r"(?:bearer\s+)?[\"']?)[^\s\"',;]{6,}"
-    r"|\b(?:sk-|ghp_|gho_|github_pat_|xox[abprs]-|AKIA|glpat-|AIza)[A-Za-z0-9_-]{8,}"
+    r"(?i)((?:api[_-]?key|access[_-]?key|token|secret|passw(?:or)?d|authorization)[\"']?(?:\s*[:=]\s*|\s+)"
+    r"(?:bearer\s+|basic\s+)?[\"']?)[^\s\"',;]{6,}"
+    r"|(://[^/\s:@]*:)[^/\s@]+(?=@)"
+    r"|\b(?:sk-|gh[oprsu]_|github_pat_|xox[abprs]-|AKIA|glpat-|AIza|eyJ)[A-Za-z0-9_.-]{8,}"
+    r"|-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)"
 )
+_SECRET_NAME = re.compile(r"(?i)key|token|secret|passw|authorization|credential|cookie")
+# What a file holds is not needed: its name is.
+_CONTENTS = {
+    "content",
+    "contents",
+    "old_string",
+    "new_string",
+    "old_str",
+    "new_str",
+    "insert_text",
+    "originalFile",
+}
 
 
 def locate(cwd: str | None = None) -> Path:
@@ -60,12 +74,18 @@ def append(store: Path, harness: str, session: str, happened: dict[str, Any]) ->
     if len(data) > MAX_LINE:
         known = {name: value for name, value in line["payload"].items() if not isinstance(value, dict)}
         data = json.dumps(line | {"payload": known | {"cut": True}}, separators=(",", ":"))
-    name = f"{plain(harness)}-{plain(session)}.jsonl"
+    name = f"{plain(session)}.jsonl"
     file = os.open(folder / name, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     try:
         os.write(file, data[:MAX_LINE].encode() + b"\n")
     finally:
         os.close(file)
+
+
+def _item(name: str, value: Any, depth: int) -> Any:
+    if isinstance(value, str) and _SECRET_NAME.search(name):
+        return "***"
+    return trimmed(value, depth + 1)
 
 
 def plain(name: str) -> str:
@@ -76,14 +96,16 @@ def plain(name: str) -> str:
 def trimmed(value: Any, depth: int = 0) -> Any:
     """``value`` without the middle of long texts, what lies too deep, and secrets."""
     if isinstance(value, str):
+        # First: of a secret that is cut in two the rest would not look like one.
+        value = _SECRETS.sub(lambda found: f"{found[1] or found[2] or ''}***", value)
         if len(value) > MAX_TEXT:
             value = f"{value[: MAX_TEXT // 2]}\n...\n{value[-MAX_TEXT // 2 :]}"
-        return _SECRETS.sub(lambda found: f"{found[1] or ''}***", value)
+        return value
     if isinstance(value, dict):
         if depth >= MAX_DEPTH:
             return {}
-        items = list(value.items())[:MAX_ITEMS]
-        return {str(key)[:100]: trimmed(item, depth + 1) for key, item in items}
+        items = [item for item in value.items() if item[0] not in _CONTENTS][:MAX_ITEMS]
+        return {str(key)[:100]: _item(str(key), item, depth) for key, item in items}
     if isinstance(value, list):
         return [] if depth >= MAX_DEPTH else [trimmed(item, depth + 1) for item in value[:MAX_ITEMS]]
     return value

@@ -3,12 +3,13 @@
 The kind of change is what the message says first, as far as it follows a
 convention ("fix:", "refactor(parser):"), with the folder where most of the
 change lies. Commits that a later one reverts by name have failed, as have
-those that a fix of the same files follows within two days; a commit whose
-fate nobody can know yet, because it is younger than that, has no outcome.
+those that a fix of the same files follows within two days; those younger than
+that are left for the next time. What is reverted later is corrected then.
 """
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 from collections import Counter
@@ -33,6 +34,9 @@ FOLLOWED_BY_FIX = timedelta(days=2)
 # A commit of more files is a move or a merge: nothing follows from what it touches.
 MOST_FILES = 100
 SECONDS = 600
+# A repository's own settings may name a program that verifies signatures, and places to fetch from.
+GIT = ("git", "-c", "core.quotepath=false", "-c", "log.showSignature=false")
+ENVIRONMENT = {"GIT_NO_LAZY_FETCH": "1", "GIT_ALLOW_PROTOCOL": "none", "GIT_TERMINAL_PROMPT": "0"}
 _KIND = re.compile(
     r"^(build|chore|ci|docs|feat|fix|perf|refactor|revert|style|test)(?:\([^)]*\))?!?:\s", re.IGNORECASE
 )
@@ -83,14 +87,14 @@ def import_history(
     InvalidInputError
         It is no git repository, or git is not installed.
     """
-    report = Report(read={"commits": 0, "reverted": 0, "followed by a fix": 0})
+    report = Report(read={"commits": 0, "reverted": 0, "followed by a fix": 0, "too young": 0})
     intake = Intake(memory, report, dry_run=dry_run)
     found = commits(Path(repository), since=since)
     reverted = _reverted(found)
     now = memory.clock()
     for place, commit in enumerate(found):
         report.read["commits"] += 1
-        outcome: float | None = 1.0
+        outcome = 1.0
         if commit.name in reverted:
             outcome = 0.0
             report.read["reverted"] += 1
@@ -98,8 +102,11 @@ def import_history(
             outcome = 0.0
             report.read["followed by a fix"] += 1
         elif commit.at > now - FOLLOWED_BY_FIX:
-            outcome = None
+            report.read["too young"] += 1
+            continue
         pattern, event = _records(commit, outcome)
+        if not dry_run:
+            _correct(memory, event)
         intake.event(At(printable(repository), commit.name[:12]), event, pattern=pattern)
         if progress and place % 100 == 0:
             progress(100)
@@ -107,7 +114,7 @@ def import_history(
     return report
 
 
-def _records(commit: Commit, outcome: float | None) -> tuple[NewPattern, NewEvent]:
+def _records(commit: Commit, outcome: float) -> tuple[NewPattern, NewEvent]:
     description = _described(commit)
     pattern = NewPattern(description, PATTERN_TYPE, pattern_id=content_id(PATTERN_TYPE, description))
     event = NewEvent(
@@ -120,6 +127,13 @@ def _records(commit: Commit, outcome: float | None) -> tuple[NewPattern, NewEven
         files=[name[:1_000] for name in commit.files],
     )
     return pattern, event
+
+
+def _correct(memory: Memory, event: NewEvent) -> None:
+    """A commit that was taken for good, and was reverted since."""
+    known = memory.get_events([event.event_id or ""]).get(event.event_id or "")
+    if known is not None and known.outcome not in (None, event.outcome):
+        memory.resolve(known.event_id, outcome=event.outcome)
 
 
 def _described(commit: Commit) -> str:
@@ -165,9 +179,7 @@ def commits(repository: Path, *, since: str | None = None) -> list[Commit]:
     """The commits of the present branch, the oldest first, without merges."""
     form = "%x1e%H%x1f%at%x1f%an%x1f%s%x1f%b%x1f"
     words = [
-        "git",
-        "-c",
-        "core.quotepath=false",
+        *GIT,
         "-C",
         str(repository),
         "log",
@@ -177,10 +189,18 @@ def commits(repository: Path, *, since: str | None = None) -> list[Commit]:
     ]
     words += [f"--format={form}", *(["--since", since] if since else [])]
     try:
-        # Of the programs that a repository may name in its settings, a log without a pager runs none.
         done = subprocess.run(
-            words, capture_output=True, timeout=SECONDS, check=True, stdin=subprocess.DEVNULL
+            words,
+            capture_output=True,
+            timeout=SECONDS,
+            check=True,
+            stdin=subprocess.DEVNULL,
+            env={**os.environ, **ENVIRONMENT},
         )
+    except subprocess.TimeoutExpired as error:
+        raise InvalidInputError(
+            f"git took more than {SECONDS} s to read {repository}; give a part with since"
+        ) from error
     except FileNotFoundError as error:
         raise InvalidInputError("git is not installed; install it to import a history") from error
     except subprocess.CalledProcessError as error:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -65,13 +66,14 @@ def import_tests(
     runs = _reportlog(path) if path.suffix == ".jsonl" else _junit(path)
     report = Report(read={"tests": 0, "failed": 0, "skipped": 0})
     intake = Intake(memory, report, dry_run=dry_run)
-    seen: Counter[tuple[str, datetime]] = Counter()
+    seen: Counter[str] = Counter()
+    digest = blake2b(path.read_bytes(), digest_size=8).hexdigest()
     for number, run in enumerate(runs, 1):
         report.read["tests"] += 1
         report.read["failed"] += bool(run.failed)
         report.read["skipped"] += run.failed is None
-        seen[run.name, run.at] += 1
-        pattern, event = _records(run, seen[run.name, run.at])
+        seen[run.name] += 1
+        pattern, event = _records(run, digest, seen[run.name])
         intake.event(At(printable(path), f"test {number}"), event, pattern=pattern)
         if progress and number % 1_000 == 0:
             progress(1_000)
@@ -79,7 +81,7 @@ def import_tests(
     return report
 
 
-def _records(run: _Run, occurrence: int) -> tuple[NewPattern, NewEvent]:
+def _records(run: _Run, digest: str, occurrence: int) -> tuple[NewPattern, NewEvent]:
     description = f"test {clean_text(run.name)}"
     pattern = NewPattern(description, PATTERN_TYPE, pattern_id=content_id(PATTERN_TYPE, description))
     event = NewEvent(
@@ -88,7 +90,8 @@ def _records(run: _Run, occurrence: int) -> tuple[NewPattern, NewEvent]:
         state="not_used" if run.failed is None else None,
         context=clean_text(run.message, max_bytes=MAX_MESSAGE) or None,
         timestamp=run.at,
-        event_id=f"test-{content_id(run.name, run.at.isoformat(), str(occurrence))}",
+        # Of the report itself: a copy of it has another time, and the same runs.
+        event_id=f"test-{content_id(digest, run.name, str(occurrence))}",
         duration_ms=None if run.seconds is None else 1e3 * max(run.seconds, 0.0),
     )
     return pattern, event
@@ -96,14 +99,20 @@ def _records(run: _Run, occurrence: int) -> tuple[NewPattern, NewEvent]:
 
 def _junit(path: Path) -> Iterator[_Run]:
     try:
-        from junitparser import Error, Failure, JUnitXml, Skipped
+        from junitparser import JUnitXml
     except ModuleNotFoundError as error:
         raise MissingExtraError("reports in XML need junitparser: pip install junitparser") from error
     try:
         whole: Any = JUnitXml.fromfile(str(path))
-        suites = list(whole) if isinstance(whole, JUnitXml) else [whole]
+        found = list(_cases(whole if isinstance(whole, JUnitXml) else [whole], path))
     except Exception as error:  # the parsers behind it have errors of their own
         raise InvalidInputError(f"{path} is no JUnit report: {error}") from error
+    yield from found
+
+
+def _cases(suites: Any, path: Path) -> Iterator[_Run]:
+    from junitparser import Error, Failure, Skipped
+
     modified = datetime.fromtimestamp(path.stat().st_mtime, UTC)
     for suite in suites:
         at = _moment(suite.timestamp, modified)

@@ -9,6 +9,7 @@ their programs' own, and change.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -33,6 +34,7 @@ __all__ = ["import_transcripts"]
 MAX_BYTES = 256 << 20
 MAX_LINE = 8 << 20
 MAX_FILES = 100_000
+GOING_ON_SECONDS = 86_400.0
 MAX_CONTEXT = 4_000
 PATTERN_TYPE = "repair"
 Line = Mapping[str, Any]
@@ -99,7 +101,8 @@ def _import(intake: Intake, report: Report, file: Path) -> None:
     if not found:
         return
     report.read["sessions"] += 1
-    tries = {item.event_id: item for item in learn(session, found, {}, over=True)}
+    over = file.stat().st_mtime < time.time() - GOING_ON_SECONDS  # else its end may be yet to come
+    tries = {item.event_id: item for item in learn(session, found, {}, over=over)}
     for item in tries.values():
         report.read["events"] += 1
         pattern, event = _records(item, session)

@@ -31,7 +31,7 @@ def run(store: Path, given: bytes, *words: str) -> subprocess.CompletedProcess[b
 def test_it_writes_a_line_and_says_nothing(harness: str, tmp_path: Path) -> None:
     done = run(tmp_path, json.dumps(PAYLOAD).encode(), harness)
     assert (done.returncode, done.stdout, done.stderr) == (0, b"{}\n", b"")
-    (line,) = (tmp_path / "spool" / f"{harness}-s.jsonl").read_text().splitlines()
+    (line,) = (tmp_path / "spool" / "s.jsonl").read_text().splitlines()
     assert json.loads(line)["payload"] == PAYLOAD
     assert (tmp_path / "spool").stat().st_mode & 0o777 == 0o700
 
@@ -113,6 +113,6 @@ def test_a_prompt_gets_a_suggestion_where_something_is_known(tmp_path: Path) -> 
     said = json.loads(asked.stdout)["hookSpecificOutput"]
     assert said["hookEventName"] == "UserPromptSubmit"
     assert "pin the timezone [pin]" in said["additionalContext"]
-    lines = (store / "spool" / "claude-s.jsonl").read_text().splitlines()
+    lines = (store / "spool" / "s.jsonl").read_text().splitlines()
     told = [json.loads(line)["payload"]["hook_event_name"] for line in lines]
     assert told == ["UserPromptSubmit", "whatworks.shown"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -83,6 +84,77 @@ def test_a_pipe_does_not_make_a_failure_a_success() -> None:
     hidden = {"stdout": "=== 2 failed, 3 passed in 1s ===", "stderr": ""}
     made = tries(ran("pytest | tail -3", hidden), edited("a.py"), ran("pytest | tail -3", hidden))
     assert [one.outcome for one in made] == [0.0]
+
+
+@pytest.mark.parametrize(
+    ("failing", "passing"),
+    [
+        ("pytest", "grep -rn pytest setup.cfg"),
+        ("pytest", "pip install pytest"),
+        ("pytest", "pytest --version"),
+        ("pytest tests/", "pytest tests/test_one.py"),
+        ("make test", "make clean"),
+        ("npm test", "npm run build"),
+        ("cargo test", "cargo build"),
+    ],
+)
+def test_another_command_does_not_say_that_it_is_repaired(failing: str, passing: str) -> None:
+    made = tries(ran(failing, failed="Exit code 2"), edited("a.py"), ran(passing), over=True)
+    assert [one.state for one in made] == ["unknown"]
+
+
+def test_a_run_of_everything_says_it_of_each_part() -> None:
+    made = tries(
+        ran("pytest tests/a.py", failed=FAILED), edited("a.py"), ran("timeout 60 uv run pytest -q")
+    )
+    assert [one.outcome for one in made] == [1.0]
+
+
+@pytest.mark.parametrize(
+    ("payload", "ok"),
+    [
+        (
+            {"hook_event_name": "AfterTool", "tool_name": "run_shell_command"}
+            | {
+                "tool_input": {"command": "npx tsc"},
+                "tool_response": {"llmContent": "x\nExit Code: 2\n"},
+            },
+            False,
+        ),
+        (
+            {"hook_event_name": "PostToolUse", "tool_name": "shell", "tool_input": {"command": "make"}}
+            | {"tool_response": "Exit code: 1\nOutput: no"},
+            False,
+        ),
+        (
+            {
+                "hook_event_name": "tool.execute.after",
+                "input": {"tool": "bash", "args": {"command": "make"}},
+            }
+            | {"output": {"output": "no", "metadata": {"exit": 2}}},
+            False,
+        ),
+        ({"hook_event_name": "afterShellExecution", "command": "make", "output": "fine"}, None),
+    ],
+)
+def test_each_harness_says_in_its_own_way_whether_a_command_failed(
+    payload: dict[str, Any], ok: bool | None
+) -> None:
+    item = happening(payload, 0.0)
+    assert item is not None
+    assert (item.kind, item.ok) == ("command", ok)
+
+
+def test_the_files_of_a_patch_are_those_it_names() -> None:
+    patch = "*** Begin Patch\n*** Update File: src/a.py\n+x\n*** End Patch"
+    payload = {
+        "hook_event_name": "PostToolUse",
+        "tool_name": "apply_patch",
+        "tool_input": {"command": patch},
+    }
+    item = happening(payload, 0.0)
+    assert item is not None
+    assert (item.kind, item.files) == ("edit", ("src/a.py",))
 
 
 def test_running_it_again_without_doing_anything_is_no_try() -> None:
@@ -221,8 +293,36 @@ def test_each_try_is_recorded_once_however_often_the_spool_is_read(memory: Memor
     assert (event.outcome, event.channel, event.session_id) == (0.0, "hook", "claude-s1")
     spooled(store, {"hook_event_name": "SessionEnd", "reason": "other"})
     absorb(memory, store)
-    assert [path.name for path in (store / "spool").iterdir()] == ["lock"]
     assert len(memory.events()) == 1
+    assert waiting(store) == []
+    os.utime(store / "spool" / "s1.jsonl", (0, 0))
+    absorb(memory, store)
+    assert [path.name for path in (store / "spool").iterdir()] == ["lock"]
+
+
+def test_a_session_that_is_taken_up_again_goes_on(memory: Memory, store: Path) -> None:
+    repair = [ran("pytest", failed=FAILED), edited("a.py"), ran("pytest", PASSED)]
+    spooled(store, *repair, {"hook_event_name": "SessionEnd"})
+    absorb(memory, store)
+    spooled(store, ran("pytest", failed=FAILED), edited("a.py"), ran("pytest", failed=FAILED))
+    absorb(memory, store)
+    assert sorted(event.outcome for event in memory.events()) == [0.0, 1.0]
+
+
+def test_what_somebody_else_corrected_stays(memory: Memory, store: Path) -> None:
+    spooled(store, ran("pytest", failed=FAILED), edited("a.py"), ran("pytest", PASSED))
+    absorb(memory, store)
+    (event,) = memory.events()
+    memory.resolve(event.event_id, outcome=0.25)
+    spooled(store, stop("done"))
+    absorb(memory, store)
+    assert memory.get_event(event.event_id).outcome == 0.25
+
+
+def test_a_hook_may_write_before_there_is_a_store(tmp_path: Path) -> None:
+    spooled(tmp_path / "new", prompt("hello"))
+    with Memory.open(tmp_path / "new", embedder="none") as memory:
+        assert absorb(memory, tmp_path / "new") == 0
 
 
 def test_an_agent_that_never_calls_resolves_what_it_was_shown(tmp_path: Path) -> None:
@@ -266,15 +366,23 @@ def test_secrets_and_long_texts_do_not_reach_the_spool(store: Path) -> None:
     long = "x" * 100_000
     command = "curl -H 'Authorization: Bearer abcdef1234567890' && export API_KEY=sk-abcdefgh123456"
     spooled(store, ran(command, {"stdout": long}))
-    written = (store / "spool" / "claude-s1.jsonl").read_text()
+    dangerous = {
+        "password": "hunter2hunter2",
+        "content": "whole file",
+        "url": "postgres://u:hunter3@h/db",
+    }
+    header = "x" * 1_990 + " Authorization: Basic aGVsbG86d29ybGQ= " + "y" * 9_000
+    spooled(store, {"tool_name": "mcp__db", "tool_input": dangerous | {"header": header}})
+    written = (store / "spool" / "s1.jsonl").read_text()
     assert "abcdef1234567890" not in written
-    assert "sk-abcdefgh" not in written
-    assert len(written) < 10_000
+    for secret in ("sk-abcdefgh", "hunter", "whole file", "aGVsbG8"):
+        assert secret not in written
+    assert len(written) < 15_000
 
 
 def test_nonsense_in_the_spool_is_passed_over(memory: Memory, store: Path) -> None:
     spooled(store, {}, {"hook_event_name": 7}, ran("pytest", failed=FAILED))
-    with (store / "spool" / "claude-s1.jsonl").open("ab") as file:
+    with (store / "spool" / "s1.jsonl").open("ab") as file:
         file.write(b'not json\n[1]\n{"payload": 3}\n\xff\xfe\n')
     spooled(store, edited("a.py"), ran("pytest", PASSED))
     assert absorb(memory, store) == 1

@@ -64,7 +64,7 @@ def test_a_path_with_spaces_is_quoted(tmp_path: Path) -> None:
     change("cursor", project=tmp_path, hook="/my tools/whatworks-hook").write()
     written = json.loads((tmp_path / ".cursor/hooks.json").read_text())
     assert written["version"] == 1
-    assert written["hooks"]["stop"] == [{"command": '"/my tools/whatworks-hook" cursor'}]
+    assert written["hooks"]["stop"] == [{"command": "'/my tools/whatworks-hook' cursor"}]
 
 
 @pytest.mark.parametrize("text", ["// mine\n{}", "[]", '{"hooks": []}', "{"])
