@@ -643,9 +643,12 @@ def _is_full(error: Exception) -> bool:
 def _lacks_memory(error: BaseException | None) -> bool:
     import duckdb
 
-    # A commit tells it in its own words: DuckDB 2.0 calls it an error of the transaction.
-    return isinstance(error, duckdb.OutOfMemoryException) or (
-        isinstance(error, duckdb.TransactionException) and "failed to pin block" in str(error)
+    # A commit tells it in its own words: DuckDB 2.0 calls it an error of the transaction. And what
+    # does not fit into memory goes to a file beside the store, where a full disk has no room.
+    return (
+        isinstance(error, duckdb.OutOfMemoryException)
+        or (isinstance(error, duckdb.TransactionException) and "failed to pin block" in str(error))
+        or (isinstance(error, duckdb.IOException) and "duckdb_temp_storage" in str(error))
     )
 
 
