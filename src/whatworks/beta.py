@@ -5,10 +5,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["beta_cdf", "credible_interval"]
+__all__ = ["JEFFREYS", "beta_cdf", "credible_interval", "rate_interval"]
 
 Float64 = NDArray[np.float64]
 
+# Jeffreys' prior of a rate, Beta(1/2, 1/2): half a success and half a failure; Jeffreys (1946),
+# Proceedings of the Royal Society A 186:453.
+JEFFREYS = 0.5
 # Quantiles are sought between odds of e-24 and e24, which are 4e-11 from 0 and 1.
 LOG_ODDS = 24.0
 # Of the continued fraction; enough for a sample of a million.
@@ -36,6 +39,20 @@ def credible_interval(mean: Float64, size: Float64, level: float) -> tuple[Float
     tail = np.repeat([(1 - level) / 2, (1 + level) / 2], len(mean))
     low, high = np.split(_beta_quantile(a, b, tail), 2)
     return low, high
+
+
+def rate_interval(total: Float64, count: Float64, level: float) -> tuple[Float64, Float64]:
+    """Equal-tailed interval of a rate under Jeffreys' prior.
+
+    Parameters
+    ----------
+    total, count
+        Shape ``(n,)``: sums of outcomes from 0 to 1, and how many there are.
+    level
+        As in ``credible_interval``.
+    """
+    size = count + 2 * JEFFREYS
+    return credible_interval((total + JEFFREYS) / size, size, level)
 
 
 def beta_cdf(x: Float64, mean: Float64, size: Float64) -> Float64:

@@ -34,7 +34,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from whatworks.beta import credible_interval
+from whatworks.beta import rate_interval
 from whatworks.ledgers import ReliabilityBin
 from whatworks.rank import effective_tries
 from whatworks.records import Estimate
@@ -74,8 +74,6 @@ MOST_BINS, BIN_ROWS = 10, 20
 PLAIN = 7
 # Logarithms and Beta distributions need numbers inside (0, 1).
 EDGE = 1e-6
-# Jeffreys' prior for a rate: half a success and half a failure.
-JEFFREYS = 0.5
 
 _RANGES = {
     "bias": (-1.0, 1.0),
@@ -156,8 +154,7 @@ def rate(outcome: Float64, context: NDArray[Any]) -> Estimate:
 
 def _rates(mean: Float64, size: Float64) -> tuple[Float64, Float64]:
     """Bounds of rates by their means and numbers of tries; they hold the means."""
-    whole = size + 2 * JEFFREYS
-    low, high = credible_interval((mean * size + JEFFREYS) / whole, whole, LEVEL)
+    low, high = rate_interval(mean * size, size, LEVEL)
     return np.minimum(low, mean), np.maximum(high, mean)
 
 

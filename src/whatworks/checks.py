@@ -225,7 +225,7 @@ def moment(value: object, name: str, now: datetime) -> datetime:
 
 def metadata(value: object, name: str = "metadata") -> dict[str, Any]:
     """A JSON object of at most 64 KiB: text keys, finite numbers, no other types."""
-    if not isinstance(value, (dict, Mapping)):
+    if not isinstance(value, (dict, Mapping)):  # the class first: the abstract one is slow to ask
         raise InvalidInputError(f"{name} is {shown(value)}; expected a mapping of JSON values")
     if not value:
         return {}
@@ -279,7 +279,7 @@ def _json_text(value: object, name: str) -> str:
 
 def names(value: object, name: str) -> list[str]:
     """A list of at most 1,000 one-line texts, such as file or tool names."""
-    if isinstance(value, str) or not isinstance(value, (tuple, list, Sequence)):
+    if isinstance(value, str) or not isinstance(value, (tuple, list, Sequence)):  # as in ``metadata``
         raise InvalidInputError(f"{name} is {shown(value)}; expected a list of texts")
     if not value:
         return []

@@ -26,12 +26,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from whatworks.beta import credible_interval
+from whatworks.beta import JEFFREYS, rate_interval
 from whatworks.records import Effect, Estimate, Lift
 
 __all__ = ["Showing", "lift", "showings"]
 
-JEFFREYS = 0.5
 LEVEL, Z = 0.95, 1.959963984540054
 # Predictions with an outcome that each side needs before there is a verdict.
 LEAST = 10
@@ -86,8 +85,7 @@ def _side(found: Sequence[Showing]) -> _Side:
         return _Side(0, 0.0, 0.5, 0.0, 1.0)
     size = float(weight.sum() ** 2 / (weight**2).sum())
     mean = float((weight * outcome).sum() / weight.sum())
-    middle = np.array([(mean * size + JEFFREYS) / (size + 2 * JEFFREYS)])
-    low, high = credible_interval(middle, np.array([size + 2 * JEFFREYS]), LEVEL)
+    low, high = rate_interval(np.array([mean * size]), np.array([size]), LEVEL)
     # Jeffreys' interval leaves out 0 and 1 even where nothing else was seen.
     return _Side(len(weight), size, mean, min(float(low[0]), mean), max(float(high[0]), mean))
 

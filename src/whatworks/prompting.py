@@ -7,12 +7,13 @@ import secrets
 from collections.abc import Iterable
 
 from whatworks.findings import Answer, Prediction
+from whatworks.records import Pattern
 from whatworks.text import clean_text
+
+__all__ = ["fenced", "line", "named", "one_line", "suggestion", "worked"]
 
 # Characters that nobody sees and a model reads: zero-width ones, and those of tags (U+E0000 and on).
 _INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u2060-\u2064\ufeff\U000e0000-\U000e007f]")
-
-__all__ = ["fenced", "line", "one_line", "suggestion"]
 
 # Characters of a description that are shown: with the numbers, about 60 tokens a row.
 SHOWN = 160
@@ -27,16 +28,22 @@ def suggestion(prediction: Prediction) -> str:
 
 def line(answer: Answer) -> str:
     """One answer: what to do, how often it worked, what to expect, and its id."""
-    pattern = answer.pattern
-    if answer.resolved and pattern.success_rate is not None:
-        worked = f"worked {pattern.success_rate:.0%} of {answer.resolved} tries"
-    else:
-        worked = "not tried yet"
     return (
-        f"{one_line(pattern.description)} [{one_line(pattern.pattern_id)}]: {answer.verdict}; "
-        f"{worked}; "
+        f"{named(answer.pattern)}: {answer.verdict}; {worked(answer.pattern, answer.resolved)}; "
         f"expect {answer.expected:.2f} ({answer.low:.2f} to {answer.high:.2f}) here"
     )
+
+
+def named(pattern: Pattern) -> str:
+    """What to do, and its id."""
+    return f"{one_line(pattern.description)} [{one_line(pattern.pattern_id)}]"
+
+
+def worked(pattern: Pattern, tries: int) -> str:
+    """How often a pattern worked in so many tries with an outcome."""
+    if not tries or pattern.success_rate is None:
+        return "not tried yet"
+    return f"worked {pattern.success_rate:.0%} of {tries} tries"
 
 
 def one_line(text: str, most: int = SHOWN) -> str:

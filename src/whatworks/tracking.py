@@ -8,6 +8,7 @@ import inspect
 import logging
 import threading
 from collections.abc import Callable
+from contextlib import AsyncExitStack, ExitStack
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from time import perf_counter
@@ -158,36 +159,24 @@ class Tracker:
 
         @functools.wraps(function)
         def tracked(*args: P.args, **kwargs: P.kwargs) -> T:
-            attempt, error = self._enter(self._situation(args, kwargs)), None
-            try:
+            with ExitStack() as stack:
+                attempt = self._enter(self._situation(args, kwargs))
+                stack.push(self.__exit__)
                 result = function(*args, **kwargs)
                 self._judge(attempt, result)
                 return result
-            except BaseException as raised:
-                error = raised
-                raise
-            finally:
-                self._leave()
-                attempt.ended(error)
-                self._record(attempt)
 
         return tracked
 
     def _tracked_async(self, function: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(function)
         async def tracked(*args: Any, **kwargs: Any) -> Any:
-            attempt, error = self._enter(self._situation(args, kwargs)), None
-            try:
+            async with AsyncExitStack() as stack:
+                attempt = self._enter(self._situation(args, kwargs))
+                stack.push_async_exit(self.__aexit__)
                 result = await function(*args, **kwargs)
                 self._judge(attempt, result)
                 return result
-            except BaseException as raised:
-                error = raised
-                raise
-            finally:
-                self._leave()
-                attempt.ended(error)
-                await asyncio.to_thread(self._record, attempt)
 
         return tracked
 

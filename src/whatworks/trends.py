@@ -9,7 +9,7 @@ from math import erf, sqrt
 
 import numpy as np
 
-from whatworks.beta import credible_interval
+from whatworks.beta import JEFFREYS, rate_interval
 from whatworks.cache import HotCache
 from whatworks.records import Direction, Trend, TrendDay
 
@@ -18,7 +18,6 @@ __all__ = ["BASELINE_WINDOWS", "DaySum", "trend"]
 # The last window is compared with the four before it: four weeks for a week.
 BASELINE_WINDOWS = 4
 # Jeffreys' prior for a rate: half a success and half a failure.
-JEFFREYS = 0.5
 DAY_LEVEL = 0.95
 # Two-sided 90 %: the normal quantile of 0.95.
 CHANGE_Z = 1.6449
@@ -96,8 +95,7 @@ def _intervals(sums: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
     def load(missing: list[str]) -> dict[str, tuple[float, float]]:
         count, total = np.array([rows[key] for key in missing]).T
-        size = count + 2 * JEFFREYS
-        low, high = credible_interval((total + JEFFREYS) / size, size, DAY_LEVEL)
+        low, high = rate_interval(total, count, DAY_LEVEL)
         return dict(zip(missing, zip(low.tolist(), high.tolist(), strict=True), strict=True))
 
     known = _ENDS.many(list(rows), load)

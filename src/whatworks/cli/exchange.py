@@ -39,7 +39,6 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Read and report, write 
 NoEmbed = Annotated[
     bool, typer.Option("--no-embed", help="Leave embedding to the first question that needs it.")
 ]
-Run = Callable[["Memory", Callable[[int], object]], "Report"]
 
 
 class Format(StrEnum):
@@ -73,13 +72,7 @@ def import_files(
     """
     from whatworks.importers.files import import_files as run
 
-    _import(
-        lambda memory, step: run(memory, folder, dry_run=dry_run, progress=step),
-        dry_run=dry_run,
-        no_embed=no_embed,
-        store=store,
-        as_json=as_json,
-    )
+    _import(run, folder, dry_run=dry_run, no_embed=no_embed, store=store, as_json=as_json)
 
 
 def import_table(
@@ -100,11 +93,7 @@ def import_table(
 
     mapping = _mapping(columns)
     _import(
-        lambda memory, step: run(memory, file, columns=mapping, dry_run=dry_run, progress=step),
-        dry_run=dry_run,
-        no_embed=no_embed,
-        store=store,
-        as_json=as_json,
+        run, file, dry_run=dry_run, no_embed=no_embed, store=store, as_json=as_json, columns=mapping
     )
 
 
@@ -121,13 +110,7 @@ def import_jsonl(
     """
     from whatworks.importers.jsonl import import_jsonl as run
 
-    _import(
-        lambda memory, step: run(memory, file, dry_run=dry_run, progress=step),
-        dry_run=dry_run,
-        no_embed=no_embed,
-        store=store,
-        as_json=as_json,
-    )
+    _import(run, file, dry_run=dry_run, no_embed=no_embed, store=store, as_json=as_json)
 
 
 def import_transcripts(
@@ -145,13 +128,7 @@ def import_transcripts(
     """
     from whatworks.importers.transcripts import import_transcripts as run
 
-    _import(
-        lambda memory, step: run(memory, path, dry_run=dry_run, progress=step),
-        dry_run=dry_run,
-        no_embed=no_embed,
-        store=store,
-        as_json=as_json,
-    )
+    _import(run, path, dry_run=dry_run, no_embed=no_embed, store=store, as_json=as_json)
 
 
 def import_git(
@@ -173,11 +150,7 @@ def import_git(
     from whatworks.importers.history import import_history as run
 
     _import(
-        lambda memory, step: run(memory, repository, since=since, dry_run=dry_run, progress=step),
-        dry_run=dry_run,
-        no_embed=no_embed,
-        store=store,
-        as_json=as_json,
+        run, repository, dry_run=dry_run, no_embed=no_embed, store=store, as_json=as_json, since=since
     )
 
 
@@ -194,13 +167,7 @@ def import_tests(
     """
     from whatworks.importers.junit import import_tests as run
 
-    _import(
-        lambda memory, step: run(memory, file, dry_run=dry_run, progress=step),
-        dry_run=dry_run,
-        no_embed=no_embed,
-        store=store,
-        as_json=as_json,
-    )
+    _import(run, file, dry_run=dry_run, no_embed=no_embed, store=store, as_json=as_json)
 
 
 def _mapping(given: list[str]) -> dict[str, str]:
@@ -216,13 +183,22 @@ def _mapping(given: list[str]) -> dict[str, str]:
     return found
 
 
-def _import(run: Run, *, dry_run: bool, no_embed: bool, store: str | None, as_json: bool) -> None:
-    """Import, embed, report; exit with 3 if something was skipped."""
+def _import(
+    run: Callable[..., Report],
+    given: Path,
+    *,
+    dry_run: bool,
+    no_embed: bool,
+    store: str | None,
+    as_json: bool,
+    **options: object,
+) -> None:
+    """Import, embed, report; exit with 3 if something was skipped. ``options`` are for ``run``."""
     from whatworks.cli import views
 
     with _target(store, dry_run=dry_run) as target:
         with opened(target, embedder="none", create=True) as memory, progress("importing") as step:
-            report = run(memory, step)
+            report = run(memory, given, dry_run=dry_run, progress=step, **options)
         if not dry_run and not no_embed:
             with opened(target, embedder="if there") as memory:
                 embed_waiting(memory, at_least=1)

@@ -187,15 +187,19 @@ class Lookup:
             self._waiting.append(changed)
         elif self.whole:
             self._unasked += changed.size if changed.size > MANY else 0
-            if self._unasked > max(UNASKED, UNASKED_SHARE * self._size()):
+            if self._outrun():
                 self.close()
             else:
                 self._apply([changed], state)
         self._state = tuple(state)
 
-    def _size(self) -> int:
-        """How many rows it has, about."""
-        return self._path.stat().st_size // ROW_BYTES
+    def _outrun(self) -> bool:
+        """Whether so much was told while nobody asked that it is filled anew in less time."""
+        if self._unasked <= UNASKED:
+            return False
+        with suppress(OSError):  # a file that is gone is filled anew
+            return self._unasked > UNASKED_SHARE * (self._path.stat().st_size // ROW_BYTES)
+        return True
 
     def check(self, state: Sequence[int]) -> None:
         """The tables are in this state: give up what was not told of the last change of them."""

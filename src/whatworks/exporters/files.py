@@ -10,7 +10,7 @@ from pathlib import Path
 
 from whatworks.errors import InvalidInputError, disk_error
 
-__all__ = ["replacing"]
+__all__ = ["replacing", "write_text"]
 
 
 @contextmanager
@@ -55,3 +55,12 @@ def _sync(path: str | os.PathLike[str], flags: int) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def write_text(target: Path, text: str, *, mode: int = 0o644) -> None:
+    """Write a file that is not ours: behind a link, with the mode that it has, or else ``mode``."""
+    target = target.resolve()
+    kept = target.stat().st_mode if target.exists() else mode
+    with replacing(target) as draft, draft.open("w", newline="") as file:
+        file.write(text)
+    target.chmod(kept)

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from whatworks.beta import credible_interval
+from whatworks.beta import rate_interval
 from whatworks.memory import Memory
 from whatworks.records import Pattern
 
 __all__ = ["Lesson", "lessons"]
 
-# Jeffreys' prior, and its interval: a pattern is a lesson if that excludes what all do on average.
-JEFFREYS, LEVEL = 0.5, 0.95
+# A pattern is a lesson if its interval excludes what all do on average.
+LEVEL = 0.95
 LEAST_TRIES = 5
 
 
@@ -47,8 +47,7 @@ def lessons(memory: Memory, *, limit: int) -> list[Lesson]:
         return []
     count = np.array([p.resolved_count for p in tried], float)
     rate = np.array([p.success_rate for p in tried], float)
-    size = count + 2 * JEFFREYS
-    low, high = credible_interval((rate * count + JEFFREYS) / size, size, LEVEL)
+    low, high = rate_interval(rate * count, count, LEVEL)
     mean = float((rate * count).sum() / count.sum())
     enough = count >= LEAST_TRIES
     better = [n for n in np.argsort(-low, kind="stable") if enough[n] and low[n] > mean]

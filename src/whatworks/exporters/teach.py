@@ -9,7 +9,7 @@ from pathlib import Path
 import orjson
 
 from whatworks.errors import InvalidInputError, StoreError
-from whatworks.exporters.files import replacing
+from whatworks.exporters.files import write_text
 from whatworks.exporters.lessons import Lesson
 from whatworks.prompting import one_line
 
@@ -39,11 +39,7 @@ def write_block(target: Path, lessons: Sequence[Lesson]) -> int:
     else:
         gap = "" if not before else "\n" if before.endswith("\n") else "\n\n"
         after = before + gap + block
-    mode = target.stat().st_mode if target.exists() else 0o644
-    target = target.resolve()  # a link stays one
-    with replacing(target) as draft, draft.open("w", newline="") as file:
-        file.write(after)
-    target.chmod(mode)
+    write_text(target, after)
     return len(lessons)
 
 
@@ -78,9 +74,7 @@ def write_skills(folder: Path, lessons: Sequence[Lesson]) -> int:
                 path.parent.rmdir()
     for name, lesson in wanted.items():
         (folder / name).mkdir(exist_ok=True)
-        with replacing(folder / name / "SKILL.md") as draft:
-            draft.write_text(_skill(name, lesson))
-        (folder / name / "SKILL.md").chmod(0o644)
+        write_text(folder / name / "SKILL.md", _skill(name, lesson))
     return len(wanted)
 
 
@@ -125,8 +119,7 @@ def write_graph(target: Path, lessons: Sequence[Lesson]) -> int:
         ).decode()
         for lesson in lessons
     ]
-    with replacing(target) as draft:
-        draft.write_text("".join(f"{line}\n" for line in [*kept, *made]))
+    write_text(target, "".join(f"{line}\n" for line in [*kept, *made]), mode=0o600)
     return len(made)
 
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,11 +17,12 @@ from whatworks.errors import InvalidInputError, NotFoundError
 from whatworks.hooks import sessions, spool
 from whatworks.hooks.happenings import Happening, happening
 from whatworks.hooks.rollout import exits
-from whatworks.text import clean_text
+from whatworks.hooks.tries import records
+from whatworks.json_lines import objects
 
 if TYPE_CHECKING:
     from whatworks.memory import Memory
-    from whatworks.records import Prediction
+    from whatworks.records import Prediction, UsageEvent
 
 __all__ = ["absorb", "absorb_store", "showed", "waiting"]
 
@@ -33,9 +32,6 @@ OVER_SECONDS = 12 * 3_600.0
 KEPT_SECONDS = 14 * 86_400.0
 # Who writes what was shown; the session is that of whose hooks write the rest.
 MCP = "mcp"
-MAX_CONTEXT = 4_000
-# What was recorded of each event: its state and outcome.
-_Wrote = dict[str, list[Any]]
 log = logging.getLogger("whatworks")
 
 
@@ -119,54 +115,44 @@ def _absorb(memory: Memory, path: Path) -> int:
     session = f"{spool.plain(harness)}-{path.stem}"
     # Of a try that was taken back later, what was said last.
     tries = {item.event_id: item for item in sessions.learn(session, found, advice, over=over)}
-    count = 0
-    for learned in tries.values():
+    new = {name: item for name, item in tries.items() if done.wrote.get(name) != _said(item)}
+    known, count = memory.get_events(list(new)), 0
+    for name, item in new.items():
         try:
-            count += _record(memory, learned, done.wrote, session=session, harness=harness)
+            if name in known:
+                count += _correct(memory, item, known[name], done.wrote)
+            else:
+                pattern, event = records(item, session, {"harness": harness})
+                memory.add_patterns([] if pattern is None else [pattern])
+                memory.record_many([event])
+                done.wrote[name] = _said(item)
+                count += 1
         except (InvalidInputError, NotFoundError) as error:
             log.warning("a try of session %s was not recorded: %s", session, error)
     _Done(size, over, done.wrote).keep(path)
     return count
 
 
-def _record(
-    memory: Memory, learned: sessions.Learned, wrote: _Wrote, *, session: str, harness: str
+def _said(item: sessions.Learned) -> list[Any]:
+    return [item.state, item.outcome]
+
+
+def _correct(
+    memory: Memory, item: sessions.Learned, known: UsageEvent, wrote: dict[str, list[Any]]
 ) -> bool:
-    """Record a try, or correct it; false if nothing is new, or somebody else has corrected it."""
-    now = [learned.state, learned.outcome]
-    known = memory.get_events([learned.event_id]).get(learned.event_id)
-    if known is not None:
-        held = [known.state, known.outcome]
-        if held == now or held != wrote.get(learned.event_id):
-            return False
-        if learned.outcome is not None:
-            memory.resolve(learned.event_id, outcome=learned.outcome)
-            wrote[learned.event_id] = now
-        return learned.outcome is not None
-    pattern_id = learned.pattern
-    if not learned.known:
-        pattern_id = memory.add_pattern(clean_text(learned.pattern), pattern_type="repair").pattern_id
-    memory.record(
-        pattern_id,
-        outcome=learned.outcome,
-        state=learned.state,
-        context=clean_text(learned.context, max_bytes=MAX_CONTEXT) or None,
-        timestamp=datetime.fromtimestamp(learned.at, UTC),
-        event_id=learned.event_id,
-        session_id=session,
-        files=[name[:1_000] for name in learned.files][:100],
-        duration_ms=learned.milliseconds,
-        prediction_id=learned.prediction,
-        metadata={"harness": harness},
-    )
-    wrote[learned.event_id] = now
+    """Correct what was recorded; false if it is right, or somebody else has corrected it."""
+    held = [known.state, known.outcome]
+    if item.outcome is None or held == _said(item) or held != wrote.get(item.event_id):
+        return False
+    memory.resolve(item.event_id, outcome=item.outcome)
+    wrote[item.event_id] = _said(item)
     return True
 
 
 def _read(path: Path) -> tuple[list[Happening], str, str]:
     """What happened in a session, in which harness, and where that keeps its transcript."""
     found, harness, transcript = [], MCP, ""
-    for line in _lines(path):
+    for line in objects(path):
         payload = line.get("payload")
         if not isinstance(payload, dict):
             continue
@@ -179,22 +165,13 @@ def _read(path: Path) -> tuple[list[Happening], str, str]:
     return found, harness, transcript
 
 
-def _lines(path: Path) -> Iterator[dict[str, object]]:
-    with path.open("rb") as file:
-        for line in file:
-            with suppress(orjson.JSONDecodeError):
-                held = orjson.loads(line)
-                if isinstance(held, dict):
-                    yield held
-
-
 @dataclass(slots=True)
 class _Done:
     """How much of a session was taken in, whether as its end, and what was recorded of it."""
 
     size: int = 0
     over: bool = False
-    wrote: _Wrote = field(default_factory=dict)
+    wrote: dict[str, list[Any]] = field(default_factory=dict)  # state and outcome, by event
 
     @classmethod
     def of(cls, path: Path) -> _Done:

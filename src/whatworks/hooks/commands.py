@@ -111,7 +111,7 @@ def plain(command: str) -> str:
 
     Examples
     --------
-    >>> plain("cd /work/app && CI=1 npm  install express")
+    >>> plain("cd app && CI=1 npm  install express")
     'npm install express'
     """
     text = re.sub(r"\s+", " ", command.strip())

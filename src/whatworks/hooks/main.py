@@ -58,12 +58,9 @@ def _give_up_after(seconds: float) -> None:
 
 
 def _session(payload: dict[str, Any]) -> str:
-    held = payload.get("input") if isinstance(payload.get("input"), dict) else {}
-    for name in SESSIONS:
-        found = payload.get(name) or held.get(name)  # type: ignore[union-attr]
-        if isinstance(found, str) and found:
-            return found
-    return "none"
+    held = [part for part in (payload, payload.get("input")) if isinstance(part, dict)]
+    named = [part.get(name) for name in SESSIONS for part in held]
+    return next((found for found in named if isinstance(found, str) and found), "none")
 
 
 def _suggestion(store: Path, payload: dict[str, Any]) -> str:

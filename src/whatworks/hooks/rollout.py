@@ -7,9 +7,8 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-import orjson
-
 from whatworks.hooks.happenings import Happening
+from whatworks.json_lines import objects
 
 __all__ = ["exits"]
 
@@ -30,12 +29,9 @@ def _codes(transcript: Path) -> dict[str, int]:
     with suppress(OSError):
         if not transcript.is_file() or transcript.stat().st_size > MAX_BYTES:
             return {}
-        with transcript.open("rb") as file:
-            for line in file:
-                if b"exec_command_end" not in line:
-                    continue
-                with suppress(orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
-                    payload = orjson.loads(line)["payload"]
-                    if payload.get("type") == "exec_command_end":
-                        found[str(payload["call_id"])] = int(payload["exit_code"])
+        for line in objects(transcript, holding=b"exec_command_end"):
+            with suppress(KeyError, TypeError, ValueError, AttributeError):
+                payload = line["payload"]
+                if payload.get("type") == "exec_command_end":
+                    found[str(payload["call_id"])] = int(payload["exit_code"])
     return found

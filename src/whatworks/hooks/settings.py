@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from whatworks.config import replace_file
 from whatworks.errors import InvalidInputError, StoreError
+from whatworks.exporters.files import write_text
 
 __all__ = ["CLIENTS", "Change", "Client", "Prompt", "change"]
 
@@ -62,10 +62,7 @@ class Change:
             self.path.unlink(missing_ok=True)
             return
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        mode = self.path.stat().st_mode if self.path.exists() else None
-        replace_file(self.path, self.after.encode())
-        if mode is not None:
-            self.path.chmod(mode)
+        write_text(self.path, self.after, mode=0o600)
 
 
 def _handler(command: str, harness: str, **more: Any) -> Settings:

@@ -13,7 +13,7 @@ import os
 import re
 import subprocess
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path, PurePosixPath
@@ -91,22 +91,23 @@ def import_history(
     intake = Intake(memory, report, dry_run=dry_run)
     found = commits(Path(repository), since=since)
     reverted = _reverted(found)
-    now = memory.clock()
+    now, taken = memory.clock(), list[tuple[Commit, NewPattern, NewEvent]]()
     for place, commit in enumerate(found):
         report.read["commits"] += 1
         outcome = 1.0
         if commit.name in reverted:
             outcome = 0.0
             report.read["reverted"] += 1
-        elif _followed(commit, found[place + 1 :]):
+        elif _followed(found, place):
             outcome = 0.0
             report.read["followed by a fix"] += 1
         elif commit.at > now - FOLLOWED_BY_FIX:
             report.read["too young"] += 1
             continue
-        pattern, event = _records(commit, outcome)
-        if not dry_run:
-            _correct(memory, event)
+        taken.append((commit, *_records(commit, outcome)))
+    if not dry_run:
+        _correct(memory, {event.event_id or "": event for _, _, event in taken})
+    for place, (commit, pattern, event) in enumerate(taken):
         intake.event(At(printable(repository), commit.name[:12]), event, pattern=pattern)
         if progress and place % 100 == 0:
             progress(100)
@@ -129,11 +130,11 @@ def _records(commit: Commit, outcome: float) -> tuple[NewPattern, NewEvent]:
     return pattern, event
 
 
-def _correct(memory: Memory, event: NewEvent) -> None:
-    """A commit that was taken for good, and was reverted since."""
-    known = memory.get_events([event.event_id or ""]).get(event.event_id or "")
-    if known is not None and known.outcome not in (None, event.outcome):
-        memory.resolve(known.event_id, outcome=event.outcome)
+def _correct(memory: Memory, events: Mapping[str, NewEvent]) -> None:
+    """Commits that were taken for good, and were reverted since."""
+    for name, known in memory.get_events(list(events)).items():
+        if known.outcome not in (None, events[name].outcome):
+            memory.resolve(name, outcome=events[name].outcome)
 
 
 def _described(commit: Commit) -> str:
@@ -162,12 +163,14 @@ def _reverted(found: Sequence[Commit]) -> set[str]:
     return set(gone)
 
 
-def _followed(commit: Commit, later: Sequence[Commit]) -> bool:
-    """Whether a fix of mostly the same files came soon after."""
+def _followed(found: Sequence[Commit], place: int) -> bool:
+    """Whether a fix of mostly the same files came soon after the commit at ``place``."""
+    commit = found[place]
     if not commit.files or commit.is_fix:
         return False
     mine = set(commit.files)
-    for other in later:
+    for nth in range(place + 1, len(found)):
+        other = found[nth]
         if other.at - commit.at > FOLLOWED_BY_FIX:
             return False
         if other.is_fix and other.files and len(mine & set(other.files)) * 2 >= len(set(other.files)):

@@ -16,12 +16,11 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 from whatworks.errors import InvalidInputError, MissingExtraError
 from whatworks.ids import content_id
 from whatworks.importers.intake import Intake
 from whatworks.importers.report import At, Report, printable
+from whatworks.json_lines import objects
 from whatworks.memory import Memory
 from whatworks.records import NewEvent, NewPattern
 from whatworks.text import clean_text
@@ -129,16 +128,14 @@ def _reportlog(path: Path) -> Iterator[_Run]:
     """Of each test the phase that says most: the first that failed, else the call."""
     modified = datetime.fromtimestamp(path.stat().st_mtime, UTC)
     phases: dict[str, dict[str, Any]] = {}
-    with path.open("rb") as lines:
-        for line in lines:
-            with suppress(orjson.JSONDecodeError):
-                held = orjson.loads(line)
-                if isinstance(held, dict) and held.get("$report_type") == "TestReport":
-                    name, before = str(held.get("nodeid")), phases.get(str(held.get("nodeid")), {})
-                    if before.get("outcome") != "failed" and (
-                        held.get("outcome") == "failed" or held.get("when") == "call" or not before
-                    ):
-                        phases[name] = held
+    for held in objects(path):
+        if held.get("$report_type") != "TestReport":
+            continue
+        name, outcome = str(held.get("nodeid")), held.get("outcome")
+        before = phases.get(name, {})
+        says_more = outcome == "failed" or held.get("when") == "call" or not before
+        if says_more and before.get("outcome") != "failed":
+            phases[name] = held
     if not phases:
         raise InvalidInputError(f"{path} is no report log of pytest; it has no test in it")
     for name, held in phases.items():

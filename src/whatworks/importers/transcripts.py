@@ -20,23 +20,19 @@ import orjson
 
 from whatworks.errors import InvalidInputError
 from whatworks.hooks.happenings import Happening, happening
-from whatworks.hooks.sessions import Learned, learn
+from whatworks.hooks.sessions import learn
 from whatworks.hooks.spool import plain, trimmed
-from whatworks.ids import content_id
+from whatworks.hooks.tries import records
 from whatworks.importers.intake import Intake
 from whatworks.importers.report import At, Report, printable
+from whatworks.json_lines import objects
 from whatworks.memory import Memory
-from whatworks.records import NewEvent, NewPattern
-from whatworks.text import clean_text
 
 __all__ = ["import_transcripts"]
 
 MAX_BYTES = 256 << 20
-MAX_LINE = 8 << 20
 MAX_FILES = 100_000
 GOING_ON_SECONDS = 86_400.0
-MAX_CONTEXT = 4_000
-PATTERN_TYPE = "repair"
 Line = Mapping[str, Any]
 
 
@@ -105,25 +101,8 @@ def _import(intake: Intake, report: Report, file: Path) -> None:
     tries = {item.event_id: item for item in learn(session, found, {}, over=over)}
     for item in tries.values():
         report.read["events"] += 1
-        pattern, event = _records(item, session)
+        pattern, event = records(item, session, {})
         intake.event(At(printable(file), f"{event.timestamp:%Y-%m-%d %H:%M}"), event, pattern=pattern)
-
-
-def _records(learned: Learned, session: str) -> tuple[NewPattern, NewEvent]:
-    description = clean_text(learned.pattern)
-    pattern = NewPattern(description, PATTERN_TYPE, pattern_id=content_id(PATTERN_TYPE, description))
-    event = NewEvent(
-        pattern.pattern_id or "",
-        outcome=learned.outcome,
-        state=learned.state,
-        context=clean_text(learned.context, max_bytes=MAX_CONTEXT) or None,
-        timestamp=datetime.fromtimestamp(learned.at, UTC),
-        event_id=learned.event_id,
-        session_id=session[:200],
-        files=[clean_text(name)[:1_000] for name in learned.files if clean_text(name)][:100],
-        duration_ms=learned.milliseconds,
-    )
-    return pattern, event
 
 
 def _session(file: Path) -> tuple[str, list[Happening]]:
@@ -134,22 +113,13 @@ def _session(file: Path) -> tuple[str, list[Happening]]:
         harness, name, payloads = _atif(file)
     else:
         reader = _Reader()
-        for line in _lines(file):
+        for line in objects(file):
             payloads += reader.payloads(line)
         harness, name = reader.harness, reader.session or file.stem
         if harness == "claude" and payloads:
             payloads.append((payloads[-1][0], {"hook_event_name": "Stop"}))
     found = [happening(trimmed(dict(payload)), at) for at, payload in payloads]
     return f"{plain(harness)}-{plain(name)}", [item for item in found if item is not None]
-
-
-def _lines(file: Path) -> Iterator[Line]:
-    with file.open("rb") as lines:
-        while line := lines.readline(MAX_LINE):
-            with suppress(orjson.JSONDecodeError):
-                held = orjson.loads(line)
-                if isinstance(held, dict):
-                    yield held
 
 
 def _seconds(value: object) -> float:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pydantic import BaseModel, Field
 
 from whatworks.findings import Answer, Prediction
-from whatworks.prompting import line, one_line
+from whatworks.prompting import line, named, one_line, worked
 from whatworks.records import Match, Pattern, Trend, UsageEvent
 
 __all__ = [
@@ -147,10 +147,7 @@ def found(pattern: Pattern) -> FoundPattern:
 
 
 def _row(pattern: Pattern) -> str:
-    rate = "not tried yet"
-    if pattern.success_rate is not None:
-        rate = f"worked {pattern.success_rate:.0%} of {pattern.resolved_count} tries"
-    return f"{one_line(pattern.description)} [{pattern.pattern_id}]: {rate}"
+    return f"{named(pattern)}: {worked(pattern, pattern.resolved_count)}"
 
 
 def found_lines(matches: Sequence[Match]) -> list[str]:

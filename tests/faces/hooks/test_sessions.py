@@ -58,12 +58,16 @@ def test_what_lies_between_a_failing_check_and_its_next_run_is_a_try() -> None:
         ran("cd app && pytest -x", failed=FAILED),
         ran("pip install pyyaml"),
         ran("cat app.py"),
-        edited("/work/app/pyproject.toml"),
+        edited("/home/ada/pyproject.toml"),
         ran("python -m pytest", PASSED),
     )
     assert made.pattern == "run pip install pyyaml; edit pyproject.toml"
     assert made.context == "pytest -x fails: ModuleNotFoundError: No module named 'yaml'"
-    assert (made.outcome, made.state, made.files) == (1.0, "resolved", ("/work/app/pyproject.toml",))
+    assert (made.outcome, made.state, made.files) == (
+        1.0,
+        "resolved",
+        ("/home/ada/pyproject.toml",),
+    )
     assert made.milliseconds == 4_000
 
 

@@ -29,7 +29,7 @@ def written(path: Path, lines: list[Any]) -> Path:
 
 def claude(folder: Path) -> Path:
     """A failing test, an edit, and the test again."""
-    base = {"sessionId": "c1", "cwd": "/work"}
+    base = {"sessionId": "c1", "cwd": "/home/ada"}
 
     def used(n: int, name: str, call: str, **given: Any) -> dict[str, Any]:
         block = {"type": "tool_use", "id": call, "name": name, "input": given}
@@ -49,7 +49,7 @@ def claude(folder: Path) -> Path:
             base | {"type": "user", "timestamp": MINUTE.format(0), "message": asked},
             used(1, "Bash", "t1", command="pytest tests/test_parser.py"),
             got(2, "t1", "Exit code 1\nKeyError: 'comma'", wrong=True),
-            used(3, "Edit", "t2", file_path="/work/parser.py", old_string="a", new_string="b"),
+            used(3, "Edit", "t2", file_path="/home/ada/parser.py", old_string="a", new_string="b"),
             got(4, "t2", "done"),
             used(5, "Bash", "t3", command="pytest tests/test_parser.py"),
             got(6, "t3", "=== 3 passed in 0.1s ==="),
@@ -122,7 +122,7 @@ def test_each_format_tells_what_repaired_what(memory: Memory, tmp_path: Path) ->
     assert {name: event.context for name, event in found.items()} == EXPECTED
     assert {event.outcome for event in found.values()} == {1.0}
     edit = found["edit parser.py"]
-    assert (edit.files, edit.duration_ms) == (("/work/parser.py",), 240_000)
+    assert (edit.files, edit.duration_ms) == (("/home/ada/parser.py",), 240_000)
     assert edit.timestamp.isoformat() == "2026-05-01T10:06:00+00:00"
 
 
