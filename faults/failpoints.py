@@ -29,7 +29,7 @@ from whatworks import (
     vectors,
 )
 from whatworks.errors import NotFoundError
-from whatworks.stores import lance
+from whatworks.stores import lance, usearch
 from whatworks.testing import HashEmbedder
 
 __all__ = ["NAME", "WHAT", "counted", "life", "points", "run"]
@@ -37,6 +37,7 @@ __all__ = ["NAME", "WHAT", "counted", "life", "points", "run"]
 NAME = "failpoints"
 WHAT = "a process dies at a point that the source names, and the next one opens the store"
 SEEDS = {"smoke": 1, "full": 3}
+ENGINES = ("usearch", "lance")  # keep the vectors of one life each
 POINT = re.compile(r"failpoints\.reached\(\s*\"([a-z]+\.[a-z]+)\"")
 AT_ONCE = 2
 SECONDS = 60
@@ -71,8 +72,9 @@ def points() -> list[str]:
 
 
 def run(size: Size, seed: int, folder: Path) -> Result:
-    """Live once to count how often a life comes to each point, then die at each of them."""
-    named, seeds = points(), [f"{seed}.{n}" for n in range(SEEDS[size])]
+    """Live once with each engine to count how often that life comes to each point, then die there."""
+    named = points()
+    seeds = [f"{seed}.{n}.{engine}" for n in range(SEEDS[size]) for engine in ENGINES]
     deaths = [death for life in seeds for death in _deaths(folder / life, named, life)]
     with ThreadPoolExecutor(AT_ONCE) as pool:
         found = list(pool.map(lambda death: _died(folder, death), deaths))
@@ -94,9 +96,11 @@ def run(size: Size, seed: int, folder: Path) -> Result:
 def _deaths(folder: Path, named: list[str], seed: str) -> list[Death]:
     """One death at each point, at a time that the seed chooses among those that a life comes to it."""
     times = _times(folder, seed)
+    others = tuple(f"{engine}." for engine in ENGINES if engine != _engine(seed))
     return [
         Death(point, Random(f"{seed} {point}").randint(1, max(times[point], 1)), seed)
         for point in named
+        if not point.startswith(others)
     ]
 
 
@@ -184,7 +188,8 @@ def _unfound(memory: Memory) -> Iterator[str]:
 def _control(seed: int, folder: Path) -> Control:
     """Rows and watermarks that are not written in one transaction must be found out."""
     for time in range(1, CONTROL_DEATHS + 1):
-        found = _die(folder / str(time), Death("fold.applied", time, f"{seed}.0"), "apart")
+        death = Death("fold.applied", time, f"{seed}.0.{ENGINES[0]}")
+        found = _die(folder / str(time), death, "apart")
         if found.wrong:
             return Control("rows apart from their watermark", True, found.wrong[0])
     return Control("rows apart from their watermark", False, f"{CONTROL_DEATHS} deaths, nothing wrong")
@@ -219,9 +224,17 @@ def life(options: Options) -> None:
     vectors.IN_MEMORY, vectors.TAIL = 20, 5
     lance.INDEX_FROM, lance.ROWS_PER_PARTITION, lance.UNINDEXED = 60, 40, 10
     lance.MAX_FRAGMENTS, lance.MAX_VERSIONS = 2, 4
+    usearch.INDEX_FROM, usearch.UNINDEXED, usearch.DEAD = 60, 10, 5
     random = Random(options.seed)
+    Memory.open(
+        options.store, embedder=embedder_of(options.store), vectors=_engine(options.seed)
+    ).close()
     for step in _STEPS:
         step(options.store, random)
+
+
+def _engine(seed: str) -> str:
+    return seed.rpartition(".")[2]
 
 
 def _opened(store: Path) -> Memory:
@@ -253,6 +266,16 @@ def _grown(store: Path, random: Random) -> None:
                 say("pattern", pattern.pattern_id)
             memory.find_similar("way 1")
             memory.flush()
+
+
+def _reworded(store: Path, random: Random) -> None:
+    """So many patterns get another text that the files of their vectors are written anew."""
+    with _opened(store) as memory:
+        for pattern in memory.patterns(limit=50):
+            if pattern.pattern_id not in PATTERNS:
+                memory.add_pattern(f"{pattern.description} better", pattern_id=pattern.pattern_id)
+        memory.find_similar("way 1")
+        memory.flush()
 
 
 def _resumed(store: Path, random: Random, step: str = "resumed") -> None:
@@ -348,6 +371,7 @@ def _repaired(store: Path, random: Random) -> None:
 _STEPS = (
     _begun,
     _grown,
+    _reworded,
     _resumed,
     _refused,
     _rebuilt,

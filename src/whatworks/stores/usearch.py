@@ -27,7 +27,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from whatworks import system
+from whatworks import failpoints, system
 from whatworks.config import replace_file
 from whatworks.errors import StoreError, StoreFullError, disk_error
 from whatworks.stores.base import Float32, Hits, VectorStore, closed, needed
@@ -300,6 +300,7 @@ class UsearchStore(VectorStore):
             file.seek(start)
             file.write(data)
         system.sync(path)
+        failpoints.reached("usearch.appended")
 
     def _describe(self, head: _Head, hashes: NDArray[np.uint64], order: NDArray[np.uint64]) -> None:
         """Write the lookup and the head, and go on with the files that they name."""
@@ -311,6 +312,7 @@ class UsearchStore(VectorStore):
 
     def _go_on(self, head: _Head) -> None:
         replace_file(self.path / HEAD, orjson.dumps(asdict(head)))
+        failpoints.reached("usearch.described")
         self._state = self._loaded(head)
         for path in self.path.iterdir():
             if path.name not in head.names() and path.name != HEAD:
@@ -352,6 +354,7 @@ class UsearchStore(VectorStore):
             self._append(f"ids-{version}", head.id_bytes, b"".join(ids))
             hashes[start : start + len(chunk)] = _hashes(names)
             head = replace(head, rows=start + len(chunk), id_bytes=int(ends[-1]))
+        failpoints.reached("usearch.rewritten")
         self._describe(head, hashes, np.arange(len(rows), dtype=np.uint64))
 
     def _extend(self) -> None:
@@ -367,6 +370,7 @@ class UsearchStore(VectorStore):
         path = self.path / f"index-{version}"
         index.save(str(path))
         system.sync(path)
+        failpoints.reached("usearch.indexed")
         size = path.stat().st_size
         self._go_on(replace(head, version=version, index=version, indexed=head.rows, index_bytes=size))
 
