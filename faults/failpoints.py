@@ -94,13 +94,17 @@ def run(size: Size, seed: int, folder: Path) -> Result:
 
 
 def _deaths(folder: Path, named: list[str], seed: str) -> list[Death]:
-    """One death at each point, at a time that the seed chooses among those that a life comes to it."""
+    """One death at each point, at a time that the seed chooses among those that a life comes to it.
+
+    With the other engines, only at the points that have to do with vectors.
+    """
     times = _times(folder, seed)
-    others = tuple(f"{engine}." for engine in ENGINES if engine != _engine(seed))
+    first, engine = ENGINES[0], _engine(seed)
+    others = tuple(f"{other}." for other in ENGINES if other != engine)
     return [
         Death(point, Random(f"{seed} {point}").randint(1, max(times[point], 1)), seed)
         for point in named
-        if not point.startswith(others)
+        if not point.startswith(others) and (engine == first or point.startswith((engine, "vectors.")))
     ]
 
 

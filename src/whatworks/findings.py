@@ -347,7 +347,12 @@ class Diff:
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """Counts and sizes of a store, in bytes; ``keeper`` is the process that keeps it."""
+    """Counts and sizes of a store, in bytes; ``keeper`` is the process that keeps it.
+
+    ``shown`` counts the answers of the newest 1,000 predictions, and
+    ``shown_resolved`` those of them that an event with their ``prediction_id``
+    says the end of: an outcome, or that they were not used.
+    """
 
     path: str
     patterns: int
@@ -359,6 +364,8 @@ class Stats:
     contexts: int
     priors: int
     predictions: int
+    shown: int
+    shown_resolved: int
     first_event_at: datetime | None
     last_event_at: datetime | None
     embedder: str
@@ -370,6 +377,11 @@ class Stats:
     vector_bytes: int
     problems: tuple[str, ...] = ()
     keeper: int = 0
+
+    @property
+    def coverage(self) -> float | None:
+        """The share of what was shown whose end is known, in [0, 1]; ``None`` if nothing was shown."""
+        return self.shown_resolved / self.shown if self.shown else None
 
 
 @dataclass(frozen=True, slots=True)

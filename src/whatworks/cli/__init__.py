@@ -31,6 +31,7 @@ _PANELS: dict[str, tuple[Callable[..., None], ...]] = {
     "Agents": (
         agents.install,
         agents.uninstall,
+        agents.plugin,
         agents.mcp,
         agents.suggest,
         agents.sync,

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from whatworks.hooks.settings import Prompt
     from whatworks.memory import Memory
 
-__all__ = ["install", "mcp", "suggest", "sync", "teach", "uninstall"]
+__all__ = ["install", "mcp", "plugin", "suggest", "sync", "teach", "uninstall"]
 
 Client = Annotated[
     str, typer.Argument(metavar="CLIENT", help="claude, codex, gemini, cursor or opencode.")
@@ -179,6 +179,33 @@ def _change(
     say(f"written: {change.path}")
     if not undo and settings.CLIENTS[client].note:
         say(settings.CLIENTS[client].note)
+
+
+def plugin(
+    target: Annotated[
+        Path,
+        typer.Argument(metavar="PATH", help="A folder for Claude Code, or a file that ends in .mcpb."),
+    ],
+    store: Store = None,
+    as_json: Json = False,
+) -> None:
+    """Write hooks, server and skills as one plugin folder, or as a bundle.
+
+    Example: whatworks plugin whatworks-plugin
+    """
+    from whatworks.hooks.plugin import bundle, write_plugin
+
+    is_bundle = target.suffix.lower() == ".mcpb"
+    named = None if store is None else config.locate(store)
+    written = [str(path) for path in (bundle if is_bundle else write_plugin)(target, named)]
+    if as_json:
+        print_json({"path": str(target), "files": written})
+        return
+    for path in written:
+        say(f"written: {path}")
+    if not is_bundle:
+        say(f"next: claude plugin marketplace add {target.absolute()}")
+        say("then: claude plugin install whatworks@whatworks")
 
 
 def teach(

@@ -436,7 +436,7 @@ def stats(found: Stats) -> None:
         ("events", f"{count(found.events)} ({_states(found)})"),
         ("contexts", count(found.contexts)),
         ("priors", count(found.priors)),
-        ("predictions", count(found.predictions)),
+        ("predictions", f"{count(found.predictions)}{_coverage(found)}"),
         ("first event", when(found.first_event_at)),
         ("last event", when(found.last_event_at)),
         ("embedder", f"{found.embedder}, {found.dim or 'unknown'} dimensions"),
@@ -450,6 +450,11 @@ def stats(found: Stats) -> None:
         *(("problem", problem) for problem in found.problems),
     ]
     show(facts(rows))
+
+
+def _coverage(found: Stats) -> str:
+    known = f"{count(found.shown_resolved)} of {count(found.shown)}"
+    return f" (the end of {known} answers is known)" if found.shown else ""
 
 
 def _keeper(found: Stats) -> str:

@@ -43,6 +43,8 @@ __all__ = [
 # All there is comes in pages of so many items, and of not much more text.
 PAGE = 4_000
 PAGE_CHARACTERS = 8 << 20
+# The newest receipts whose outcomes are counted.
+RECEIPTS = 1_000
 
 Item = TypeVar("Item")
 Place = tuple[datetime, str]
@@ -390,7 +392,33 @@ def counts(evidence: Evidence) -> dict[str, Any]:
     found: dict[str, Any] = dict(zip(names, row, strict=True))
     found["events"] = sum(states.values())
     found |= {name: states.get(name, 0) for name in ("resolved", "pending", "not_used", "unknown")}
-    return found | {"first_event_at": first, "last_event_at": last}
+    shown, told = _coverage(evidence)
+    ends = {"first_event_at": first, "last_event_at": last}
+    return found | ends | {"shown": shown, "shown_resolved": told}
+
+
+def _coverage(evidence: Evidence) -> tuple[int, int]:
+    """How many answers the newest receipts showed, and of how many it is known what came of them.
+
+    Known is an outcome, and that it was not used. Only the newest: it is asked often,
+    and what matters is whether the loop is closed now.
+    """
+    query = """
+        WITH newest AS (
+            SELECT prediction_id, made_at FROM prediction_rows
+            ORDER BY made_at DESC, prediction_id DESC LIMIT ?
+        ), told AS (
+            SELECT DISTINCT e.prediction_id, p.pattern_id
+            FROM event_rows e JOIN newest USING (prediction_id) JOIN pattern_rows p USING (pattern_no)
+            WHERE e.prediction_id IS NOT NULL AND e.state IN ('resolved', 'not_used')
+              AND e.recorded_at >= (SELECT min(made_at) FROM newest)
+        )
+        SELECT count(*), count(t.pattern_id)
+        FROM answer_rows a JOIN newest USING (prediction_id)
+        LEFT JOIN told t ON t.prediction_id = a.prediction_id AND t.pattern_id = a.pattern_id
+    """
+    shown, told = evidence.one(query, [RECEIPTS])
+    return int(shown), int(told)
 
 
 def _states(evidence: Evidence) -> tuple[dict[str, int], datetime | None, datetime | None]:

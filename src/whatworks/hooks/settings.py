@@ -16,7 +16,7 @@ from typing import Any, Literal
 from whatworks.errors import InvalidInputError, StoreError
 from whatworks.exporters.files import write_text
 
-__all__ = ["CLIENTS", "Change", "Client", "Prompt", "change"]
+__all__ = ["CLIENTS", "OURS", "SERVER", "Change", "Client", "Prompt", "change", "claude_hooks"]
 
 Settings = dict[str, Any]
 Prompt = Literal["command", "mcp", "none"]
@@ -69,7 +69,8 @@ def _handler(command: str, harness: str, **more: Any) -> Settings:
     return {"type": "command", "command": f"{command} {harness}", **more}
 
 
-def _claude(command: str, prompt: Prompt) -> Mapping[str, list[Any]]:
+def claude_hooks(command: str, prompt: Prompt, server: str = SERVER) -> Mapping[str, list[Any]]:
+    """The hooks of Claude Code; ``server`` is the name that it knows the MCP server by."""
     later: Settings = {"async": True}  # nobody waits for it
 
     def entry(matcher: str = "", more: Settings | None = None) -> list[Any]:
@@ -80,7 +81,7 @@ def _claude(command: str, prompt: Prompt) -> Mapping[str, list[Any]]:
     told = _handler(command, "claude" + (" --suggest" if prompt == "command" else ""), timeout=SECONDS)
     asked = {
         "type": "mcp_tool",
-        "server": SERVER,
+        "server": server,
         "tool": "suggest_pattern",
         "input": {"situation": "${prompt}", "limit": "3", "session_id": "${session_id}"},
         "timeout": 3,
@@ -125,7 +126,7 @@ def _cursor(command: str, prompt: Prompt) -> Mapping[str, list[Any]]:
 
 
 CLIENTS: dict[str, Client] = {
-    "claude": Client("~/.claude/settings.json", ".claude/settings.json", _claude, {}),
+    "claude": Client("~/.claude/settings.json", ".claude/settings.json", claude_hooks, {}),
     "codex": Client(
         "~/.codex/hooks.json", ".codex/hooks.json", _codex, {}, "Approve the new hooks once in /hooks."
     ),

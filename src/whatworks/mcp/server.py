@@ -222,6 +222,11 @@ def _resources(server: MCPServer, source: Source) -> None:
         return (
             f"{stats.patterns:,} patterns, {stats.events:,} tries, of which {known} have an outcome; "
             f"{stats.predictions:,} predictions"
+            + (
+                ""
+                if stats.coverage is None
+                else f"; {stats.coverage:.0%} of what was shown is resolved"
+            )
         )
 
     @server.prompt(title="Retrospective")
