@@ -151,7 +151,8 @@ def _correct(
 
 def _read(path: Path) -> tuple[list[Happening], str, str]:
     """What happened in a session, in which harness, and where that keeps its transcript."""
-    found, harness, transcript = [], MCP, ""
+    found: list[Happening] = []
+    harness, transcript, told = MCP, "", set()
     for line in objects(path):
         payload = line.get("payload")
         if not isinstance(payload, dict):
@@ -160,8 +161,10 @@ def _read(path: Path) -> tuple[list[Happening], str, str]:
         harness = named if named != MCP else harness
         transcript = str(payload.get("transcript_path") or transcript)
         item = happening(payload, float(at) if isinstance(at, (int, float)) else 0.0)
-        if item is not None:
-            found.append(item)
+        if item is None or (item.call and (item.kind, item.call) in told):
+            continue  # the second is of a hook that is installed twice
+        told.add((item.kind, item.call))
+        found.append(item)
     return found, harness, transcript
 
 

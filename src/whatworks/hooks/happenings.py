@@ -61,6 +61,10 @@ _PATCHED = re.compile(r"^\*\*\* (?:Update|Add|Delete) File: (.+)$", re.MULTILINE
 _EXIT = re.compile(r"^\W*(?:process )?exit(?:ed with)? code:?\s*(-?\d+)", re.IGNORECASE | re.MULTILINE)
 
 
+# Gemini's shell tool names each part of its answer, also those that are empty.
+_LABELS = re.compile(r"^[A-Z][\w ]*: \(none\)\n?|^(?:Command|Directory): .*\n?|^Output: ", re.MULTILINE)
+
+
 def happening(payload: Payload, at: float) -> Happening | None:
     """What a payload reports, ``None`` if it is nothing to learn from."""
     event = _text(payload, "hook_event_name")
@@ -101,6 +105,8 @@ def _tool(event: str, payload: Payload, at: float) -> Happening:
         arguments, result = _mapping(payload.get("tool_input")), payload.get("tool_response")
     failed = event in ("PostToolUseFailure", "postToolUseFailure")
     output = _output(result) or _text(payload, "error")
+    if event == "AfterTool":
+        output = _LABELS.sub("", output)
     ok = False if failed or _has_error(result) else _ok_of(result, event, output)
     stopped = bool(payload.get("is_interrupt")) or bool(_mapping(result).get("interrupted"))
     named = name.lower()
