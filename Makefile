@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 # Scoring harness and logged decisions, which may not be distributed with the project.
 SHARED ?= ../shared
 
-.PHONY: help demo test test-newer-engine test-full lint types check faults faults-smoke bench-smoke bench bench-report bench-decisions bench-rivals bench-stores store-table clean
+.PHONY: help demo test test-newer-engine test-full beside-crewai lint types check faults faults-smoke bench-smoke bench bench-report bench-decisions bench-rivals bench-stores store-table clean
 
 help: ## list what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | sort | expand -t 16
@@ -30,6 +30,9 @@ test-newer-engine: $(READY) ## run the tests of the evidence against DuckDB 2.0
 
 test-full: $(READY) ## run the property, fault and store tests at full size; hours
 	WHATWORKS_FULL=1 $(BIN)/python -m pytest -n auto -q --timeout 3600 tests/properties tests/faults tests/conformance
+
+beside-crewai: $(READY) ## ask the package resolver whether CrewAI can be installed beside it
+	@scripts/beside-crewai $(BIN)/python
 
 lint: $(READY) ## check style
 	$(BIN)/ruff check .
