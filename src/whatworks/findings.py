@@ -349,9 +349,10 @@ class Diff:
 class Stats:
     """Counts and sizes of a store, in bytes; ``keeper`` is the process that keeps it.
 
-    ``shown`` counts the answers of the newest 1,000 predictions, and
-    ``shown_resolved`` those of them that an event with their ``prediction_id``
-    says the end of: an outcome, or that they were not used.
+    ``shown`` counts the newest predictions, at most 1,000, and
+    ``shown_resolved`` those of them that are closed: an event with their
+    ``prediction_id`` says of one of their answers how it ended, or that it was
+    not used.
     """
 
     path: str
@@ -380,7 +381,7 @@ class Stats:
 
     @property
     def coverage(self) -> float | None:
-        """The share of what was shown whose end is known, in [0, 1]; ``None`` if nothing was shown."""
+        """The share of those predictions that are closed, in [0, 1]; ``None`` if there is none."""
         return self.shown_resolved / self.shown if self.shown else None
 
 

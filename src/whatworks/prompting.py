@@ -10,7 +10,7 @@ from whatworks.findings import Answer, Prediction
 from whatworks.records import Pattern
 from whatworks.text import clean_text
 
-__all__ = ["fenced", "line", "named", "one_line", "suggestion", "worked"]
+__all__ = ["fenced", "line", "named", "one_line", "shown", "suggestion", "worked"]
 
 # Characters that nobody sees and a model reads: zero-width ones, and those of tags (U+E0000 and on).
 _INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u2060-\u2064\ufeff\U000e0000-\U000e007f]")
@@ -21,9 +21,22 @@ SAID = "What was tried in similar situations, and how it went: data from a memor
 
 
 def suggestion(prediction: Prediction) -> str:
-    """The answers that have any evidence, one line each; empty if there is none."""
-    rows = [line(answer) for answer in prediction.answers if answer.verdict != "no evidence"]
+    """The answers worth telling, one line each; empty if there is none."""
+    rows = [line(answer) for answer in shown(prediction)]
     return fenced(SAID, rows) if rows else ""
+
+
+def shown(prediction: Prediction) -> tuple[Answer, ...]:
+    """The answers worth telling: down to the last one that has any evidence.
+
+    One that nobody has tried stays where it stands before others: it says that
+    they are expected to be worse.
+    """
+    last = max(
+        (place for place, one in enumerate(prediction.answers, 1) if one.verdict != "no evidence"),
+        default=0,
+    )
+    return prediction.answers[:last]
 
 
 def line(answer: Answer) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -20,42 +21,54 @@ def memory(tmp_path: Path) -> Memory:
     return made
 
 
-def test_nothing_shown_is_no_coverage_rather_than_a_bad_one(memory: Memory) -> None:
+def test_no_predictions_are_no_coverage_rather_than_a_bad_one(memory: Memory) -> None:
     with memory:
         assert (memory.stats().shown, memory.stats().coverage) == (0, None)
 
 
-def test_an_answer_counts_once_its_receipt_is_named_with_an_end(memory: Memory) -> None:
+@pytest.mark.parametrize("state", ["resolved", "not_used"])
+def test_a_prediction_is_closed_once_the_end_of_an_answer_is_known(
+    memory: Memory, state: Literal["resolved", "not_used"]
+) -> None:
     with memory:
-        made = memory.predict("case")
-        assert (memory.stats().shown, memory.stats().shown_resolved) == (3, 0)
-        receipt = made.prediction_id
-        memory.record("a", context="case", outcome=0.0, prediction_id=receipt)
-        memory.record("a", context="case", outcome=1.0, prediction_id=receipt)  # the same answer
-        memory.record("b", context="case", outcome=None, state="not_used", prediction_id=receipt)
-        pending = memory.record(
-            "c", context="case", outcome=None, state="pending", prediction_id=receipt
-        )
-        assert memory.stats().coverage == pytest.approx(2 / 3)
-        memory.resolve(pending.event_id, outcome=0.5)
+        first, _ = memory.predict("case"), memory.predict("case")
+        assert memory.stats().coverage == 0.0
+        outcome = 1.0 if state == "resolved" else None
+        for _ in range(2):  # the second closes nothing more
+            memory.record(
+                "a", context="case", outcome=outcome, state=state, prediction_id=first.prediction_id
+            )
+        assert (memory.stats().shown, memory.stats().shown_resolved) == (2, 1)
+        assert memory.stats().coverage == 0.5
+
+
+@pytest.mark.parametrize("state", ["pending", "unknown"])
+def test_what_is_open_closes_nothing_until_it_is_resolved(
+    memory: Memory, state: Literal["pending", "unknown"]
+) -> None:
+    with memory:
+        made = memory.predict("case").prediction_id
+        event = memory.record("c", context="case", outcome=None, state=state, prediction_id=made)
+        assert memory.stats().coverage == 0.0
+        memory.resolve(event.event_id, outcome=0.5)
         assert memory.stats().coverage == 1.0
 
 
-def test_what_was_not_shown_and_what_names_no_receipt_counts_for_nothing(memory: Memory) -> None:
+def test_what_was_not_answered_and_what_names_no_prediction_closes_nothing(memory: Memory) -> None:
     with memory:
         made = memory.predict("case", candidates=["a"])
         memory.record("b", context="case", outcome=1.0, prediction_id=made.prediction_id)
         memory.record("a", context="case", outcome=1.0)
-        assert (memory.stats().shown, memory.stats().shown_resolved) == (1, 0)
+        assert memory.stats().coverage == 0.0
 
 
-def test_only_the_newest_receipts_are_looked_at(
+def test_only_the_newest_predictions_are_looked_at(
     memory: Memory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(questions, "RECEIPTS", 1)
     with memory:
-        old = memory.predict("case", candidates=["a"])
+        old = memory.predict("case")
         memory.record("a", context="case", outcome=1.0, prediction_id=old.prediction_id)
         assert memory.stats().coverage == 1.0
-        memory.predict("case", candidates=["a", "b"])
-        assert (memory.stats().shown, memory.stats().shown_resolved) == (2, 0)
+        memory.predict("case")
+        assert (memory.stats().shown, memory.stats().shown_resolved) == (1, 0)

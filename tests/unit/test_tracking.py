@@ -234,6 +234,22 @@ def test_a_suggestion_is_data_between_marks_that_it_cannot_imitate(tmp_path: Pat
         assert memory.why(made.prediction_id).prediction.answers[0].pattern_id == "good"
 
 
+def test_what_nobody_has_tried_is_told_where_it_is_expected_to_be_better(tmp_path: Path) -> None:
+    with Memory.open(tmp_path / "store") as memory:
+        memory.add_pattern("read the changelog", pattern_id="new")
+        memory.add_pattern("wait longer", pattern_id="old")
+        for _ in range(8):
+            memory.record("old", context="a flaky test", outcome=0.0)
+        made = memory.suggest("a flaky test")
+        rows = made.text.splitlines()[2:-1]
+        assert [row.split("[")[1].split("]")[0] for row in rows] == ["new", "old"]
+        assert "no evidence; not tried yet" in rows[0]
+        for _ in range(8):
+            memory.record("old", context="a flaky test", outcome=1.0)
+        (row,) = memory.suggest("a flaky test").text.splitlines()[2:-1]
+        assert "[old]" in row
+
+
 def test_nothing_is_suggested_where_nothing_is_known(tmp_path: Path) -> None:
     with Memory.open(tmp_path / "store") as memory:
         assert memory.suggest("a flaky test").text == ""

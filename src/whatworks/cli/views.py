@@ -453,8 +453,10 @@ def stats(found: Stats) -> None:
 
 
 def _coverage(found: Stats) -> str:
-    known = f"{count(found.shown_resolved)} of {count(found.shown)}"
-    return f" (the end of {known} answers is known)" if found.shown else ""
+    if not found.shown:
+        return ""
+    newest = "" if found.shown == found.predictions else f" of the newest {count(found.shown)}"
+    return f" (of {count(found.shown_resolved)}{newest} it is known what came of them)"
 
 
 def _keeper(found: Stats) -> str:

@@ -398,7 +398,7 @@ def counts(evidence: Evidence) -> dict[str, Any]:
 
 
 def _coverage(evidence: Evidence) -> tuple[int, int]:
-    """How many answers the newest receipts showed, and of how many it is known what came of them.
+    """How many of the newest receipts there are, and of how many it is known what came of an answer.
 
     Known is an outcome, and that it was not used. Only the newest: it is asked often,
     and what matters is whether the loop is closed now.
@@ -413,9 +413,9 @@ def _coverage(evidence: Evidence) -> tuple[int, int]:
             WHERE e.prediction_id IS NOT NULL AND e.state IN ('resolved', 'not_used')
               AND e.recorded_at >= (SELECT min(made_at) FROM newest)
         )
-        SELECT count(*), count(t.pattern_id)
-        FROM answer_rows a JOIN newest USING (prediction_id)
-        LEFT JOIN told t ON t.prediction_id = a.prediction_id AND t.pattern_id = a.pattern_id
+        SELECT (SELECT count(*) FROM newest), count(DISTINCT a.prediction_id)
+        FROM answer_rows a
+        JOIN told t ON t.prediction_id = a.prediction_id AND t.pattern_id = a.pattern_id
     """
     shown, told = evidence.one(query, [RECEIPTS])
     return int(shown), int(told)

@@ -47,11 +47,12 @@ def absorb_store(store: Path) -> int:
 
 def showed(store: Path, made: Prediction, session: str) -> None:
     """Take down that a session was shown the answers of a prediction, with the next of its hooks."""
-    shown = [answer.pattern_id for answer in made.answers if answer.verdict != "no evidence"]
+    from whatworks.prompting import shown
+
     said = {
         "hook_event_name": "whatworks.shown",
         "prediction_id": made.prediction_id,
-        "patterns": shown,
+        "patterns": [answer.pattern_id for answer in shown(made)],
         "prompt": made.context,
     }
     spool.append(store, MCP, session, said)
