@@ -57,6 +57,8 @@ _IMPORTS: dict[str, Callable[..., None]] = {
     "transcripts": exchange.import_transcripts,
     "git": exchange.import_git,
     "tests": exchange.import_tests,
+    "scores": exchange.import_scores,
+    "notes": exchange.import_notes,
 }
 
 

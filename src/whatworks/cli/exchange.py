@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import sys
 import tempfile
@@ -29,6 +30,8 @@ __all__ = [
     "import_files",
     "import_git",
     "import_jsonl",
+    "import_notes",
+    "import_scores",
     "import_table",
     "import_tests",
     "import_transcripts",
@@ -168,6 +171,64 @@ def import_tests(
     from whatworks.importers.junit import import_tests as run
 
     _import(run, file, dry_run=dry_run, no_embed=no_embed, store=store, as_json=as_json)
+
+
+def import_scores(
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="Of Langfuse, LangSmith, MLflow, or OTLP as JSON.")
+    ],
+    score: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Which score is the outcome, if there are several."),
+    ] = None,
+    scale: Annotated[
+        str,
+        typer.Option(metavar="WORST:BEST", help="Of scores that are numbers; 1:0 if less is better."),
+    ] = "0:1",
+    dry_run: DryRun = False,
+    no_embed: NoEmbed = False,
+    store: Store = None,
+    as_json: Json = False,
+) -> None:
+    """Import runs and their scores, as tracing tools export them.
+
+    Example: whatworks import scores traces.jsonl --score helpfulness --scale 1:5
+    """
+    from whatworks.importers.scores import import_scores as run
+
+    ends = _scale(scale)
+    _import(
+        run, file, dry_run=dry_run, no_embed=no_embed, store=store, as_json=as_json,
+        score=score, scale=ends,
+    )  # fmt: skip
+
+
+def import_notes(
+    path: Annotated[
+        Path, typer.Argument(metavar="PATH", help="Rules, skills, another memory, or a folder of them.")
+    ],
+    dry_run: DryRun = False,
+    no_embed: NoEmbed = False,
+    store: Store = None,
+    as_json: Json = False,
+) -> None:
+    """Import rules, skills and other memories as patterns without tries.
+
+    Example: whatworks import notes AGENTS.md
+    """
+    from whatworks.importers.notes import import_notes as run
+
+    _import(run, path, dry_run=dry_run, no_embed=no_embed, store=store, as_json=as_json)
+
+
+def _scale(given: str) -> tuple[float, float]:
+    try:
+        worst, best = map(float, given.split(":"))
+    except ValueError as error:
+        raise InvalidInputError(f"--scale is {shown(given)}; expected WORST:BEST, as in 1:5") from error
+    if not (math.isfinite(worst) and math.isfinite(best)) or worst == best:
+        raise InvalidInputError(f"--scale is {shown(given)}; expected two different numbers, as in 1:5")
+    return worst, best
 
 
 def _mapping(given: list[str]) -> dict[str, str]:

@@ -1,0 +1,286 @@
+"""Exports of tracing tools: a run that was scored is a try, and so is a tool that was called."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from whatworks import InvalidInputError, Memory
+from whatworks.importers.scores import import_scores
+
+Tries = list[tuple[str, str | None, float | None, str]]
+
+
+@pytest.fixture
+def memory(tmp_path: Path) -> Iterator[Memory]:
+    with Memory.open(tmp_path / "store", embedder="none") as opened:
+        yield opened
+
+
+def tries(memory: Memory) -> Tries:
+    names = {pattern.pattern_id: pattern.description for pattern in memory.patterns()}
+    found = [(names[e.pattern_id], e.context, e.outcome, e.state) for e in memory.events()]
+    return sorted(found, key=str)
+
+
+def lines(path: Path, *rows: Any) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+# -- each tool in its own words -----------------------------------------------------------------------
+
+LANGFUSE = (
+    {
+        "id": "t1", "name": "answer-ticket", "timestamp": "2026-05-01T10:00:00.000Z",
+        "input": {"messages": [
+            {"role": "system", "content": "You help."}, {"role": "user", "content": "refund me"},
+        ]},
+        "sessionId": "s1",
+    },
+    {
+        "id": "o1", "traceId": "t1", "type": "TOOL", "name": "find_order", "level": "ERROR",
+        "startTime": "2026-05-01T10:00:01Z", "endTime": "2026-05-01T10:00:01.500Z",
+        "input": {"query": "order 7"},
+    },
+    {
+        "id": "sc1", "name": "helpfulness", "traceId": "t1", "dataType": "NUMERIC", "value": 0.75,
+        "source": "ANNOTATION", "timestamp": "2026-05-01T11:00:00Z",
+    },
+)  # fmt: skip
+LANGSMITH = (
+    {
+        "id": "r1", "name": "agent", "run_type": "chain", "start_time": "2026-05-01T10:00:00",
+        "end_time": "2026-05-01T10:00:02", "inputs": {"question": "refund me"}, "trace_id": "r1",
+    },
+    {
+        "id": "r2", "name": "find_order", "run_type": "tool", "start_time": "2026-05-01T10:00:00",
+        "end_time": "2026-05-01T10:00:01", "inputs": {"input": "order 7"}, "error": None,
+    },
+    {
+        "id": "f1", "run_id": "r1", "key": "correct", "score": 1,
+        "feedback_source": {"type": "app"}, "created_at": "2026-05-01T11:00:00",
+    },
+)  # fmt: skip
+MLFLOW = {
+    "info": {
+        "trace_id": "tr-1", "request_time": "2026-05-01T10:00:00Z", "state": "OK",
+        "execution_duration_ms": 1500, "request_preview": json.dumps({"question": "refund me"}),
+        "tags": {"mlflow.traceName": "agent"},
+        "assessments": [
+            {
+                "assessment_id": "a1", "assessment_name": "correctness", "valid": True,
+                "source": {"source_type": "LLM_JUDGE", "source_id": "judge"},
+                "feedback": {"value": "yes"},
+            },
+            {"assessment_name": "expected", "expectation": {"value": "a refund"}},
+        ],
+    },
+    "data": {"spans": []},
+}  # fmt: skip
+
+
+def attribute(key: str, **value: Any) -> dict[str, Any]:
+    return {"key": key, "value": value}
+
+
+OTLP = {
+    "resourceSpans": [{"scopeSpans": [{"spans": [
+        {
+            "traceId": "aa", "spanId": "b1", "name": "execute_tool find_order",
+            "startTimeUnixNano": "1777629600000000000", "endTimeUnixNano": "1777629600250000000",
+            "status": {"code": 2},
+            "attributes": [
+                attribute("gen_ai.operation.name", stringValue="execute_tool"),
+                attribute("gen_ai.tool.name", stringValue="find_order"),
+                attribute("error.type", stringValue="timeout"),
+            ],
+        },
+        {
+            "traceId": "aa", "spanId": "b2", "name": "invoke_agent support",
+            "startTimeUnixNano": "1777629600000000000", "endTimeUnixNano": "1777629602000000000",
+            "status": {},
+            "attributes": [
+                attribute("gen_ai.agent.name", stringValue="support"),
+                attribute("gen_ai.input.messages", stringValue=json.dumps(
+                    [{"role": "user", "parts": [{"type": "text", "content": "refund me"}]}]
+                )),
+            ],
+            "events": [{"name": "gen_ai.evaluation.result", "attributes": [
+                attribute("gen_ai.evaluation.name", stringValue="relevance"),
+                attribute("gen_ai.evaluation.score.value", doubleValue=0.25),
+            ]}],
+        },
+        {"traceId": "aa", "spanId": "b3", "name": "chat", "attributes": [], "status": {}},
+    ]}]}]
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        (
+            LANGFUSE,
+            [
+                ("Use the tool find_order", "order 7", 0.0, "resolved"),
+                ("answer-ticket", "refund me", 0.75, "resolved"),
+            ],
+        ),
+        (
+            LANGSMITH,
+            [
+                ("Use the tool find_order", "order 7", 1.0, "resolved"),
+                ("agent", "refund me", 1.0, "resolved"),
+            ],
+        ),
+        ((MLFLOW,), [("agent", "refund me", 1.0, "resolved")]),
+        (
+            (OTLP,),
+            [
+                ("Use the tool find_order", None, 0.0, "resolved"),
+                ("support", "refund me", 0.25, "resolved"),
+            ],
+        ),
+    ],
+    ids=["langfuse", "langsmith", "mlflow", "otlp"],
+)
+def test_scores_and_tools_become_tries_and_the_same_again_writes_nothing(
+    rows: tuple[Any, ...], expected: Tries, memory: Memory, tmp_path: Path
+) -> None:
+    file = lines(tmp_path / "export.jsonl", *rows)
+    report = import_scores(memory, file, dry_run=True)
+    assert report.written == {"patterns": len(expected), "events": len(expected), "priors": 0}
+    assert memory.stats().events == 0
+    assert import_scores(memory, file).skipped == []
+    assert tries(memory) == expected
+    assert import_scores(memory, file).written == {"patterns": 0, "events": 0, "priors": 0}
+
+
+def test_who_judged_and_when_and_how_long_it_took_are_kept(memory: Memory, tmp_path: Path) -> None:
+    import_scores(memory, lines(tmp_path / "a.jsonl", *LANGFUSE))
+    import_scores(memory, lines(tmp_path / "b.jsonl", MLFLOW))
+    by = {event.metadata.get("judge"): event for event in memory.events()}
+    assert by["human"].metadata == {"score": "helpfulness", "judge": "human"}
+    assert by["human"].timestamp.isoformat() == "2026-05-01T10:00:00+00:00"
+    assert (by["model"].duration_ms, by[None].duration_ms) == (1_500, 500)
+
+
+def test_an_array_an_object_of_lists_and_parquet_are_read_as_well(tmp_path: Path) -> None:
+    held: dict[str, Any] = {"data": [LANGFUSE[0]], "scores": [LANGFUSE[2]]}
+    (tmp_path / "object.json").write_text(json.dumps(held))
+    (tmp_path / "array.json").write_text(json.dumps([LANGFUSE[0], LANGFUSE[2]]))
+    lines(tmp_path / "rows.jsonl", {**LANGSMITH[1], "inputs": json.dumps(LANGSMITH[1]["inputs"])})
+    duckdb.sql(
+        f"COPY (FROM read_json('{tmp_path}/rows.jsonl')) TO '{tmp_path}/runs.parquet' (FORMAT parquet)"
+    )
+    for name in ("object.json", "array.json", "runs.parquet"):
+        with Memory.open(tmp_path / name.replace(".", "-"), embedder="none") as memory:
+            assert import_scores(memory, tmp_path / name).written["events"] == 1
+            assert len(tries(memory)) == 1
+
+
+# -- what a score means is never guessed ----------------------------------------------------------
+
+
+def scored(value: object, kind: str = "NUMERIC", **more: object) -> tuple[Any, Any]:
+    return LANGFUSE[0], {**LANGFUSE[2], "value": value, "dataType": kind, **more}
+
+
+@pytest.mark.parametrize(
+    ("value", "scale", "expected"),
+    [(4, (1.0, 5.0), 0.75), (0.2, (1.0, 0.0), 0.8), (1, (0.0, 1.0), 1.0), (-1, (-1.0, 1.0), 0.0)],
+)
+def test_a_number_is_read_on_the_scale_that_is_given(
+    value: float, scale: tuple[float, float], expected: float, memory: Memory, tmp_path: Path
+) -> None:
+    import_scores(memory, lines(tmp_path / "a.jsonl", *scored(value)), scale=scale)
+    assert memory.events()[0].outcome == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("value", [5, -0.1, 1e300, "superb", None, [1]])
+def test_a_score_that_means_nothing_here_is_left_out_and_said(
+    value: object, memory: Memory, tmp_path: Path
+) -> None:
+    report = import_scores(memory, lines(tmp_path / "a.jsonl", *scored(value)))
+    assert memory.stats().events == 0
+    assert len(report.skipped) == 1
+
+
+def test_categories_and_booleans_are_words(memory: Memory, tmp_path: Path) -> None:
+    for number, row in enumerate(
+        (
+            scored(None, "CATEGORICAL", stringValue="Passed", id="1"),
+            scored(0, "BOOLEAN", id="2"),
+            scored(None, "CATEGORICAL", stringValue="skipped", id="3"),
+        )
+    ):
+        import_scores(memory, lines(tmp_path / f"{number}.jsonl", *row), scale=(1.0, 5.0))
+    assert [(outcome, state) for _, _, outcome, state in tries(memory)] == [
+        (0.0, "resolved"),
+        (1.0, "resolved"),
+        (None, "not_used"),
+    ]
+
+
+def test_of_several_scores_one_must_be_chosen(memory: Memory, tmp_path: Path) -> None:
+    other = {**LANGFUSE[2], "id": "sc2", "name": "toxicity", "value": 0.1}
+    file = lines(tmp_path / "a.jsonl", LANGFUSE[0], LANGFUSE[2], other)
+    with pytest.raises(InvalidInputError, match=r"helpfulness \(1\), toxicity \(1\)"):
+        import_scores(memory, file)
+    with pytest.raises(InvalidInputError, match="expected one of helpfulness, toxicity"):
+        import_scores(memory, file, score="speed")
+    import_scores(memory, file, score="toxicity", scale=(1.0, 0.0))
+    assert [outcome for _, _, outcome, _ in tries(memory)] == [0.9]
+
+
+def test_a_score_without_its_run_and_a_run_without_a_score_teach_nothing(
+    memory: Memory, tmp_path: Path
+) -> None:
+    report = import_scores(memory, lines(tmp_path / "a.jsonl", LANGFUSE[2]))
+    assert "export the runs as well" in report.skipped[0].reason
+    import_scores(memory, lines(tmp_path / "b.jsonl", LANGFUSE[0]))
+    assert memory.stats().events == 0
+
+
+# -- hostile ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "nonsense", "[1, 2]", '{"name": 1}', "[" * 100_000, '{"info": {"trace_id": 1}', "\x00\xff"],
+)
+def test_what_is_no_export_is_refused_and_changes_nothing(
+    text: str, memory: Memory, tmp_path: Path
+) -> None:
+    for name in ("a.json", "a.jsonl", "a.parquet"):
+        (tmp_path / name).write_text(text)
+        with pytest.raises(InvalidInputError):
+            import_scores(memory, tmp_path / name)
+    assert (memory.stats().patterns, memory.stats().events) == (0, 0)
+
+
+def test_fields_of_wrong_kinds_take_no_other_row_with_them(memory: Memory, tmp_path: Path) -> None:
+    wrong: list[Any] = [
+        {"id": "x", "name": ["a"], "timestamp": {"b": 1}, "input": [[[[[[[[1]]]]]]]]},
+        {"run_type": "tool", "id": None, "name": None, "start_time": "yesterday", "inputs": 7},
+        {"info": {"trace_id": "t", "tags": 7, "assessments": [1, {"feedback": {"value": {}}}]}},
+        {"resourceSpans": [{"scopeSpans": [{"spans": [7, {"events": [{"name": "x"}]}]}]}]},
+        {"resourceSpans": 7},
+        {"run_id": "r", "key": None, "feedback_source": "me"},
+        {"name": None, "dataType": None},
+    ]
+    file = lines(tmp_path / "a.jsonl", *wrong, *LANGFUSE)
+    import_scores(memory, file, score="helpfulness")
+    assert ("answer-ticket", "refund me", 0.75, "resolved") in tries(memory)
+
+
+def test_secrets_in_what_a_run_was_given_do_not_come_along(memory: Memory, tmp_path: Path) -> None:
+    run = {**LANGFUSE[0], "input": "use password=hunter2secret to log in"}
+    import_scores(memory, lines(tmp_path / "a.jsonl", run, LANGFUSE[2]))
+    (event,) = memory.events()
+    assert event.context is not None and "hunter2secret" not in event.context
