@@ -44,7 +44,7 @@ def shown_commands() -> list[str]:
 
 def test_the_commands_are_those_that_were_asked_for() -> None:
     assert set(COMMANDS) == set(EXPECTED.split())
-    assert set(IMPORTS) == set("files table jsonl transcripts git tests scores notes".split())
+    assert " ".join(IMPORTS) == "files table jsonl transcripts git tests scores notes"
 
 
 @pytest.mark.parametrize("name", COMMANDS)
