@@ -59,7 +59,7 @@ def run(store: Path, seed: int) -> list[bool]:
             Model(fake=FakeModel(seed)),
             tools=[tool(name) for name in TOOLS],
             system_prompt="Mend what the user reports with one tool.",
-            middleware=[WhatWorksMiddleware(memory)],
+            middleware=[WhatWorksMiddleware(memory, limit=len(TOOLS))],
         )
         for task in tasks(seed):
             now.append(task)
