@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from whatworks.memory import Memory
     from whatworks.records import Suggestion
 
-__all__ = ["Judge", "Told", "Watcher", "missing", "situation_of"]
+__all__ = ["TOOL", "Judge", "Told", "Watcher", "missing", "situation_of", "tool_pattern"]
 
 T = TypeVar("T")
 # Makes the outcome of a run from what it answered; None is not known.
@@ -116,7 +116,7 @@ class Watcher:
 
     def tool(self, name: str, told: Told, *, session_id: str | None = None) -> Tracker:
         """A block that is a call of the tool ``name``."""
-        description = _tool(name)
+        description = tool_pattern(name)
         named = told.prediction_id if content_id(TOOL, description) in told.shown else None
         return self.memory.track(
             description,
@@ -172,7 +172,7 @@ class Watcher:
         said: str,
         session_id: str | None,
     ) -> list[NewEvent]:
-        called = {content_id(TOOL, _tool(name)) for name in tools} if self.tools else set()
+        called = {content_id(TOOL, tool_pattern(name)) for name in tools} if self.tools else set()
         # Those whose calls were recorded name the prediction already.
         used = {
             name: followed(description, done, said)
@@ -214,7 +214,8 @@ class Watcher:
             return otherwise
 
 
-def _tool(name: str) -> str:
+def tool_pattern(name: str) -> str:
+    """What a call of the tool ``name`` is a try of."""
     return f"Use the tool {clean_text(name) or 'without a name'}"
 
 
