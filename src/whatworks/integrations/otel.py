@@ -143,7 +143,7 @@ class WhatWorksProcessor(SpanProcessor):
                     outcome=outcome,
                     context=self._context(span),
                     event_id=_event(key),
-                    session_id=_text(attributes.get("gen_ai.conversation.id")) or f"{key[0]:032x}",
+                    session_id=session,
                     tools=[str(tool)] if tool else [],
                     duration_ms=((span.end_time or 0) - (span.start_time or 0)) / 1e6,
                     prediction_id=_text(attributes.get(PREDICTION)),
