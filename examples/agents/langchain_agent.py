@@ -10,10 +10,10 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.tools import BaseTool, StructuredTool, ToolException
-from whatworks.integrations.langchain import WhatWorksMiddleware
 from world import TOOLS, FailedError, FakeModel, Task, tasks
 
 from whatworks import Memory
+from whatworks.integrations.langchain import WhatWorksMiddleware
 
 
 class Model(BaseChatModel):

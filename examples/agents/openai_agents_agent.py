@@ -7,7 +7,16 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-from agents import Agent, FunctionTool, Model, ModelResponse, Runner, Usage, function_tool, set_trace_processors
+from agents import (
+    Agent,
+    FunctionTool,
+    Model,
+    ModelResponse,
+    Runner,
+    Usage,
+    function_tool,
+    set_trace_processors,
+)
 from agents.testing import assistant_message, function_call
 from world import TOOLS, FakeModel, Task, tasks
 
@@ -22,7 +31,7 @@ class Scripted(Model):
         self.fake = fake
 
     async def get_response(
-        self, system_instructions: str | None, input: Any, *more: Any, **others: Any
+        self, system_instructions: str | None, input: Any, *more: Any, **others: Any  # noqa: A002
     ) -> ModelResponse:
         called = not isinstance(input, str) and any(
             item.get("type") == "function_call_output" for item in input

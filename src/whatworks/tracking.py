@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from whatworks.memory import Memory
     from whatworks.records import UsageEvent
 
-__all__ = ["Attempt", "Tracker"]
+__all__ = ["Attempt", "Tracker", "known", "missed"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -226,16 +226,26 @@ class Tracker:
     def _known(self) -> str:
         """The id of the pattern: what was given, or that of the description which was given."""
         if self._id is None:
-            try:
-                self._id = self._memory.get_pattern(self._pattern).pattern_id
-            except (NotFoundError, InvalidInputError):
-                self._id = self._memory.add_pattern(self._pattern, pattern_type=self._type).pattern_id
+            self._id = known(self._memory, self._pattern, self._type)
         return self._id
 
     def _missed(self, what: str, error: Exception) -> None:
-        with _counting:
-            self._memory.untracked += 1
-        log.warning("%s: %s: %s", what, type(error).__name__, error)
+        missed(self._memory, what, error)
+
+
+def known(memory: Memory, pattern: str, pattern_type: str) -> str:
+    """The id of ``pattern``, which is an id, or the description of an approach that is added."""
+    try:
+        return memory.get_pattern(pattern).pattern_id
+    except (NotFoundError, InvalidInputError):
+        return memory.add_pattern(pattern, pattern_type=pattern_type).pattern_id
+
+
+def missed(memory: Memory, what: str, error: Exception) -> None:
+    """Log and count what could not be recorded or told: it is not the caller's business."""
+    with _counting:
+        memory.untracked += 1
+    log.warning("%s: %s: %s", what, type(error).__name__, error)
 
 
 def _kept(context: str) -> str | None:

@@ -34,7 +34,7 @@ def test_the_examples_for_agents_run(tmp_path: Path, monkeypatch: pytest.MonkeyP
     with contextlib.redirect_stdout(io.StringIO()) as printed:
         for block in blocks((ROOT / "docs/agents.md").read_text(), "python"):
             exec(compile(block, "docs/agents.md", "exec"), names)
-    assert printed.getvalue() == "4\n"
+    assert printed.getvalue() == "4\n('grep',)\n"
 
 
 def test_every_make_target_in_the_documents_exists() -> None:

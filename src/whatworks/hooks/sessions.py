@@ -16,19 +16,16 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 
+from whatworks.following import followed
 from whatworks.hooks.commands import Check, check, complaint, passed, plain, reverted
 from whatworks.hooks.happenings import Happening
 from whatworks.ids import content_id
 from whatworks.records import State
-from whatworks.text import words
 
 __all__ = ["Advice", "Learned", "learn"]
 
 # Actions of an attempt that are named; more were a rewrite, which nobody repeats.
 MOST_ACTIONS = 6
-# The share of the words of some advice that must turn up in what was done and said.
-ALIKE = 0.6
-LEAST_WORD = 4
 # Commands that look and change nothing.
 _LOOKS = re.compile(
     r"^(?:ls|cat|head|tail|grep|rg|find|pwd|echo|sed -n|wc|git (?:status|diff|log|show)|which|tree)\b"
@@ -156,7 +153,7 @@ class _Session:
         """What became of the advice that was shown."""
         turn = self._turn
         for advice, prediction, situation in turn.shown:
-            used = _used(advice, turn.done, said)
+            used = followed(advice.description, turn.done, said)
             yield Learned(
                 self._id("shown", advice.pattern_id, prediction),
                 advice.pattern_id,
@@ -228,13 +225,3 @@ class _Session:
     def _id(self, *parts: str) -> str:
         self._seen[parts] += 1  # the same again in one session is another try
         return f"hook-{content_id(self._session, str(self._seen[parts]), *parts)}"
-
-
-def _used(advice: Advice, done: list[str], said: str) -> bool:
-    """Whether advice was followed: all its actions taken, or most of its words done or said."""
-    actions = [part.strip() for part in advice.description.split(";")]
-    if all(action in done for action in actions):
-        return True
-    wanted = {word for word in words(advice.description) if len(word) >= LEAST_WORD}
-    there = set(words(" ".join([*done, said])))
-    return len(wanted) >= 2 and len(wanted & there) >= ALIKE * len(wanted)
