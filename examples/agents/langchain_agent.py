@@ -10,7 +10,7 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.tools import BaseTool, StructuredTool, ToolException
-from world import TOOLS, FailedError, FakeModel, Task, tasks
+from world import TOOLS, FailedError, FakeModel, Task, tasks, tell
 
 from whatworks import Memory
 from whatworks.integrations.langchain import WhatWorksMiddleware
@@ -55,6 +55,7 @@ def run(store: Path, seed: int) -> list[bool]:
         )
 
     with Memory.open(store) as memory:
+        tell(memory)
         agent = create_agent(
             Model(fake=FakeModel(seed)),
             tools=[tool(name) for name in TOOLS],

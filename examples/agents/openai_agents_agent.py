@@ -18,7 +18,7 @@ from agents import (
     set_trace_processors,
 )
 from agents.testing import assistant_message, function_call
-from world import TOOLS, FakeModel, Task, tasks
+from world import TOOLS, FakeModel, Task, tasks, tell
 
 from whatworks import Memory
 from whatworks.integrations.openai_agents import WhatWorks
@@ -31,7 +31,11 @@ class Scripted(Model):
         self.fake = fake
 
     async def get_response(
-        self, system_instructions: str | None, input: Any, *more: Any, **others: Any  # noqa: A002
+        self,
+        system_instructions: str | None,
+        input: Any,  # noqa: A002 - so the SDK calls it
+        *more: Any,
+        **others: Any,
     ) -> ModelResponse:
         called = not isinstance(input, str) and any(
             item.get("type") == "function_call_output" for item in input
@@ -57,6 +61,7 @@ def run(store: Path, seed: int) -> list[bool]:
         return function_tool(attempt, name_override=name, description_override=TOOLS[name])
 
     with Memory.open(store) as memory:
+        tell(memory)
         works = WhatWorks(memory, limit=len(TOOLS))
         set_trace_processors([works])  # and none that sends traces away
         agent = Agent(

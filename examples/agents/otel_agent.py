@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from opentelemetry.sdk.trace import TracerProvider
-from world import TOOLS, FailedError, FakeModel, tasks
+from world import TOOLS, FailedError, FakeModel, tasks, tell
 
 from whatworks import Memory
 from whatworks.integrations.otel import WhatWorksProcessor
@@ -16,6 +16,7 @@ def run(store: Path, seed: int) -> list[bool]:
     """Do all tasks; whether each was mended at the first try."""
     model, mended = FakeModel(seed), []
     with Memory.open(store) as memory:
+        tell(memory)
         provider = TracerProvider()
         provider.add_span_processor(WhatWorksProcessor(memory))
         tracer = provider.get_tracer("mender")

@@ -19,7 +19,7 @@ def run(store: Path, seed: int) -> list[bool]:
             for name, text in TOOLS.items()
         )
         for task in tasks(seed):
-            suggestion = memory.suggest(task.text)
+            suggestion = memory.suggest(task.text, limit=len(TOOLS))
             tool = model.choose(suggestion.text)
             with (
                 suppress(FailedError),

@@ -8,7 +8,7 @@ from pathlib import Path
 from pydantic_ai import Agent, Tool, ToolFailed
 from pydantic_ai.messages import ModelMessage, ModelResponse, TextPart, ToolCallPart, ToolReturnPart
 from pydantic_ai.models.function import AgentInfo, FunctionModel
-from world import TOOLS, FailedError, FakeModel, Task, tasks
+from world import TOOLS, FailedError, FakeModel, Task, tasks, tell
 
 from whatworks import Memory
 from whatworks.integrations.pydantic_ai import WhatWorks
@@ -36,6 +36,7 @@ def run(store: Path, seed: int) -> list[bool]:
         return Tool(attempt, name=name, description=TOOLS[name])
 
     with Memory.open(store) as memory:
+        tell(memory)
         agent = Agent(
             FunctionModel(model),
             tools=[tool(name) for name in TOOLS],

@@ -11,6 +11,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from random import Random
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from whatworks import Memory
 
 TASKS = 200
 TOOLS = {
@@ -29,6 +33,13 @@ SITUATIONS = {
     "the linker does not find a symbol that exists": {"clear_cache": 0.85},
 }
 DETAILS = ("in the shop", "in CI", "on main", "since this morning", "for the parser", "in nightly runs")
+
+
+def tell(memory: Memory) -> None:
+    """Tell a memory which tools there are; what they are worth it finds out."""
+    memory.add_patterns(
+        {"description": f"Use the tool {name}", "pattern_type": "tool"} for name in TOOLS
+    )
 
 
 class FailedError(Exception):
