@@ -87,8 +87,12 @@ def draw(curves: dict[str, list[float]]) -> None:
     mpl.rcParams["svg.hashsalt"] = "whatworks"
     from matplotlib import pyplot as plt
 
-    figure, axes = plt.subplots(figsize=(8, 4))
+    same: dict[tuple[float, ...], list[str]] = {}  # of loops whose curves are the same, one is drawn
     for title, values in curves.items():
+        same.setdefault(tuple(values), []).append(title)
+    figure, axes = plt.subplots(figsize=(8, 4))
+    for values, titles in same.items():
+        title = ", ".join(titles)
         aside = title in ("without memory", "the best tool, known")
         axes.plot(
             range(WIDTH, TASKS + 1), values, label=title,

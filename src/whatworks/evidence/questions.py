@@ -403,22 +403,30 @@ def _coverage(evidence: Evidence) -> tuple[int, int]:
     Known is an outcome, and that it was not used. Only the newest: it is asked often,
     and what matters is whether the loop is closed now.
     """
+    shown, since = evidence.one(
+        """
+        SELECT count(*), min(made_at)
+        FROM (SELECT made_at FROM prediction_rows ORDER BY made_at DESC LIMIT ?)
+        """,
+        [RECEIPTS],
+    )
+    if not shown:
+        return 0, 0
+    # The time as a value, so that blocks of older events are not read.
     query = """
-        WITH newest AS (
-            SELECT prediction_id, made_at FROM prediction_rows
-            ORDER BY made_at DESC, prediction_id DESC LIMIT ?
-        ), told AS (
-            SELECT DISTINCT e.prediction_id, p.pattern_id
-            FROM event_rows e JOIN newest USING (prediction_id) JOIN pattern_rows p USING (pattern_no)
-            WHERE e.prediction_id IS NOT NULL AND e.state IN ('resolved', 'not_used')
-              AND e.recorded_at >= (SELECT min(made_at) FROM newest)
+        WITH told AS MATERIALIZED (
+            SELECT e.prediction_id, p.pattern_id
+            FROM (SELECT prediction_id, pattern_no FROM event_rows
+                  WHERE recorded_at >= ? AND prediction_id IS NOT NULL
+                    AND state IN ('resolved', 'not_used')) e
+            JOIN pattern_rows p USING (pattern_no)
         )
-        SELECT (SELECT count(*) FROM newest), count(DISTINCT a.prediction_id)
-        FROM answer_rows a
-        JOIN told t ON t.prediction_id = a.prediction_id AND t.pattern_id = a.pattern_id
+        SELECT count(DISTINCT prediction_id)
+        FROM answer_rows JOIN told USING (prediction_id, pattern_id)
+        WHERE prediction_id IN (SELECT prediction_id FROM prediction_rows WHERE made_at >= ?)
     """
-    shown, told = evidence.one(query, [RECEIPTS])
-    return int(shown), int(told)
+    closed = int(evidence.one(query, [since, since])[0])
+    return int(shown), min(closed, int(shown))  # of several made at once, all are looked at
 
 
 def _states(evidence: Evidence) -> tuple[dict[str, int], datetime | None, datetime | None]:
