@@ -23,6 +23,7 @@ from whatworks.hooks.spool import trimmed
 from whatworks.ids import content_id
 from whatworks.importers.intake import Intake
 from whatworks.importers.report import At, Report, printable
+from whatworks.importers.walk import files_at
 from whatworks.json_lines import objects
 from whatworks.memory import Memory
 from whatworks.records import NewPattern
@@ -80,7 +81,14 @@ def import_notes(
     report = Report(read={"notes": 0, "files": 0})
     intake = Intake(memory, report, dry_run=dry_run)
     given = Path(path)
-    for file in _files(given):
+    files = files_at(
+        given,
+        _is_wanted,
+        most=MAX_FILES,
+        expected="rules, skills or a memory",
+        passed_over=_PASSED_OVER,
+    )
+    for file in files:
         try:
             notes = _notes(file, named=file == given)
             for note in notes:
@@ -115,22 +123,8 @@ def _take(intake: Intake, file: Path, note: _Note) -> None:
 # -- which files --------------------------------------------------------------------------------------
 
 
-def _files(path: Path) -> Iterator[Path]:
-    if path.is_file():
-        yield path
-        return
-    if not path.is_dir():
-        raise InvalidInputError(f"{path} is no file or folder; give rules, skills or a memory")
-    found = 0
-    for folder, names, files in os.walk(path, followlinks=False):
-        names[:] = sorted(name for name in names if name not in _PASSED_OVER)
-        for name in sorted(files):
-            file = Path(folder, name)
-            if (file.suffix.lower() in SUFFIXES or name.lower() in _RULES) and not file.is_symlink():
-                found += 1
-                if found > MAX_FILES:
-                    raise InvalidInputError(f"{path} holds more than {MAX_FILES:,} files; give a part")
-                yield file
+def _is_wanted(name: str) -> bool:
+    return name.lower() in _RULES or name.lower().endswith(SUFFIXES)
 
 
 def _notes(file: Path, *, named: bool) -> Iterable[_Note]:

@@ -18,13 +18,13 @@ from typing import Any
 
 import orjson
 
-from whatworks.errors import InvalidInputError
 from whatworks.hooks.happenings import Happening, happening
 from whatworks.hooks.sessions import learn
 from whatworks.hooks.spool import plain, trimmed
 from whatworks.hooks.tries import records
 from whatworks.importers.intake import Intake
 from whatworks.importers.report import At, Report, printable
+from whatworks.importers.walk import files_at
 from whatworks.json_lines import objects
 from whatworks.memory import Memory
 
@@ -32,6 +32,7 @@ __all__ = ["import_transcripts"]
 
 MAX_BYTES = 256 << 20
 MAX_FILES = 100_000
+SUFFIXES = (".jsonl", ".json")
 GOING_ON_SECONDS = 86_400.0
 Line = Mapping[str, Any]
 
@@ -62,30 +63,15 @@ def import_transcripts(
     """
     report = Report(read={"sessions": 0, "events": 0})
     intake = Intake(memory, report, dry_run=dry_run)
-    for file in _files(Path(path)):
+    expected = "a session's file, or their folder"
+    for file in files_at(
+        Path(path), lambda name: name.endswith(SUFFIXES), most=MAX_FILES, expected=expected
+    ):
         _import(intake, report, file)
         if progress:
             progress(1)
     intake.finish()
     return report
-
-
-def _files(path: Path) -> Iterator[Path]:
-    if path.is_file():
-        yield path
-        return
-    if not path.is_dir():
-        raise InvalidInputError(f"{path} is no file or folder; give a session's file, or their folder")
-    found = 0
-    for folder, names, files in os.walk(path, followlinks=False):
-        names.sort()
-        for name in sorted(files):
-            file = Path(folder, name)
-            if name.endswith((".jsonl", ".json")) and not file.is_symlink() and file.is_file():
-                found += 1
-                if found > MAX_FILES:
-                    raise InvalidInputError(f"{path} holds more than {MAX_FILES:,} files; give a part")
-                yield file
 
 
 def _import(intake: Intake, report: Report, file: Path) -> None:
