@@ -131,6 +131,8 @@ def _notes(file: Path, *, named: bool) -> Iterable[_Note]:
     """The notes of a file; none of one that was not named itself and is of another kind."""
     suffix, size = file.suffix.lower(), file.stat().st_size
     if size > (MAX_DATABASE_BYTES if suffix == ".db" else MAX_BYTES):
+        if suffix == ".json" and not named:
+            return ()
         raise InvalidInputError(f"it has {size:,} bytes, more than are read")
     if suffix == ".db":
         return _claude_mem(file) if named or file.name == "claude-mem.db" else ()

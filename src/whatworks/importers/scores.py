@@ -222,7 +222,7 @@ def _flat(held: object) -> Iterator[Row]:
             held[name] for name in ("data", "traces", "scores", "runs", "feedback") if name in held
         ]
         rows = [one for one in lists if isinstance(one, list)]
-        if rows and "info" not in held:
+        if rows and not {"id", "info"} & held.keys():  # else it is a trace that holds its scores
             for one in rows:
                 yield from _flat(one)
         else:

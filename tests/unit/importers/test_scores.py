@@ -178,7 +178,8 @@ def test_an_array_an_object_of_lists_and_parquet_are_read_as_well(tmp_path: Path
     duckdb.sql(
         f"COPY (FROM read_json('{tmp_path}/rows.jsonl')) TO '{tmp_path}/runs.parquet' (FORMAT parquet)"
     )
-    for name in ("object.json", "array.json", "runs.parquet"):
+    (tmp_path / "trace.json").write_text(json.dumps({**LANGFUSE[0], "scores": [LANGFUSE[2]]}))
+    for name in ("object.json", "array.json", "trace.json", "runs.parquet"):
         with Memory.open(tmp_path / name.replace(".", "-"), embedder="none") as memory:
             assert import_scores(memory, tmp_path / name).written["events"] == 1
             assert len(tries(memory)) == 1
