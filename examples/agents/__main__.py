@@ -104,7 +104,7 @@ def draw(curves: dict[str, list[float]]) -> None:
         ylim=(0, 1),
         xlim=(WIDTH, TASKS),
     )
-    axes.legend(loc="lower right", fontsize="small")
+    axes.legend(loc="center right", fontsize="small")
     axes.spines[["top", "right"]].set_visible(False)
     figure.tight_layout()
     figure.savefig(PICTURE, metadata={"Date": None})
