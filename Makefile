@@ -15,7 +15,7 @@ $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "whatworks needs Python 3.11 or newer; set PYTHON=" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[chroma,importers,langchain,lance,mcp,omendb,openai-agents,otel,pydantic-ai,qdrant]' --group dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[chroma,importers,lance,langchain,mcp,omendb,openai-agents,otel,pydantic-ai,qdrant]' --group dev
 	@touch $@
 
 demo: $(READY) ## set everything up and run the main job on real data

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import inspect
+import re
+import tomllib
 from importlib import import_module, resources
 from importlib.metadata import entry_points, version
 from pathlib import Path
@@ -98,3 +100,11 @@ def test_only_the_evidence_opens_the_database() -> None:
         source = path.read_text()
         if "duckdb.connect(" in source and path.parts[-2] not in ("evidence", "importers"):
             assert ":memory:" in source or "duckdb.connect()" in source, path
+
+
+def test_make_installs_every_extra_so_that_no_test_is_left_out() -> None:
+    root = Path(__file__).parents[2]
+    extras = tomllib.loads((root / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    installed = re.search(r"--editable '\.\[(.*)\]' --group dev", (root / "Makefile").read_text())
+    assert installed
+    assert installed[1].split(",") == sorted(extras)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 from whatworks.checks import identifier, outcome
@@ -54,6 +54,13 @@ class Told:
     prediction_id: str | None = None
     shown: Mapping[str, str] = field(default_factory=dict)
 
+    @classmethod
+    def of(cls, kept: object) -> Told:
+        """What ``dataclasses.asdict`` made of one, whichever version did."""
+        names = {item.name for item in fields(cls)}
+        given = kept if isinstance(kept, Mapping) else {}
+        return cls(**{name: value for name, value in given.items() if name in names})
+
 
 class Watcher:
     """Tells runs what works, and takes down how their tools and they themselves ended.
@@ -100,9 +107,9 @@ class Watcher:
 
     # -- told -------------------------------------------------------------------------------------
 
-    def tell(self, said: object) -> Told:
-        """What works in a situation, as text for the model; empty where nothing is known."""
-        situation = self._safely("a situation could not be read", lambda: situation_of(said), None)
+    def tell(self, asked: Callable[[], object]) -> Told:
+        """What works in the situation that ``asked`` gives; empty where nothing is known."""
+        situation = self.safely("a situation could not be read", lambda: situation_of(asked()), None)
         if situation is None or not self._limit:
             return Told(situation)
 
@@ -110,7 +117,7 @@ class Watcher:
             made = self.memory.suggest(situation, limit=self._limit)
             return Told(situation, made.prediction_id, made.text, made.prediction_id, _shown(made))
 
-        return self._safely("nothing was suggested", ask, Told(situation))
+        return self.safely("nothing was suggested", ask, Told(situation))
 
     # -- done -------------------------------------------------------------------------------------
 
@@ -143,7 +150,7 @@ class Watcher:
         says what was done in words, ``said`` is the answer.
         """
         attempt = self._judged(error, said)
-        self._safely(
+        self.safely(
             "what a run was told stays open",
             lambda: self._write(self._events(told, attempt, tools, done, said, session_id)),
             None,
@@ -152,7 +159,7 @@ class Watcher:
     def _judged(self, error: BaseException | None, said: str) -> Attempt:
         attempt = Attempt("")
         if error is None and self._outcome is not None:
-            attempt.outcome = self._safely(
+            attempt.outcome = self.safely(
                 "the outcome of a run could not be told", lambda: self._judge(said), None
             )
             attempt.state = "unknown" if attempt.outcome is None else None
@@ -206,7 +213,8 @@ class Watcher:
             if before is not None and (before.state, before.outcome) != (_state(event), event.outcome):
                 self.memory.resolve(before.event_id, outcome=event.outcome, state=_state(event))
 
-    def _safely(self, what: str, call: Callable[[], T], otherwise: T) -> T:
+    def safely(self, what: str, call: Callable[[], T], otherwise: T) -> T:
+        """What ``call`` gives; where it raises, ``otherwise``."""
         try:
             return call()
         except Exception as error:  # noqa: BLE001 - it is not what the caller asked for

@@ -84,7 +84,7 @@ class WhatWorksMiddleware(AgentMiddleware[_State, Any, Any]):
 
     def before_agent(self, state: _State, runtime: Runtime[Any]) -> dict[str, Any]:
         """Ask what works, once a run."""
-        return {"whatworks": asdict(self._watcher.tell(_asked(state)))}
+        return {"whatworks": asdict(self._watcher.tell(lambda: _asked(state)))}
 
     async def abefore_agent(self, state: _State, runtime: Runtime[Any]) -> dict[str, Any]:
         """As ``before_agent``."""
@@ -160,13 +160,17 @@ class WhatWorksMiddleware(AgentMiddleware[_State, Any, Any]):
             raise
 
     def _ended(self, state: Any, error: BaseException | None = None) -> None:
-        calls = [call for message in _since(state) for call in getattr(message, "tool_calls", ())]
+        self._watcher.safely("the end of a run was not read", lambda: self._close(state, error), None)
+
+    def _close(self, state: Any, error: BaseException | None) -> None:
+        since = _since(state)
+        calls = [call for message in since for call in getattr(message, "tool_calls", ())]
         self._watcher.ended(
             _told(state),
             error,
             tools=[call["name"] for call in calls],
             done=[f"{call['name']} {call['args']}" for call in calls],
-            said=" ".join(m.text for m in _since(state) if isinstance(m, AIMessage)),
+            said=" ".join(message.text for message in since if isinstance(message, AIMessage)),
         )
 
 
@@ -186,7 +190,7 @@ def _judge(attempt: Attempt, answer: object) -> None:
 
 def _told(state: Any) -> Told:
     kept = state.get("whatworks") if isinstance(state, Mapping) else None
-    return Told(**kept) if kept else Told()
+    return Told.of(kept)
 
 
 def _told_to(request: ModelRequest[Any]) -> ModelRequest[Any]:

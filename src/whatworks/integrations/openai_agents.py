@@ -97,7 +97,8 @@ class WhatWorks(TracingProcessor):
         async def told(context: RunContextWrapper[Any], agent: Agent[Any]) -> str:
             run = self._current() or _Run()
             if run.told is None:
-                run.told = await asyncio.to_thread(self._watcher.tell, _asked(context.turn_input))
+                items = context.turn_input
+                run.told = await asyncio.to_thread(self._watcher.tell, lambda: _asked(items))
             return "\n\n".join(filter(None, (base, run.told.text)))
 
         return told
@@ -105,7 +106,7 @@ class WhatWorks(TracingProcessor):
     def _answered(self, output: object) -> None:
         run = self._current()
         if run is not None:
-            run.said = str(output)
+            run.said = self._watcher.safely("an answer was not read", lambda: str(output), "")
 
     def _current(self) -> _Run | None:
         span = get_current_span()

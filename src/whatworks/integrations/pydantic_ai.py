@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -75,7 +75,7 @@ class WhatWorks(AbstractCapability[Any]):
     async def for_run(self, ctx: RunContext[Any]) -> WhatWorks:
         """Ask what works, once a run."""
         mine = copy.copy(self)
-        mine._told = await asyncio.to_thread(self._watcher.tell, _asked(ctx))
+        mine._told = await asyncio.to_thread(self._watcher.tell, lambda: _asked(ctx))
         mine._calls = []
         return mine
 
@@ -110,17 +110,29 @@ class WhatWorks(AbstractCapability[Any]):
             result = await handler()
         except BaseException as error:
             # A run that is cancelled has no time to wait for a thread.
-            self._ended(ctx, ctx.messages, "", error)
+            self._ended(ctx, lambda: (ctx.messages, ""), error)
             raise
-        await asyncio.to_thread(self._ended, ctx, result.new_messages(), str(result.output))
+        await asyncio.to_thread(
+            self._ended, ctx, lambda: (result.new_messages(), str(result.output)), None
+        )
         return result
 
     def _ended(
         self,
         ctx: RunContext[Any],
+        seen: Callable[[], tuple[Sequence[ModelMessage], str]],
+        error: BaseException | None,
+    ) -> None:
+        self._watcher.safely(
+            "the end of a run was not read", lambda: self._close(ctx, *seen(), error), None
+        )
+
+    def _close(
+        self,
+        ctx: RunContext[Any],
         messages: Sequence[ModelMessage],
         output: str,
-        error: BaseException | None = None,
+        error: BaseException | None,
     ) -> None:
         answers = [message.text for message in messages if isinstance(message, ModelResponse)]
         self._watcher.ended(
