@@ -24,6 +24,7 @@ from whatworks.hooks.spool import trimmed
 from whatworks.ids import content_id
 from whatworks.importers.intake import Intake
 from whatworks.importers.report import At, Report, printable
+from whatworks.integrations._run import TOOL, tool_pattern
 from whatworks.json_lines import objects
 from whatworks.memory import Memory
 from whatworks.outcome_words import said
@@ -179,9 +180,9 @@ def _outcome(value: object, scale: tuple[float, float]) -> tuple[float | None, A
 def _records(
     run: _Run, event_id: str, outcome: float | None, state: Any, about: Mapping[str, str]
 ) -> tuple[NewPattern, NewEvent]:
-    kind = "tool" if run.is_tool else "run"
-    name = clean_text(run.name) or "without a name"
-    description = f"Use the tool {name}" if run.is_tool else name
+    kind = TOOL if run.is_tool else "run"
+    name = clean_text(run.name)
+    description = tool_pattern(name) if run.is_tool else name or "a run without a name"
     pattern = NewPattern(description, kind, pattern_id=content_id(kind, description))
     event = NewEvent(
         pattern.pattern_id or "",
@@ -358,7 +359,8 @@ def _span(found: _Found, span: Row) -> None:
     )
     status = span.get("status")
     code = status.get("code") if isinstance(status, Mapping) else None
-    name = tool if is_tool else _text(held.get("gen_ai.agent.name"))
+    agent = _text(held.get("gen_ai.agent.name"))
+    name = tool if is_tool else f"Ask the agent {agent}" if agent else ""
     found.runs[run] = _Run(
         name or _text(span.get("name")),
         _situation(held.get("gen_ai.input.messages") or held.get("gen_ai.prompt")),

@@ -46,6 +46,8 @@ CONTENT = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
 PATTERN, PREDICTION, SITUATION = "whatworks.pattern.id", "whatworks.prediction.id", "whatworks.context"
 # Labels of evaluators that are no words for an outcome elsewhere.
 _LABELS = {"correct": 1.0, "incorrect": 0.0, "relevant": 1.0, "not_relevant": 0.0}
+# Outcomes that one span tells as evaluations; exporters keep no more events of a span.
+EVALUATED = 128
 # Spans whose evaluations are still put together.
 KEPT = 10_000
 
@@ -182,7 +184,8 @@ def instrument(memory: Memory, tracer_provider: TracerProvider | None = None) ->
     """Have ``memory`` say in spans what it does, until the function returned is called.
 
     ``suggest`` is a span ``search_memory``, ``record`` and whatever else records tries one
-    ``create_memory``. What was asked and answered stands in them only if
+    ``create_memory``, with an event ``gen_ai.evaluation.result`` for each outcome, at most 128.
+    What was asked and answered stands in them only if
     ``OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT`` is ``true``.
 
     Parameters
@@ -246,6 +249,16 @@ def _recorded(span: Span, events: Sequence[UsageEvent]) -> None:
     if len(events) == 1:
         span.set_attribute("gen_ai.memory.record.id", events[0].event_id)
         span.set_attribute(PATTERN, events[0].pattern_id)
+    for event in events[:EVALUATED]:
+        if event.outcome is not None:
+            told: dict[str, str | float] = {
+                "gen_ai.evaluation.name": "whatworks.outcome",
+                "gen_ai.evaluation.score.value": event.outcome,
+                PATTERN: event.pattern_id,
+            }
+            if event.prediction_id:
+                told[PREDICTION] = event.prediction_id
+            span.add_event(EVALUATION, told)
     if _captures():
         records = [
             {

@@ -231,6 +231,25 @@ def test_a_try_is_a_span_however_it_is_recorded_and_teaches_nothing_twice(
     assert tries(memory) == []
 
 
+def test_each_outcome_is_an_evaluation_in_its_span(memory: Memory, spans: Any) -> None:
+    prediction = memory.predict(ASKED).prediction_id
+    memory.record("pin", outcome=0.25, prediction_id=prediction)
+    memory.record("pin", outcome=None, state="not_used")
+    memory.record_many([{"pattern_id": "pin", "outcome": 1.0}] * 300)
+    scored, unused, many = spans()
+    (event,) = scored.events
+    assert (event.name, dict(event.attributes)) == (
+        "gen_ai.evaluation.result",
+        {
+            "gen_ai.evaluation.name": "whatworks.outcome",
+            "gen_ai.evaluation.score.value": 0.25,
+            "whatworks.pattern.id": "pin",
+            "whatworks.prediction.id": prediction,
+        },
+    )
+    assert (len(unused.events), len(many.events)) == (0, 128)
+
+
 def test_what_was_said_stands_in_it_if_that_is_wanted(
     memory: Memory, spans: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

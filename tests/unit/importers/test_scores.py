@@ -142,8 +142,8 @@ OTLP = {
         (
             (OTLP,),
             [
+                ("Ask the agent support", "refund me", 0.25, "resolved"),
                 ("Use the tool find_order", None, 0.0, "resolved"),
-                ("support", "refund me", 0.25, "resolved"),
             ],
         ),
     ],
