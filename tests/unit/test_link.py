@@ -61,7 +61,8 @@ def answers(m):
         del each["prediction_id"], each["made_at"]
     early, late = START + timedelta(hours=10), START + timedelta(hours=30)
     stats = asdict(m.stats())
-    for name in ("cache", "predictions", "journal_bytes", "evidence_bytes", "vector_bytes", "vectors"):
+    counted = ("predictions", "shown", "shown_resolved")
+    for name in ("cache", *counted, "journal_bytes", "evidence_bytes", "vector_bytes", "vectors"):
         del stats[name]
     judged = [asdict(m.evaluate("uniform")), asdict(m.evaluate("fixed:p1", as_placed=True))]
     for each in judged:

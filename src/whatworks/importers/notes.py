@@ -32,6 +32,7 @@ from whatworks.text import clean_text
 __all__ = ["import_notes"]
 
 MAX_BYTES = 16 << 20
+MAX_MARKDOWN_BYTES = 256 << 10  # brackets without end take its parser seconds
 MAX_DATABASE_BYTES = 4 << 30
 MAX_FILES = 10_000
 MAX_NOTE = 4_000
@@ -63,7 +64,7 @@ def import_notes(
     Parameters
     ----------
     path
-        A file of at most 16 MiB (a database: 4 GiB), or a folder. In a folder
+        A file of at most 16 MiB (Markdown: 256 KiB, a database: 4 GiB), or a folder. In a folder
         other Markdown than rules, skills and the notes of basic-memory is
         passed over. Links are not followed.
     dry_run
@@ -110,12 +111,14 @@ def _take(intake: Intake, file: Path, note: _Note) -> None:
     description = clean_text(trimmed(note.text), max_bytes=MAX_NOTE)
     if len(description.split()) < LEAST_WORDS:
         return
-    about = {name: clean_text(str(value), max_bytes=500) for name, value in note.about.items() if value}
+    # Text alone: what YAML makes of a few aliases would take for ever to write out.
+    told = {name: value for name, value in note.about.items() if isinstance(value, str) and value}
+    about = {name: clean_text(value, max_bytes=500) for name, value in told.items()}
     pattern = NewPattern(
         description,
         note.kind,
         pattern_id=content_id(note.kind, description),
-        metadata={"file": printable(file.name), **about},
+        metadata=about,
     )
     intake.pattern(At(printable(file), note.place), pattern)
 
@@ -169,6 +172,10 @@ def _claude_mem(file: Path) -> Iterator[_Note]:
     """The observations of claude-mem's database, which is opened to read only."""
     with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)) as con:
         con.execute("PRAGMA query_only = 1")
+        con.text_factory = lambda raw: raw.decode(errors="replace")
+        kind = con.execute("SELECT type FROM sqlite_master WHERE name = 'observations'").fetchone()
+        if kind is None or kind[0] != "table":  # a view may go on for ever
+            raise InvalidInputError("it has no observations of claude-mem in it")
         names = {row[1] for row in con.execute("PRAGMA table_info(observations)")}
         if not {"id", "title"} <= names:
             raise InvalidInputError("it has no observations of claude-mem in it")
@@ -205,6 +212,11 @@ def _mem0(file: Path, *, named: bool) -> Iterator[_Note]:
 
 
 def _markdown(file: Path, *, named: bool) -> Iterator[_Note]:
+    size = file.stat().st_size
+    if size > MAX_MARKDOWN_BYTES:
+        if not named and file.name.lower() not in (*_RULES, "skill.md"):
+            return
+        raise InvalidInputError(f"it has {size:,} bytes; at most {MAX_MARKDOWN_BYTES:,} are read")
     text = file.read_text(encoding="utf-8", errors="replace")
     name = file.name.lower()
     if name == "skill.md":

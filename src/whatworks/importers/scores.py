@@ -235,7 +235,8 @@ def _parquet(path: Path) -> Iterator[Row]:
 
     with duckdb.connect() as con:
         try:
-            result = con.execute("SELECT * FROM read_parquet(?)", [str(path)])
+            literal = re.sub(r"([*?\[])", r"[\1]", str(path))  # a name, not a pattern of names
+            result = con.execute("SELECT * FROM read_parquet(?)", [literal])
             names = [column[0] for column in result.description]
             while rows := result.fetchmany(1_000):
                 yield from (dict(zip(names, row, strict=True)) for row in rows)
@@ -290,7 +291,7 @@ def _langfuse_score(found: _Found, row: Row) -> None:
     judges = {"ANNOTATION": "human", "EVAL": "model", "API": "code"}
     found.scores.append(
         _Score(
-            run, _text(row.get("name")), value, str(row.get("id")),
+            run, _text(row.get("name")), value, str(row.get("id") or f"number {len(found.scores)}"),
             judges.get(_text(row.get("source")).upper(), ""),
         )
     )  # fmt: skip
@@ -315,7 +316,15 @@ def _langsmith_feedback(found: _Found, row: Row) -> None:
     source = row.get("feedback_source")
     kind = _text(source.get("type")) if isinstance(source, Mapping) else ""
     judge = {"app": "human", "model": "model", "api": "code", "auto_eval": "model"}.get(kind, kind)
-    found.scores.append(_Score(str(row["run_id"]), _text(row["key"]), value, str(row.get("id")), judge))
+    found.scores.append(
+        _Score(
+            str(row["run_id"]),
+            _text(row["key"]),
+            value,
+            str(row.get("id") or f"number {len(found.scores)}"),
+            judge,
+        )
+    )
 
 
 def _mlflow(found: _Found, info: Row) -> None:
@@ -453,7 +462,8 @@ def _moment(value: object) -> datetime | None:
         except ValueError:
             return None
     elif isinstance(value, (int, float)) and not isinstance(value, bool):
-        return _nanoseconds(int(value * (1e6 if value > 1e11 else 1e9)))  # milliseconds, or seconds
+        seconds = value / 1e3 if value > 1e11 else value  # some write milliseconds
+        return _nanoseconds(int(seconds * 1e9)) if 0 < seconds < 1e11 else None
     else:
         return None
     return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)

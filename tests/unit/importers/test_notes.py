@@ -195,11 +195,15 @@ def test_a_note_says_where_it_is_from(memory: Memory, tmp_path: Path) -> None:
     (tmp_path / "AGENTS.md").write_text(AGENTS)
     import_notes(memory, tmp_path / "AGENTS.md")
     about = {pattern.description: dict(pattern.metadata) for pattern in memory.patterns()}
-    assert about["Use `make test`, not pytest alone"] == {
-        "file": "AGENTS.md",
-        "from": "rules",
-        "heading": "Tests",
-    }
+    assert about["Use `make test`, not pytest alone"] == {"from": "rules", "heading": "Tests"}
+
+
+def test_a_rule_that_stands_in_two_files_is_one_pattern(memory: Memory, tmp_path: Path) -> None:
+    (tmp_path / "rules").mkdir()
+    for name in ("AGENTS.md", "CLAUDE.md"):
+        (tmp_path / "rules" / name).write_text(AGENTS)
+    assert import_notes(memory, tmp_path / "rules").skipped == []
+    assert known(memory) == RULES
 
 
 def test_in_a_folder_other_markdown_and_what_packages_bring_is_passed_over(
@@ -302,3 +306,37 @@ def test_secrets_and_hidden_characters_do_not_come_along(memory: Memory, tmp_pat
     import_notes(memory, tmp_path / "AGENTS.md")
     (pattern,) = memory.patterns()
     assert "hunter2secret" not in pattern.description and "\x07" not in pattern.description
+
+
+def test_a_database_whose_rows_never_end_is_refused_at_once(memory: Memory, tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "claude-mem.db")) as con:
+        con.execute(
+            "CREATE VIEW observations AS WITH RECURSIVE n(id) AS "
+            "(SELECT 1 UNION ALL SELECT id + 1 FROM n) SELECT id, 'title' AS title FROM n"
+        )
+    with pytest.raises(InvalidInputError, match="no observations"):
+        import_notes(memory, tmp_path / "claude-mem.db")
+
+
+def test_a_title_that_is_no_text_costs_no_other_one(memory: Memory, tmp_path: Path) -> None:
+    claude_mem(tmp_path / "claude-mem.db")
+    with closing(sqlite3.connect(tmp_path / "claude-mem.db")) as con:
+        con.execute("INSERT INTO observations (id, title) VALUES (2, CAST(x'fffe41' AS TEXT))")
+        con.commit()
+    import_notes(memory, tmp_path / "claude-mem.db")
+    assert known(memory) == FORMS["claude-mem"][2]
+
+
+@pytest.mark.timeout(20)
+def test_aliases_that_multiply_and_brackets_without_end_take_no_time(
+    memory: Memory, tmp_path: Path
+) -> None:
+    levels = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
+    levels += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 9)]
+    head = "\n".join([*levels, "name: *a8", "description: Aliases are nine to the ninth"])
+    (tmp_path / "SKILL.md").write_text(f"---\n{head}\n---\n")
+    import_notes(memory, tmp_path / "SKILL.md")
+    assert known(memory) == {("skill", "Aliases are nine to the ninth")}
+    (tmp_path / "AGENTS.md").write_text("[" * (1 << 20))
+    with pytest.raises(InvalidInputError, match="at most 262,144"):
+        import_notes(memory, tmp_path / "AGENTS.md")

@@ -248,6 +248,20 @@ def test_a_score_without_its_run_and_a_run_without_a_score_teach_nothing(
     assert memory.stats().events == 0
 
 
+def test_scores_without_ids_are_several(memory: Memory, tmp_path: Path) -> None:
+    score = {name: value for name, value in LANGFUSE[2].items() if name != "id"}
+    file = lines(tmp_path / "a.jsonl", LANGFUSE[0], score, {**score, "value": 0.5})
+    assert import_scores(memory, file).skipped == []
+    assert sorted(outcome or 0 for _, _, outcome, _ in tries(memory)) == [0.5, 0.75]
+
+
+def test_a_parquet_file_is_its_name_and_no_pattern_of_names(memory: Memory, tmp_path: Path) -> None:
+    for name, run in (("a*.parquet", LANGSMITH[1]), ("ab.parquet", {**LANGSMITH[1], "id": "other"})):
+        lines(tmp_path / "rows.jsonl", {**run, "inputs": json.dumps(run["inputs"])})
+        duckdb.sql(f"COPY (FROM read_json('{tmp_path}/rows.jsonl')) TO '{tmp_path}/{name}'")
+    assert import_scores(memory, tmp_path / "a*.parquet").read["runs"] == 1
+
+
 # -- hostile ------------------------------------------------------------------------------------------
 
 
@@ -273,6 +287,8 @@ def test_fields_of_wrong_kinds_take_no_other_row_with_them(memory: Memory, tmp_p
         {"resourceSpans": [{"scopeSpans": [{"spans": [7, {"events": [{"name": "x"}]}]}]}]},
         {"resourceSpans": 7},
         {"run_id": "r", "key": None, "feedback_source": "me"},
+        {"run_type": "chain", "id": "y", "name": "late", "start_time": 1e308, "inputs": ""},
+        {"run_type": "chain", "id": "z", "name": "early", "start_time": -1e308, "inputs": ""},
         {"name": None, "dataType": None},
     ]
     file = lines(tmp_path / "a.jsonl", *wrong, *LANGFUSE)
