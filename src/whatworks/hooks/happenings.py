@@ -59,8 +59,6 @@ _BROKEN = {"StopFailure", "session.error"}
 _ENDS = {"SessionEnd", "sessionEnd", "session.deleted"}
 _PATCHED = re.compile(r"^\*\*\* (?:Update|Add|Delete) File: (.+)$", re.MULTILINE)
 _EXIT = re.compile(r"^\W*(?:process )?exit(?:ed with)? code:?\s*(-?\d+)", re.IGNORECASE | re.MULTILINE)
-
-
 # Gemini's shell tool names each part of its answer, also those that are empty.
 _LABELS = re.compile(r"^[A-Z][\w ]*: \(none\)\n?|^(?:Command|Directory): .*\n?|^Output: ", re.MULTILINE)
 

@@ -36,6 +36,7 @@ MAX_MARKDOWN_BYTES = 256 << 10  # brackets without end take its parser seconds
 MAX_DATABASE_BYTES = 4 << 30
 MAX_FILES = 10_000
 MAX_NOTE = 4_000
+NEEDED = "notes in Markdown need their extra: pip install 'whatworks[importers]'"
 LEAST_WORDS = 3  # what is shorter is a heading or a path, not advice
 SUFFIXES = (".md", ".mdc", ".json", ".jsonl", ".db")
 _PASSED_OVER = {".git", "node_modules", ".venv", "venv", "__pycache__", "target", "dist", "build"}
@@ -242,9 +243,7 @@ def _front(text: str) -> tuple[dict[str, Any], str]:
         import frontmatter
         import yaml
     except ModuleNotFoundError as error:
-        raise MissingExtraError(
-            "notes in Markdown need their extra: pip install 'whatworks[importers]'"
-        ) from error
+        raise MissingExtraError(NEEDED) from error
     try:
         held = frontmatter.loads(text)
     except (yaml.YAMLError, ValueError) as error:
@@ -291,9 +290,7 @@ def _blocks(text: str) -> Iterator[tuple[int, str, bool]]:
     try:
         from markdown_it import MarkdownIt
     except ModuleNotFoundError as error:
-        raise MissingExtraError(
-            "notes in Markdown need their extra: pip install 'whatworks[importers]'"
-        ) from error
+        raise MissingExtraError(NEEDED) from error
     heading = False
     for token in MarkdownIt().parse(text):
         if token.type == "heading_open":

@@ -271,7 +271,7 @@ def _langfuse_run(found: _Found, row: Row) -> None:
         _text(row["name"]),
         _situation(row.get("input")),
         began,
-        (ended - began).total_seconds() if began and ended else None,
+        _seconds(began, ended),
         _text(row.get("sessionId") or row.get("traceId")) or None,
         kind == "TOOL",
         _text(row.get("level")).upper() == "ERROR" if kind == "TOOL" else None,
@@ -291,7 +291,7 @@ def _langfuse_score(found: _Found, row: Row) -> None:
     judges = {"ANNOTATION": "human", "EVAL": "model", "API": "code"}
     found.scores.append(
         _Score(
-            run, _text(row.get("name")), value, str(row.get("id") or f"number {len(found.scores)}"),
+            run, _text(row.get("name")), value, _score_id(found, row),
             judges.get(_text(row.get("source")).upper(), ""),
         )
     )  # fmt: skip
@@ -304,7 +304,7 @@ def _langsmith_run(found: _Found, row: Row) -> None:
         _text(row.get("name")),
         _situation(row.get("inputs")),
         began,
-        (ended - began).total_seconds() if began and ended else None,
+        _seconds(began, ended),
         _text(row.get("trace_id")) or None,
         is_tool,
         bool(row.get("error")) if is_tool else None,
@@ -321,7 +321,7 @@ def _langsmith_feedback(found: _Found, row: Row) -> None:
             str(row["run_id"]),
             _text(row["key"]),
             value,
-            str(row.get("id") or f"number {len(found.scores)}"),
+            _score_id(found, row),
             judge,
         )
     )
@@ -362,10 +362,8 @@ def _span(found: _Found, span: Row) -> None:
     evaluations = [one for one in _maps(span.get("events")) if one.get("name") == EVALUATION]
     if not is_tool and not evaluations:
         return
-    began, ended = (
-        _nanoseconds(span.get("startTimeUnixNano")),
-        _nanoseconds(span.get("endTimeUnixNano")),
-    )
+    began = _nanoseconds(span.get("startTimeUnixNano"))
+    ended = _nanoseconds(span.get("endTimeUnixNano"))
     status = span.get("status")
     code = status.get("code") if isinstance(status, Mapping) else None
     agent = _text(held.get("gen_ai.agent.name"))
@@ -374,7 +372,7 @@ def _span(found: _Found, span: Row) -> None:
         name or _text(span.get("name")),
         _situation(held.get("gen_ai.input.messages") or held.get("gen_ai.prompt")),
         began,
-        (ended - began).total_seconds() if began and ended else None,
+        _seconds(began, ended),
         _text(held.get("gen_ai.conversation.id") or span.get("traceId")) or None,
         is_tool,
         code in (2, "STATUS_CODE_ERROR") or bool(held.get("error.type")) if is_tool else None,
@@ -400,6 +398,11 @@ def _attributes(held: Row) -> dict[str, Any]:
                 typed = int(str(typed))
             found[str(one.get("key"))] = typed
     return found
+
+
+def _score_id(found: _Found, row: Row) -> str:
+    """The id of a score; one without is known by its place."""
+    return str(row.get("id") or f"number {len(found.scores)}")
 
 
 # -- values -------------------------------------------------------------------------------------------
@@ -450,6 +453,10 @@ def _maps(value: object) -> list[Row]:
     return (
         [one for one in value if isinstance(one, Mapping)] if isinstance(value, (list, tuple)) else []
     )
+
+
+def _seconds(began: datetime | None, ended: datetime | None) -> float | None:
+    return (ended - began).total_seconds() if began and ended else None
 
 
 def _moment(value: object) -> datetime | None:
