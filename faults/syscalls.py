@@ -236,9 +236,12 @@ def _control(seed: int, folder: Path) -> Control:
 def _found_out(
     folder: Path, seed: int, guard: str, faults: Callable[[str, str, int, Random], Point]
 ) -> int:
-    """Which point is the first at which a store without a guard loses something; 0: none."""
+    """Which attempt is the first at which a store without a guard loses something; 0: none.
+
+    As in ``_tried``, three attempts for each point: a call may be another one this time.
+    """
     points = _points(folder, seed, faults)
-    for n, point in zip(range(1, CONTROL_POINTS + 1), points, strict=False):
+    for n, point in zip(range(1, 3 * CONTROL_POINTS + 1), points, strict=False):
         if _try(folder, point, guard).has("lost"):
             return n
     return 0
