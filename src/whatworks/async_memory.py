@@ -118,6 +118,7 @@ class AsyncMemory:
     serve = _Threaded(Memory.serve)
     flush = _Threaded(Memory.flush)
     rebuild = _Threaded(Memory.rebuild)
+    forget = _Threaded(Memory.forget)
     backup = _Threaded(Memory.backup)
     reembed = _Threaded(Memory.reembed)
     migrate = _Threaded(Memory.migrate)

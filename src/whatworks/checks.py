@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from numbers import Real
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
 import orjson
 
@@ -19,6 +19,9 @@ from whatworks.errors import InvalidInputError
 from whatworks.ids import content_id, uuid7
 from whatworks.records import NewEvent, NewPattern, Pattern, Prior, Risk, UsageEvent, Where
 from whatworks.text import HIDDEN, strip_ansi
+
+if TYPE_CHECKING:
+    from whatworks.records import Selection
 
 __all__ = ["MAX_TEXT_BYTES", "STATES", "event", "limit", "pattern", "prior", "resolution", "where"]
 
@@ -30,6 +33,7 @@ MAX_ITEMS = 1_000
 MAX_AHEAD = timedelta(days=1)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MAX_LIMIT = 1_000_000
+MIN_LOOKED_FOR = 3
 MAX_CHANCE = 0.5
 MAX_SEED = 2**63 - 1
 STATES = ("pending", "resolved", "not_used", "unknown")
@@ -460,6 +464,37 @@ def where(value: Where | Mapping[str, Any] | None, now: datetime) -> Where | Non
         min_usage=count(given.min_usage, "min_usage", least=0, most=10**12),
         **bounds,
     )
+
+
+def selection(
+    patterns: Iterable[object] | str | None,
+    events: Iterable[object] | str | None,
+    conditions: Mapping[str, Any],
+    now: datetime,
+) -> Selection:
+    """What is to be forgotten: ids, or conditions, and never everything."""
+    from whatworks.records import Selection
+
+    chosen = [
+        tuple(unique([ids] if isinstance(ids, str) else ids, name) or ())
+        for name, ids in (("patterns", patterns), ("events", events))
+    ]
+    given = {name: value for name, value in conditions.items() if value is not None}
+    if any(chosen) == bool(given):
+        raise InvalidInputError(
+            "expected what to forget: either ids of patterns and events, or conditions "
+            f"({', '.join(conditions)})"
+        )
+    for name in ("source", "session_id"):
+        optional_identifier(given.get(name), name)
+    for name in ("since", "until"):
+        if name in given:
+            given[name] = moment(given[name], name, now)
+    if "containing" in given and len(text(given["containing"], "containing")) < MIN_LOOKED_FOR:
+        raise InvalidInputError(
+            f"containing is {shown(given['containing'])}; expected at least {MIN_LOOKED_FOR} characters"
+        )
+    return Selection(patterns=chosen[0], events=chosen[1], **given)
 
 
 def unique(values: Iterable[object] | None, name: str) -> list[str] | None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from whatworks import config, failpoints, migration, system
+from whatworks import config, erasure, failpoints, migration, system
 from whatworks.cache import HotCache
 from whatworks.embedders import Embedder, vectors_of
 from whatworks.errors import (
@@ -28,21 +28,21 @@ from whatworks.errors import (
     StoreError,
     StoreFullError,
 )
-from whatworks.evidence import Evidence, OutdatedError, questions, renewal, texts
+from whatworks.evidence import Evidence, OutdatedError, forgetting, questions, renewal, texts
 from whatworks.evidence.cells import PopulationRow
 from whatworks.journal import Journal, segments
 from whatworks.lock import KeeperLock
 from whatworks.rank import Learned
 from whatworks.records import ChangePoint, Pattern
 from whatworks.replay import Mark
-from whatworks.vectors import Vectors, remove
+from whatworks.vectors import IN_MEMORY, Vectors, remove
 
 T = TypeVar("T")
 # What searches find for a text: distances by meaning, and ids by words, the best first.
 Found = tuple[dict[str, float], list[str]]
 
 if TYPE_CHECKING:
-    from whatworks.records import Backup
+    from whatworks.records import Backup, Erased
 
 __all__ = ["COLLECTIONS", "Found", "Keeper"]
 
@@ -66,7 +66,9 @@ LOOK_SECONDS = 0.25
 FRESH_SECONDS = 0.02
 # One question asks the layers several times; it looks once.
 LOOK_AGAIN_SECONDS = 0.002
-# How long it waits before it tries again to fill the lookup, where that failed.
+# Where much is forgotten bit by bit, erasing it takes no more than one part in so many of the time.
+ERASING_SHARE = 10
+# How long it waits before it tries again to fill the lookup or to erase, where that failed.
 RETRY_SECONDS = 30.0
 PATTERNS_CACHED = 10_000
 QUERIES_CACHED = 512
@@ -134,12 +136,13 @@ class Keeper:
         self._vectors: dict[str, Vectors] = {}
         self._reached: dict[str, Mark] = {}
         self._folded = -1  # so many appends of this process are folded
+        self._forgets = 0  # how often something was forgotten
         self._spent = 0.0  # time that folds took beyond half of all, as of the last one
         self._folded_at = monotonic()
         self._looked_at = 0.0  # when what others wrote was last looked for
         self.all_embedded = False  # whether no text waited when last looked
         self._embed_batch = EMBED_BATCH[0]
-        self._fill_again_at = self._busy_until = 0.0
+        self._fill_again_at = self._busy_until = self._erase_again_at = 0.0
         self._unfilled_since = self._rested_at = monotonic()
 
     @property
@@ -215,10 +218,10 @@ class Keeper:
             return self._fold()
 
     @property
-    def build(self) -> int:
-        """Which making of the evidence this is; 0 before it is opened."""
+    def holds(self) -> tuple[str, int]:
+        """Changes when the file of the evidence is opened or replaced, or something is forgotten."""
         evidence = self._evidence
-        return 0 if evidence is None else evidence.build
+        return "" if evidence is None else evidence.opening, self._forgets
 
     def mended(self) -> bool:
         """Whether the evidence failed, and is whole again now: then it is worth asking again."""
@@ -237,10 +240,11 @@ class Keeper:
         """Ask the evidence as of the last fold, again if it is rebuilt meanwhile."""
         while True:
             evidence = self.folded()
+            opening = evidence.opening
             try:
                 return question(evidence)
             except StoreError:
-                if evidence is self._evidence and not evidence.lost:
+                if evidence is self._evidence and opening == evidence.opening and not evidence.lost:
                     raise
 
     def _fold(self) -> Evidence:
@@ -279,6 +283,13 @@ class Keeper:
             self.all_embedded = False
         if evidence.described != described:
             self.found.clear()
+        if evidence.gone:
+            gone, evidence.gone = evidence.gone, {}
+            self._forgets += 1
+            self._forget()
+            self.learned.clear()
+            for name, vectors in self._vectors.items():
+                vectors.drop(gone[name])
         if evidence.build != build:  # it was lost, and begun anew
             self._close_vectors()
             self._forget()
@@ -298,6 +309,7 @@ class Keeper:
             raise StoreError(f"{self._journal_folder} is missing: restore it from a backup")
         path = self.folder / "evidence.duckdb"
         renewal.clear(path)
+        erasure.resume(self.folder, self._journal_folder)
         try:
             evidence = Evidence(path)
         except OutdatedError:
@@ -317,6 +329,7 @@ class Keeper:
     def _fill(self, evidence: Evidence) -> None:
         """Bring an evidence that nobody asks yet up to the journal."""
         evidence.fold(self._journal_folder, self.journal.settle)
+        evidence.gone.clear()
 
     def _renew(self) -> None:
         """Put another evidence in the place of the old one; nobody may have it open."""
@@ -403,7 +416,7 @@ class Keeper:
             with self._lock:
                 self.check()
                 batch = texts.waiting(evidence, name, self.config.embedder, self._embed_batch)
-                build = evidence.build
+                before = evidence.build, self._forgets
             if not batch:
                 return 0
             start = monotonic()
@@ -412,7 +425,8 @@ class Keeper:
             self._embed_batch = round(min(max(fitting, EMBED_BATCH[0]), EMBED_BATCH[1]))
             with self._lock:
                 self.check()
-                if evidence.build == build:  # else it was begun anew
+                # Else it was begun anew, or some of the texts may be forgotten.
+                if (evidence.build, self._forgets) == before:
                     self._keep_embeddings(evidence, name, batch, made)
             return len(batch)
 
@@ -642,6 +656,58 @@ class Keeper:
             self._forget_former()  # which has vectors of the other model
         self.flush()
 
+    def erase(self) -> Erased:
+        """Take what was forgotten off the disk; interrupted, the next keeper does it again."""
+        from whatworks.records import Erased
+
+        start = monotonic()
+        with self._migrating, self._backups:
+            evidence = self.evidence(receipts=True)
+            told = erasure.told(self._journal_folder)
+            told.ends(forgetting.known(evidence, list(told.keys["patterns"])))
+            found = erasure.find(self._journal_folder, told)
+            erasure.overwrite(self.folder, self._journal_folder, found.places)
+            with self._lock:
+                renewal.compact(self.evidence(), self.folder / "evidence.duckdb")
+            self._fill_lookup(flushing=True)
+            self._make_vectors_anew()
+            for path in self.folder.glob("**/evidence.aside-*"):
+                path.unlink()
+            failpoints.reached("erasure.told")
+            erasure.overwrite(self.folder, self._journal_folder, told.places)
+            if not erasure.told(self._journal_folder):
+                self.evidence().erased()
+            seconds = monotonic() - start
+            self._erase_again_at = start + ERASING_SHARE * seconds
+        return Erased(
+            records=len(found.places),
+            segments=found.segments,
+            bytes=found.bytes,
+            unreadable=found.unreadable,
+            seconds=seconds,
+        )
+
+    def _to_erase(self) -> bool:
+        """Whether it is time to take what was forgotten off the disk, where nobody waits for that."""
+        evidence = self._evidence
+        return evidence is not None and evidence.to_erase and monotonic() >= self._erase_again_at
+
+    def _make_vectors_anew(self) -> None:
+        """Fill stores of vectors that never had what was forgotten; the old ones answer meanwhile."""
+        before = self.config
+        if not (self.folder / "vectors").exists() or before.dim is None:
+            return
+        evidence, after = self.evidence(), before.changed(generation=before.next_generation())
+        if all(texts.total(evidence, name, before.embedder) <= IN_MEMORY for name in COLLECTIONS):
+            with self._embedding, self._lock:
+                self._close_vectors()
+                self._remove_vectors(before.vectors, before.generation)
+        else:
+            self._remove_vectors(after.vectors, after.generation)  # what an interrupted move has left
+            self._migrate(after, lambda _: self.check())
+            self._remove_vectors(before.vectors, before.generation)
+        self._forget_former()
+
     def backup(self, folder: Path, *, keep: int | None, made_at: datetime) -> Backup:
         """Put a backup of all that is acknowledged now into ``folder``; writes and questions go on."""
         from whatworks import backup
@@ -667,7 +733,8 @@ class Keeper:
     def _work(self) -> None:
         """Fold, embed and tend the stores while nobody asks, until the store is let go."""
         while not self._stop.is_set():
-            if not self._wake.wait(LOOK_SECONDS) and not self._others_wrote() and not self._to_fill():
+            woken = self._wake.wait(LOOK_SECONDS)
+            if not (woken or self._others_wrote() or self._to_fill() or self._to_erase()):
                 self._rest()
                 self._when_idle()
                 continue
@@ -732,6 +799,9 @@ class Keeper:
         self.used = monotonic()
         self.evidence(receipts=True)
         self._fill_lookup()
+        if self._to_erase():
+            self._erase_again_at = monotonic() + RETRY_SECONDS
+            self.erase()
         if self.embedder is not None:
             self.embed()
             for vectors in list(self._vectors.values()):

@@ -55,6 +55,8 @@ COURTESY_SECONDS = 0.5
 CLOSE_SECONDS = 0.5
 SERVE_SECONDS = 0.5
 SOCKET = "keeper.sock"
+# Written anew whenever something is forgotten, so that other processes know what they need not know.
+FORGOTTEN = "forgotten"
 ENGINE = "usearch"  # keeps the vectors of a new store, unless another is asked for
 
 _sharing = threading.RLock()  # a handle may be collected while another is opened
@@ -84,10 +86,22 @@ class Recent:
     A write needs no question to know whether a pattern or an event exists.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / FORGOTTEN
+        self._seen: tuple[int, int] | None = None
         self.patterns: set[str] = set()
         self.events: dict[str, dict[str, Any]] = {}
         self.resolving = threading.Lock()  # outcomes are compared and written one at a time
+
+    def check(self) -> None:
+        """Know nothing any more if something was forgotten since this was called last."""
+        try:
+            found = os.stat(self._path)
+        except OSError:
+            return
+        if (found.st_ino, found.st_mtime_ns) != self._seen:
+            self._seen = found.st_ino, found.st_mtime_ns
+            self.patterns, self.events = set(), {}
 
 
 class Link:
@@ -118,7 +132,7 @@ class Link:
         self.folder = folder
         self.embedder = embedder
         self.durability = durability
-        self.recent = Recent()
+        self.recent = Recent(folder)
         self.stays = False  # whether to keep the store however idle it is
         self._pid = os.getpid()
         self._users = 0
@@ -559,12 +573,12 @@ class Link:
 
 
 def _answer(desk: Desk, question: Callable[..., T], *args: Any, **kwargs: Any) -> T:
-    """Ask, and ask again if the evidence was made anew meanwhile, or turned out to need it."""
-    before = desk.keeper.build
+    """Ask, and ask again if the evidence was replaced meanwhile, or turned out to need it."""
+    before = desk.keeper.holds
     try:
         return question(desk, *args, **kwargs)
-    except StoreError:
-        if not desk.keeper.mended() and desk.keeper.build == before:
+    except (StoreError, LookupError):  # the latter of what was forgotten meanwhile
+        if not desk.keeper.mended() and desk.keeper.holds == before:
             raise
     return question(desk, *args, **kwargs)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -20,7 +21,7 @@ from whatworks.writer import event_of
 
 if TYPE_CHECKING:
     from whatworks.journal import Durability
-    from whatworks.records import Backup, Match, Migration, State, Stats, Trend, Where
+    from whatworks.records import Backup, Forgotten, Match, Migration, State, Stats, Trend, Where
     from whatworks.tracking import Tracker
 
 __all__ = ["Memory"]
@@ -507,6 +508,64 @@ class Memory(Advice):
         """
         self._ask(Desk.rebuild)
         self.flush(progress=progress)
+
+    def forget(
+        self,
+        patterns: str | Iterable[str] | None = None,
+        *,
+        events: str | Iterable[str] | None = None,
+        source: str | None = None,
+        session_id: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        containing: str | None = None,
+        dry_run: bool = False,
+        now: bool = False,
+    ) -> Forgotten:
+        """Forget patterns, tries, or all that fulfils conditions, for good.
+
+        It is gone from every answer, in every process, when this returns, and
+        from the disk soon after: its records in the journal are written over,
+        evidence and vectors made anew, what hooks wrote of its sessions removed.
+        Statistics are then those of a memory that never had it. Backups made before keep it.
+
+        Parameters
+        ----------
+        patterns
+            Ids; with them go their tries, their imported aggregates and the
+            predictions that name them.
+        events
+            Ids of tries; with each go its outcome, the prediction it answers
+            and its context, if no other try has that.
+        source, session_id, since, until, containing
+            Tries that fulfil all conditions that are given: ``since`` is
+            inclusive, ``until`` not; ``containing`` is a text of 3 or more
+            characters in any case, in the context, metadata, files or ids.
+            ``containing`` alone also chooses patterns and predictions that hold
+            the text, times alone also the predictions made in them.
+        dry_run
+            Only count.
+        now
+            Return once it is gone from the disk, else that goes on in the
+            background, and in the next process if this one ends.
+
+        Raises
+        ------
+        InvalidInputError
+            Nothing was given, or ids together with conditions.
+        NotFoundError
+            A pattern or event that is named does not exist; nothing was forgotten.
+        """
+        conditions = {
+            "source": source,
+            "session_id": session_id,
+            "since": since,
+            "until": until,
+            "containing": containing,
+        }
+        chosen = checks.selection(patterns, events, conditions, self._clock())
+        found = self._ask(Desk.forget, chosen, dry_run=dry_run)
+        return replace(found, erased=self._ask(Desk.erase)) if now and not dry_run else found
 
     def backup(self, folder: str | os.PathLike[str], *, keep: int | None = None) -> Backup:
         """Make a backup of all that is acknowledged, while the store is in use.

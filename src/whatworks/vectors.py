@@ -134,6 +134,25 @@ class Vectors:
         """Make new embeddings findable at once; they are in the evidence already."""
         self._near.put(ids, vectors)
 
+    def drop(self, ids: list[str]) -> None:
+        """Find these no more; they are in the evidence no longer.
+
+        Their bytes go when the store is made anew.
+        """
+        self._near.drop(ids)
+        with self._writing:
+            store = self._store
+            if store is None:
+                return
+            try:
+                store.delete(ids)
+                store.flush()
+                self._write_manifest(self._stored, store.count())
+            except StoreFullError:
+                raise
+            except StoreError as error:
+                self._note_failure(error)
+
     def catch_up(self) -> None:
         """Take in what was embedded since this was opened, where nobody called ``add``."""
         self._remember(self._told)

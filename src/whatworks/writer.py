@@ -39,6 +39,7 @@ class Writer:
 
         Returns them as they stand then, in order.
         """
+        self._recent.check()
         last = {body["pattern_id"]: body for body in bodies}
         found = self._link.ask(Desk.patterns, list(last))
         self._link.append("pattern.added", bodies)
@@ -53,6 +54,7 @@ class Writer:
 
     def require(self, ids: Sequence[str]) -> None:
         """Raise unless all ids are patterns."""
+        self._recent.check()
         missing = set(ids) - self._recent.patterns
         if missing:
             known = self._link.ask(Desk.known_patterns, sorted(missing))
@@ -89,6 +91,7 @@ class Writer:
 
     def resolve(self, body: Body) -> Body:
         """Give an event its outcome and return the event; the same outcome again writes nothing."""
+        self._recent.check()
         with self._recent.resolving:
             return self._resolve(body)
 

@@ -28,8 +28,8 @@ LEAVES = {name: command for name, command in COMMANDS.items() if name != "import
 }
 EXPECTED = (
     "init add record resolve similar trend predict why diff patterns events stats "
-    "calibrate evaluate lift install uninstall plugin mcp suggest sync teach import export serve "
-    "backup restore rebuild reembed migrate doctor stores "
+    "calibrate evaluate lift install uninstall plugin mcp suggest sync teach import export forget "
+    "serve backup restore rebuild reembed migrate doctor stores "
     "bench demo version"
 )
 

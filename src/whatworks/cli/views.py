@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         Contribution,
         Diff,
         Explanation,
+        Forgotten,
         Match,
         Migration,
         Pattern,
@@ -495,6 +496,22 @@ def migrated(found: Migration) -> None:
     say(f"vectors in {found.after}" + (f", before in {found.before}" if found.vectors else ""))
     if found.former:
         say(f"{found.former} is kept: whatworks migrate --back returns to it, --drop-old removes it")
+
+
+def forgotten(found: Forgotten) -> None:
+    """How much was forgotten, or would be, and what was done to the disk."""
+    kinds = ("patterns", "events", "contexts", "priors", "predictions")
+    rows = [[name, count(getattr(found, name))] for name in kinds]
+    show(table(("kind", ">would be forgotten" if found.dry_run else ">forgotten"), rows))
+    if found.erased is not None:
+        done = found.erased
+        say("")
+        say(
+            f"{count(done.records)} records of the journal written over, {size(done.bytes)} looked through;"
+        )
+        say(f"evidence and vectors made anew in {done.seconds:.1f} s")
+        if done.unreadable:
+            say(f"{count(done.unreadable)} damaged records could not be looked through, and were left")
 
 
 def backed_up(found: Backup) -> None:

@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from whatworks.evidence import handful
+from whatworks.evidence import forgetting, handful
 from whatworks.evidence.changed import NO_CONTEXT, Changed
 from whatworks.evidence.latest import correct_tries, correct_uses, next_numbers
 from whatworks.evidence.schema import WORTH
+from whatworks.replay import FORGOTTEN
 from whatworks.text import word_key, words
 
 if TYPE_CHECKING:
@@ -87,6 +88,10 @@ def _stage(con: duckdb.DuckDBPyConnection, table: str, fields: str, bodies: str)
 
 def _ids(con: duckdb.DuckDBPyConnection, query: str) -> set[str]:
     return {row[0] for row in con.execute(query).fetchall()}
+
+
+def _forget(con: duckdb.DuckDBPyConnection, bodies: str, changed: Changed) -> set[str]:
+    return forgetting.forget(con, bodies.encode().split(b"\n"), changed)
 
 
 def _patterns(con: duckdb.DuckDBPyConnection, bodies: str, changed: Changed) -> set[str]:
@@ -499,6 +504,7 @@ def _learned(con: duckdb.DuckDBPyConnection, bodies: str, changed: Changed) -> s
 
 
 _STEPS = {
+    FORGOTTEN: _forget,  # alone in its batch
     "pattern.added": _patterns,
     "prior.added": _priors,
     "event.recorded": _events,

@@ -183,7 +183,9 @@ class Lookup:
 
     def apply(self, changed: Changed, state: Sequence[int]) -> None:
         """Take in what a fold changed; ``state`` is that of the tables after it."""
-        if self._waiting is not None:
+        if changed.spoilt:
+            self.remove()
+        elif self._waiting is not None:
             self._waiting.append(changed)
         elif self.whole:
             self._unasked += changed.size if changed.size > MANY else 0
@@ -222,14 +224,12 @@ class Lookup:
     def _put(con: sqlite3.Connection, changed: Changed) -> None:
         if changed.states or changed.times:
             _put_events(con, changed.states, changed.times)
-        if new := changed.rows.get("patterns"):
-            lives.begin(con, (row[0] for row in new))
+        begun = lives.begin(con, (row[0] for row in changed.rows.get("patterns", ())))
         if cells := changed.rows.get("cells"):
             lives.put(con, cells, changed.corrected, changed.before)
         for name, rows in changed.rows.items():
             if name == "postings":
-                patterns = max((row[0] for row in changed.rows["patterns"]), default=-1) + 1
-                inverted.put(con, rows, patterns)
+                inverted.put(con, rows, begun)
             else:
                 con.executemany(_PUT[name], _PACKED[name](rows))
 
@@ -307,6 +307,12 @@ class Lookup:
                     with suppress(sqlite3.Error):
                         con.close()
             self._reader = self._writer = None
+
+    def remove(self) -> None:
+        """Close the file and remove it; it is filled anew."""
+        self.close()
+        with suppress(OSError):  # one that cannot be removed says of which state it is
+            self._remove()
 
     def _remove(self) -> None:
         for suffix in reversed(SUFFIXES):
