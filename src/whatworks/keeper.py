@@ -703,10 +703,16 @@ class Keeper:
                 self._close_vectors()
                 self._remove_vectors(before.vectors, before.generation)
         else:
-            self._remove_vectors(after.vectors, after.generation)  # what an interrupted move has left
+            self._clear_generations()  # one that was begun before may have it, too
             self._migrate(after, lambda _: self.check())
-            self._remove_vectors(before.vectors, before.generation)
         self._forget_former()
+        self._clear_generations()
+
+    def _clear_generations(self) -> None:
+        """Remove all stores of vectors but the one that answers and the one before the last migration."""
+        for folder in (self.folder / "vectors").iterdir():
+            if folder.name.isdigit() and folder.name not in self.config.generations():
+                self._remove_vectors(self.config.vectors, int(folder.name))
 
     def backup(self, folder: Path, *, keep: int | None, made_at: datetime) -> Backup:
         """Put a backup of all that is acknowledged now into ``folder``; writes and questions go on."""

@@ -506,9 +506,8 @@ def forgotten(found: Forgotten) -> None:
     if found.erased is not None:
         done = found.erased
         say("")
-        say(
-            f"{count(done.records)} records of the journal written over, {size(done.bytes)} looked through;"
-        )
+        written = f"{count(done.records)} records of the journal written over"
+        say(f"{written}, {size(done.bytes)} looked through;")
         say(f"evidence and vectors made anew in {done.seconds:.1f} s")
         if done.unreadable:
             say(f"{count(done.unreadable)} damaged records could not be looked through, and were left")
