@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 # Scoring harness and logged decisions, which may not be distributed with the project.
 SHARED ?= ../shared
 
-.PHONY: help demo test test-newer-engine test-full beside-crewai lint types check faults faults-smoke bench-smoke bench bench-report bench-decisions bench-rivals bench-stores store-table clean
+.PHONY: help demo test test-newer-engine test-full beside-crewai lint types check faults faults-smoke security bench-smoke bench bench-report bench-decisions bench-rivals bench-stores store-table clean
 
 help: ## list what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | sort | expand -t 16
@@ -54,6 +54,9 @@ faults: $(READY) ## kill, crash and starve stores at full size, and say what was
 faults-smoke: $(READY) ## the same small, in minutes
 	@scripts/fault-tools
 	$(BIN)/python -m faults smoke
+
+security: $(READY) ## the suites of docs/security.md at full size; half an hour
+	$(BIN)/python -m faults full --only canaries --write
 
 bench-smoke: $(READY) ## run every benchmark at a small size, and count what questions cost; two minutes
 	$(BIN)/python -m benchmarks guard

@@ -709,7 +709,7 @@ class Keeper:
         self._clear_generations()
 
     def _clear_generations(self) -> None:
-        """Remove all stores of vectors but the one that answers and the one before the last migration."""
+        """Remove all stores of vectors but the present one and the one before the last migration."""
         for folder in (self.folder / "vectors").iterdir():
             if folder.name.isdigit() and folder.name not in self.config.generations():
                 self._remove_vectors(self.config.vectors, int(folder.name))

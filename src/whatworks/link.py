@@ -159,7 +159,9 @@ class Link:
 
             engine_class(vectors)  # before anything is made
         with suppress(NotFoundError):
-            return config.load(self.folder)
+            found = config.load(self.folder)
+            config.require_private(self.folder)
+            return found
         if not create:
             raise NotFoundError(f"there is no store in {self.folder}: create one with whatworks init")
         _make(self.folder)

@@ -365,7 +365,8 @@ class Vectors:
         """Throw away what lies in the folder; the next projection fills a new store."""
         remove(self._vectors, self._folder)
         failpoints.reached("vectors.discarded")
-        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for folder in (self._folder.parent.parent, self._folder.parent, self._folder):
+            folder.mkdir(exist_ok=True, mode=0o700)
         if server(self._vectors):
             name = f"whatworks-{self.collection}-{secrets.token_hex(8)}"
             replace_file(self._folder / NAME, name.encode())

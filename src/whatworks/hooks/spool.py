@@ -9,10 +9,11 @@ from __future__ import annotations
 import json
 import os
 import re
-import sys
 import time
 from pathlib import Path
 from typing import Any
+
+from whatworks import places
 
 __all__ = ["FOLDER", "append", "locate", "plain", "trimmed"]
 
@@ -46,23 +47,11 @@ _CONTENTS = {
 
 
 def locate(cwd: str | None = None) -> Path:
-    """The store that is meant in a folder; as ``config.locate``, without its libraries."""
+    """The store that is meant in a folder; one that came with a repository is passed over."""
     if named := os.environ.get("WHATWORKS_STORE"):
         return Path(named).expanduser().absolute()
-    here = Path(cwd or os.getcwd()).absolute()
-    for folder in (here, *here.parents):
-        if (folder / ".whatworks" / "store.json").is_file():
-            return folder / ".whatworks"
-    return _data() / "whatworks" / "default"
-
-
-def _data() -> Path:
-    home = Path.home()
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA", home / "AppData" / "Local"))
-    if sys.platform == "darwin":
-        return home / "Library" / "Application Support"
-    return Path(os.environ.get("XDG_DATA_HOME") or home / ".local" / "share")
+    found = places.nearest(cwd)
+    return found if found is not None and places.is_own(found) else places.default()
 
 
 def append(store: Path, harness: str, session: str, happened: dict[str, Any]) -> None:
