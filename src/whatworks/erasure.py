@@ -33,7 +33,7 @@ ERASED = "erased"
 # What names a record of each kind: by the kinds of what is forgotten, the field that has its id.
 _NAMED: Mapping[str, Mapping[str, str]] = {
     "pattern.added": {"patterns": "pattern_id"},
-    "prior.added": {"patterns": "pattern_id"},
+    "prior.added": {"patterns": "pattern_id", "priors": "prior_id"},
     "event.recorded": {"patterns": "pattern_id", "events": "event_id"},
     "event.resolved": {"events": "event_id"},
     "prediction.made": {"predictions": "prediction_id"},

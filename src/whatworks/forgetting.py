@@ -38,7 +38,7 @@ def forget(keeper: Keeper, selection: Selection, *, dry_run: bool) -> Forgotten:
         patterns=len(chosen.patterns),
         events=len(chosen.events),
         contexts=chosen.contexts,
-        priors=chosen.priors,
+        priors=len(chosen.priors),
         predictions=len(chosen.predictions),
         dry_run=dry_run,
     )

@@ -541,8 +541,8 @@ class Memory(Advice):
             Tries that fulfil all conditions that are given: ``since`` is
             inclusive, ``until`` not; ``containing`` is a text of 3 or more
             characters in any case, in the context, metadata, files or ids.
-            ``containing`` alone also chooses patterns and predictions that hold
-            the text, times alone also the predictions made in them.
+            ``containing`` alone also chooses patterns, imported aggregates and
+            predictions that hold the text, times alone also the predictions made in them.
         dry_run
             Only count.
         now

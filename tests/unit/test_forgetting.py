@@ -353,6 +353,18 @@ def test_no_byte_of_it_stays_in_any_file(tmp_path: Path, open_memory: Open, engi
     assert [look.finding for look in examine(store) if look.status != "ok"] == []
 
 
+def test_an_aggregate_goes_for_the_text_of_its_origin(memory: Memory, store: Path) -> None:
+    fill(memory)
+    before = memory.get_pattern("p2")
+    memory.add_priors(
+        [{"pattern_id": "p2", "success_rate": 1.0, "usage_count": 9, "origin": "from acme-corp.json"}]
+    )
+    told = memory.forget(containing="ACME-corp", now=True)
+    assert (told.patterns, told.events, told.priors) == (0, 0, 1)
+    assert memory.get_pattern("p2") == before
+    assert found_in(store, "acme-corp") == []
+
+
 def test_it_goes_in_the_background_too(memory: Memory, store: Path) -> None:
     write_canaries(memory)
     memory.flush()

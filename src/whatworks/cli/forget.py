@@ -71,7 +71,7 @@ def forget(
             return
         if not as_json:
             views.forgotten(found)
-        if dry_run or not any((found.patterns, found.events, found.predictions)):
+        if dry_run or not any((found.patterns, found.events, found.predictions, found.priors)):
             return
         if not yes and not typer.confirm("Forget this for good?"):
             say("nothing was forgotten")

@@ -28,7 +28,7 @@ __all__ = ["KINDS", "TO_ERASE", "Chosen", "choose", "forget", "key", "known", "r
 
 # Stands in ``meta`` until what was forgotten is gone from the disk as well.
 TO_ERASE = "to erase"
-KINDS = ("patterns", "events", "predictions")
+KINDS = ("patterns", "events", "predictions", "priors")
 # 128 bits of SHA-256: no two ids of a store have the same.
 KEY_DIGITS = 32
 KEYS_PER_RECORD = 10_000
@@ -54,18 +54,18 @@ def key(name: str) -> str:
 class Chosen:
     """Ids of what a selection chooses; ``sessions`` are those of its events.
 
-    ``contexts`` and ``priors`` are how many go with it.
+    ``contexts`` is how many go with it.
     """
 
     patterns: list[str]
     events: list[str]
     predictions: list[str]
+    priors: list[str]
     sessions: list[str]
     contexts: int
-    priors: int
 
     def __bool__(self) -> bool:
-        return bool(self.patterns or self.events or self.predictions)
+        return any(getattr(self, kind) for kind in KINDS)
 
 
 # -- choosing -------------------------------------------------------------------------------------
@@ -94,16 +94,13 @@ def choose(evidence: Evidence, selection: Selection) -> Chosen:
     _require(events, selection.events, "event")
     texts = _contexts(evidence, events, sorted({row[2] for row in found if row[2] is not None}))
     named = {row[3] for row in found if row[3] is not None}
-    query = f"""
-        SELECT count(*) FROM prior_rows JOIN pattern_rows USING (pattern_no) WHERE pattern_id IN {IDS}
-    """
     return Chosen(
         patterns=patterns,
         events=events,
         predictions=_predictions(evidence, selection, patterns, texts, sorted(named)),
+        priors=_priors(evidence, selection, patterns),
         sessions=sorted({row[1] for row in found if row[1] is not None}),
         contexts=len(texts),
-        priors=int(evidence.one(query, [_json(patterns)])[0]),
     )
 
 
@@ -116,6 +113,15 @@ def _patterns(evidence: Evidence, selection: Selection) -> list[str]:
     found = [row[0] for row in rows]
     _require(found, selection.patterns, "pattern")
     return found
+
+
+def _priors(evidence: Evidence, selection: Selection, patterns: list[str]) -> list[str]:
+    where, values = f"pattern_id IN {IDS}", [_json(patterns)]
+    if selection.containing is not None and selection.only_text:
+        condition, more = _holds("concat_ws(chr(10), prior_id, origin)", selection.containing)
+        where, values = f"{where} OR {condition}", values + more
+    query = f"SELECT prior_id FROM prior_rows JOIN pattern_rows USING (pattern_no) WHERE {where}"
+    return [row[0] for row in evidence.rows(query, values)]
 
 
 def _require(found: Sequence[str], wanted: Sequence[str], kind: str) -> None:
@@ -243,7 +249,10 @@ def forget(con: Connection, bodies: Sequence[bytes], changed: Changed) -> set[st
         DELETE FROM earlier_states WHERE event_key IN (SELECT event_key FROM gone_events);
         DELETE FROM pattern_rows WHERE pattern_no IN (SELECT pattern_no FROM gone_patterns);
         DELETE FROM postings WHERE pattern_no IN (SELECT pattern_no FROM gone_patterns);
-        DELETE FROM prior_rows WHERE pattern_no IN (SELECT pattern_no FROM gone_patterns);
+        CREATE OR REPLACE TEMP TABLE gone_priors AS SELECT prior_id, pattern_no FROM prior_rows
+        WHERE pattern_no IN (SELECT pattern_no FROM gone_patterns)
+           OR {_KEY.format("prior_id")} IN (SELECT key FROM forgotten_priors);
+        DELETE FROM prior_rows WHERE prior_id IN (SELECT prior_id FROM gone_priors);
         DELETE FROM days WHERE pattern_no IN (SELECT pattern_no FROM gone_events);
         DELETE FROM cells WHERE pattern_no IN (SELECT pattern_no FROM gone_events);
         DELETE FROM context_rows WHERE context_no IN (SELECT context_no FROM gone_contexts);
@@ -264,9 +273,10 @@ def forget(con: Connection, bodies: Sequence[bytes], changed: Changed) -> set[st
     for collection, name in (("patterns", "pattern_id"), ("contexts", "context_id")):
         gone = con.execute(f"SELECT {name} FROM gone_{collection}").fetchall()
         changed.gone[collection] = [row[0] for row in gone]
-    left = (
-        "SELECT pattern_id FROM pattern_rows WHERE pattern_no IN (SELECT pattern_no FROM left_patterns)"
-    )
+    left = """
+        SELECT pattern_id FROM pattern_rows WHERE pattern_no IN (
+            SELECT pattern_no FROM left_patterns UNION ALL SELECT pattern_no FROM gone_priors)
+    """
     return {*changed.gone["patterns"], *(row[0] for row in con.execute(left).fetchall())}
 
 
@@ -300,6 +310,11 @@ def _count_again(con: Connection) -> None:
                        sum({worth} * outcome_sum / tries) AS effective_sum
                 FROM cells WHERE {mine} GROUP BY ALL) c USING (pattern_no)) s
         WHERE p.pattern_no = s.pattern_no;
+        UPDATE pattern_rows p SET prior_count = coalesce(o.tries, 0), prior_sum = coalesce(o.total, 0)
+        FROM (SELECT pattern_no, sum(usage_count) AS tries, sum(usage_count * success_rate) AS total
+              FROM (SELECT DISTINCT pattern_no FROM gone_priors) LEFT JOIN prior_rows USING (pattern_no)
+              GROUP BY ALL) o
+        WHERE p.pattern_no = o.pattern_no;
         UPDATE context_rows c SET first_seen_at = e.first_seen_at
         FROM (SELECT context_no, min(timestamp) AS first_seen_at FROM event_rows
               WHERE context_no IN (SELECT context_no FROM gone_events) GROUP BY ALL) e
