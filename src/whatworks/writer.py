@@ -85,7 +85,7 @@ class Writer:
             else:
                 new[event_id] = body
             stored.append(earlier or body)
-        self._link.append("event.recorded", list(new.values()))
+        self._link.append("event.recorded", list(map(_lean, new.values())))
         self._remember(b for b in new.values() if b["given_id"] or b["outcome"] is None)
         return stored
 
@@ -133,6 +133,14 @@ class Writer:
     def _stored(self, ids: Sequence[str], *, latest: bool = False) -> dict[str, Body]:
         found = self._link.ask(Desk.known_events, ids, latest=latest)
         return {event.event_id: body_of(event) for event in found}
+
+
+def _lean(body: Body) -> Body:
+    """The body of an event without what it does not say: most say little, and there are many."""
+    lean = {name: value for name, value in body.items() if value or (value == 0 and value is not False)}
+    if lean["recorded_at"] == lean["timestamp"]:
+        del lean["recorded_at"]
+    return lean
 
 
 def _same(earlier: Body, body: Body) -> bool:

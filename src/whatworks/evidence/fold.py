@@ -236,7 +236,8 @@ def _events(con: duckdb.DuckDBPyConnection, bodies: str, changed: Changed) -> se
                make_timestamp(timestamp), ? + nth
         FROM (SELECT context_id, first(context) AS context, min(timestamp) AS timestamp,
                      min(nth) AS nth
-              FROM new_events WHERE context_id IS NOT NULL GROUP BY context_id) n
+              FROM new_events SEMI JOIN pattern_rows USING (pattern_id)
+              WHERE context_id IS NOT NULL GROUP BY context_id) n
         ANTI JOIN context_rows c USING (context_id)
         """,
         [first_no, change],
@@ -258,9 +259,10 @@ def _events(con: duckdb.DuckDBPyConnection, bodies: str, changed: Changed) -> se
         SELECT e.event_id, md5_number_lower(e.event_id), m.pattern_no, m.context_no,
                m.timestamp, e.state, e.outcome,
                make_timestamp(coalesce(e.resolved_at, if(e.state = 'resolved', e.timestamp, NULL))),
-               make_timestamp(coalesce(e.resolved_at, e.timestamp)), make_timestamp(e.recorded_at),
-               e.session_id, e.source, e.channel, e.files, e.tools, e.duration_ms, e.cost,
-               e.prediction_id, e.metadata
+               make_timestamp(coalesce(e.resolved_at, e.timestamp)),
+               make_timestamp(coalesce(e.recorded_at, e.timestamp)),
+               e.session_id, e.source, e.channel, coalesce(e.files, []), coalesce(e.tools, []),
+               e.duration_ms, e.cost, e.prediction_id, coalesce(e.metadata, '{}')
         FROM new_events e JOIN moves m USING (nth)
         ORDER BY e.timestamp, e.nth
         """
