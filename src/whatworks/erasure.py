@@ -8,7 +8,7 @@ leaves half a record, of which nobody could say any more what it was.
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -86,13 +86,15 @@ def told(folder: Path) -> Told:
     for segment in segments(folder):
         if not _has(segment, mark):
             continue
-        for place, record in _records(segment):
+        start = 0
+        for record in read(segment):
             if record.kind == FORGOTTEN:
-                found.places.append(place)
+                found.places.append(_place(segment, start, record))
                 found.stamp = max(found.stamp, record.stamp)
                 for kind, names in orjson.loads(record.body).items():
                     ends = found.keys.setdefault(kind, {})
                     ends.update((name, max(record.stamp, ends.get(name, 0))) for name in names)
+            start = record.end
     return found
 
 
@@ -112,16 +114,32 @@ def _has(segment: Segment, mark: bytes) -> bool:
 
 def find(folder: Path, forgotten: Told) -> Found:
     """All records of what is forgotten, in the journal in ``folder``."""
-    found, keys = Found(), _Keys()
+    found, known = Found(), _Keys()
+    # By the kind of a record: the field with an id, and up to which stamp which ids are forgotten.
+    wanted = {
+        record: [(name, forgotten.keys[kind]) for kind, name in fields.items() if forgotten.keys[kind]]
+        for record, fields in _NAMED.items()
+    }
     for segment in segments(folder):
         found.segments += 1
         found.bytes += segment.size
-        for place, record in _records(segment):
+        start = 0
+        for record in read(segment):
             if record.kind == "damaged":
                 found.unreadable += 1
-            elif _is_of(record, forgotten, keys):
-                found.places.append(place)
+            elif record.kind == LEARNED:  # from all tries there were
+                if forgotten.keys["events"] and record.stamp <= forgotten.stamp:
+                    found.places.append(_place(segment, start, record))
+            elif fields := wanted.get(record.kind):
+                body = orjson.loads(record.body)
+                if any(record.stamp <= ends.get(known[body[name]], -1) for name, ends in fields):
+                    found.places.append(_place(segment, start, record))
+            start = record.end
     return found
+
+
+def _place(segment: Segment, start: int, record: Record) -> Place:
+    return Place(segment.name, start, record.end - start, record.sequence, record.stamp, record.more)
 
 
 class _Keys(dict[str, str]):
@@ -132,29 +150,6 @@ class _Keys(dict[str, str]):
             self.clear()
         self[name] = found = key(name)
         return found
-
-
-def _is_of(record: Record, forgotten: Told, keys: _Keys) -> bool:
-    if record.kind == LEARNED:  # from all tries there were
-        return bool(forgotten.keys["events"]) and record.stamp <= forgotten.stamp
-    fields = _NAMED.get(record.kind, {})
-    if not any(forgotten.keys[kind] for kind in fields):
-        return False
-    body = orjson.loads(record.body)
-    return any(
-        record.stamp <= forgotten.keys[kind].get(keys[body[name]], -1) for kind, name in fields.items()
-    )
-
-
-def _records(segment: Segment) -> Iterator[tuple[Place, Record]]:
-    start = 0
-    for record in read(segment):
-        length = record.end - start
-        yield (
-            Place(segment.name, start, length, record.sequence, record.stamp, record.more),
-            record,
-        )
-        start = record.end
 
 
 # -- writing over ---------------------------------------------------------------------------------

@@ -35,7 +35,7 @@ from whatworks.lock import KeeperLock
 from whatworks.rank import Learned
 from whatworks.records import ChangePoint, Pattern
 from whatworks.replay import Mark
-from whatworks.vectors import IN_MEMORY, Vectors, remove
+from whatworks.vectors import Vectors, remove
 
 T = TypeVar("T")
 # What searches find for a text: distances by meaning, and ids by words, the best first.
@@ -137,6 +137,7 @@ class Keeper:
         self._reached: dict[str, Mark] = {}
         self._folded = -1  # so many appends of this process are folded
         self._forgets = 0  # how often something was forgotten
+        self._erased: Erased | None = None  # what was done the last time
         self._spent = 0.0  # time that folds took beyond half of all, as of the last one
         self._folded_at = monotonic()
         self._looked_at = 0.0  # when what others wrote was last looked for
@@ -664,12 +665,13 @@ class Keeper:
         with self._migrating, self._backups:
             evidence = self.evidence(receipts=True)
             told = erasure.told(self._journal_folder)
+            if not told and not evidence.to_erase and self._erased:  # another thread was faster
+                return self._erased
             told.ends(forgetting.known(evidence, list(told.keys["patterns"])))
             found = erasure.find(self._journal_folder, told)
             erasure.overwrite(self.folder, self._journal_folder, found.places)
             with self._lock:
                 renewal.compact(self.evidence(), self.folder / "evidence.duckdb")
-            self._fill_lookup(flushing=True)
             self._make_vectors_anew()
             for path in self.folder.glob("**/evidence.aside-*"):
                 path.unlink()
@@ -679,13 +681,14 @@ class Keeper:
                 self.evidence().erased()
             seconds = monotonic() - start
             self._erase_again_at = start + ERASING_SHARE * seconds
-        return Erased(
+        self._erased = Erased(
             records=len(found.places),
             segments=found.segments,
             bytes=found.bytes,
             unreadable=found.unreadable,
             seconds=seconds,
         )
+        return self._erased
 
     def _to_erase(self) -> bool:
         """Whether it is time to take what was forgotten off the disk, where nobody waits for that."""
@@ -693,17 +696,16 @@ class Keeper:
         return evidence is not None and evidence.to_erase and monotonic() >= self._erase_again_at
 
     def _make_vectors_anew(self) -> None:
-        """Fill stores of vectors that never had what was forgotten; the old ones answer meanwhile."""
+        """Have no store of vectors with what was forgotten; one that cannot erase is filled anew."""
         before = self.config
         if not (self.folder / "vectors").exists() or before.dim is None:
             return
-        evidence, after = self.evidence(), before.changed(generation=before.next_generation())
-        if all(texts.total(evidence, name, before.embedder) <= IN_MEMORY for name in COLLECTIONS):
-            with self._embedding, self._lock:
-                self._close_vectors()
-                self._remove_vectors(before.vectors, before.generation)
-        else:
+        with self._lock:
+            self._open_vectors(self.evidence())
+            opened = list(self._vectors.values())
+        if not all(vectors.erase() for vectors in opened):
             self._clear_generations()  # one that was begun before may have it, too
+            after = before.changed(generation=before.next_generation())
             self._migrate(after, lambda _: self.check())
         self._forget_former()
         self._clear_generations()

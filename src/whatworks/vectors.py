@@ -25,7 +25,16 @@ from whatworks import failpoints
 from whatworks.config import replace_file
 from whatworks.errors import StoreError, StoreFullError, disk_error
 from whatworks.evidence import Evidence, texts
-from whatworks.stores import CanMaintain, Hits, VectorStore, engine_class, open_store, remove_store
+from whatworks.stores import (
+    CanErase,
+    CanIterate,
+    CanMaintain,
+    Hits,
+    VectorStore,
+    engine_class,
+    open_store,
+    remove_store,
+)
 from whatworks.stores.base import closed
 from whatworks.stores.contents import Contents, Listing
 from whatworks.stores.exact import Rows
@@ -152,6 +161,26 @@ class Vectors:
                 raise
             except StoreError as error:
                 self._note_failure(error)
+
+    def erase(self) -> bool:
+        """Leave nothing on the disk of what is in the evidence no longer; false if it cannot be done.
+
+        The caller then has to fill another store.
+        """
+        store = self._store
+        if store is None or self._failed:
+            with self._writing:
+                self._discard()
+            return True
+        if not isinstance(store, CanErase) or not isinstance(store, CanIterate):
+            return False
+        with self._upkeep, self._writing:
+            for ids in list(store.iter_ids()):
+                known = texts.known(self._evidence, self.collection, self.model, ids)
+                store.delete([name for name in ids if name not in known])
+            store.erase()
+            self._write_manifest(self._stored, store.count())
+        return True
 
     def catch_up(self) -> None:
         """Take in what was embedded since this was opened, where nobody called ``add``."""
