@@ -96,7 +96,7 @@ def context(value: object) -> str | None:
 
 def outcome(value: object) -> float:
     """A number in [0, 1]; ``True`` and ``False`` count as 1 and 0."""
-    if not isinstance(value, Real):
+    if not isinstance(value, (float, int, Real)):  # the classes first, as in ``metadata``
         raise InvalidInputError(
             f"outcome is {type(value).__name__} {shown(value)}; expected a number from 0 to 1, "
             "or None while it is not known"
@@ -109,7 +109,7 @@ def outcome(value: object) -> float:
     return number + 0.0  # -0.0 becomes 0.0
 
 
-def _float(value: Real) -> float:
+def _float(value: float | Real) -> float:
     try:
         return float(value)
     except OverflowError:  # an int, or a fraction of them

@@ -54,21 +54,12 @@ _PATTERN = """
     outcome_sum / nullif(resolved, 0), used, resolved, last_used_at,
     prior_sum / nullif(prior_count, 0), prior_count
 """
-_EVENT = """
-    event_id, pattern_id, timestamp, state, outcome, context, context_id, session_id, source,
-    channel, files, tools, duration_ms, cost, prediction_id, metadata, resolved_at
+# Without joins: the engine would read every context to name those of a few events.
+_EVENTS = """
+    SELECT pattern_no, context_no, event_id, timestamp, state, outcome, session_id, source,
+           channel, files, tools, duration_ms, cost, prediction_id, metadata, resolved_at
+    FROM event_rows
 """
-
-
-def _events(which: str) -> str:
-    """A question for the events that a clause chooses."""
-    return f"""
-        SELECT {_EVENT}
-        FROM (SELECT e.*, p.pattern_id, c.context_id, c.text AS context
-              FROM (SELECT * FROM event_rows {which}) e
-              JOIN pattern_rows p USING (pattern_no)
-              LEFT JOIN context_rows c USING (context_no))
-    """
 
 
 def states_at(name: str, moment: str) -> str:
@@ -108,11 +99,11 @@ def _pattern(row: tuple[Any, ...]) -> Pattern:
                    last_used, row[10], row[11])  # fmt: skip
 
 
-def _event(row: tuple[Any, ...]) -> UsageEvent:
+def _event(row: tuple[Any, ...], pattern_id: str, context: tuple[Any, ...]) -> UsageEvent:
     return UsageEvent(
-        row[0], row[1], row[2].replace(tzinfo=UTC), row[3], row[4], row[5], row[6], row[7], row[8],
-        row[9], tuple(row[10]), tuple(row[11]), row[12], row[13], row[14], orjson.loads(row[15]),
-        _utc(row[16]),
+        row[2], pattern_id, row[3].replace(tzinfo=UTC), row[4], row[5], context[1], context[0], row[6],
+        row[7], row[8], tuple(row[9]), tuple(row[10]), row[11], row[12], row[13], orjson.loads(row[14]),
+        _utc(row[15]),
     )  # fmt: skip
 
 
@@ -245,33 +236,78 @@ def allowed(evidence: Evidence, where: Where, among: Sequence[str] | None = None
 
 def events(evidence: Evidence, *, pattern_id: str | None = None, limit: int) -> list[UsageEvent]:
     """Events of a pattern, or of all; the newest first."""
-    part = "true"
+    order = f"ORDER BY timestamp DESC, event_id DESC LIMIT {limit}"
+    # So that of blocks of older events no more is read than the time.
+    newest = f"SELECT timestamp FROM event_rows ORDER BY timestamp DESC LIMIT {limit}"
+    part = f"timestamp >= (SELECT min(timestamp) FROM ({newest}))"
     if pattern_id is not None:
         known = number_of(evidence, pattern_id)
         if known is None:
             return []
         part = f"pattern_no = {known.number}"  # with a question in its place all events are read
-    newest = f"WHERE {part} ORDER BY timestamp DESC, event_id DESC LIMIT ?"
-    query = f"{_events(newest)} ORDER BY timestamp DESC, event_id DESC"
-    return [_event(row) for row in evidence.rows(query, [limit])]
+        since = _day_of_newest(evidence, known.number, limit)
+        if since is not None:
+            recent = f"{_EVENTS} WHERE {part} AND timestamp >= DATE '{since}' {order}"
+            found = _named(evidence, evidence.rows(recent))
+            if len(found) == limit:  # else some were forgotten meanwhile
+                return found
+    return _named(evidence, evidence.rows(f"{_EVENTS} WHERE {part} {order}"))
+
+
+def _day_of_newest(evidence: Evidence, number: int, limit: int) -> date | None:
+    """A day since which a pattern was used so often, if that can be told without reading much."""
+    count = 0
+    for row in reversed(evidence.lookup.days(number) or ()):
+        count += row[2]
+        if count >= limit:
+            return day_of(row[1])
+    return None
 
 
 def events_of(evidence: Evidence, ids: Sequence[str]) -> list[UsageEvent]:
     """The events with these ids, in no order; those that are not there are left out."""
     if len(ids) == 1:  # half the time of a list of one
-        found = evidence.rows(_events("WHERE event_key = md5_number_lower(?)"), ids)
+        found = evidence.rows(f"{_EVENTS} WHERE event_key = md5_number_lower(?)", ids)
     else:
         listed = f"WHERE event_key IN (SELECT md5_number_lower(id) FROM {IDS} AS given(id))"
-        found = evidence.rows(_events(listed), [_json(ids)])
-    return [_event(row) for row in found]
+        found = evidence.rows(f"{_EVENTS} {listed}", [_json(ids)])
+    return _named(evidence, found)
 
 
 def events_after(evidence: Evidence, after: Place | None) -> list[UsageEvent]:
     """The next events behind a place, the oldest first."""
     condition, values = _behind(after, "timestamp", "event_id")
-    page = f"WHERE {condition} ORDER BY timestamp, event_id LIMIT {PAGE}"
-    query = f"{_events(page)} ORDER BY timestamp, event_id"
-    return _page(map(_event, evidence.rows(query, values)), lambda e: len(e.context or ""))
+    query = f"{_EVENTS} WHERE {condition} ORDER BY timestamp, event_id LIMIT {PAGE}"
+    found = _named(evidence, evidence.rows(query, values))
+    return _page(found, lambda e: len(e.context or ""))
+
+
+def _named(evidence: Evidence, rows: Sequence[tuple[Any, ...]]) -> list[UsageEvent]:
+    """Events with the names of their patterns and contexts; of a pattern forgotten meanwhile, none."""
+    patterns = _pattern_ids(evidence, {row[0] for row in rows})
+    contexts = _contexts(evidence, {row[1] for row in rows} - {None})
+    return [
+        _event(row, patterns[row[0]], contexts.get(row[1], (None, None)))
+        for row in rows
+        if row[0] in patterns
+    ]
+
+
+def _pattern_ids(evidence: Evidence, numbers: Collection[int]) -> dict[int, str]:
+    looked_up = evidence.lookup.records(numbers=numbers)
+    if looked_up is not None:
+        return {row[0]: row[1] for row in looked_up}
+    query = f"SELECT pattern_no, pattern_id FROM pattern_rows WHERE pattern_no IN ({listed(numbers)})"
+    return dict(evidence.rows(query)) if numbers else {}
+
+
+def _contexts(evidence: Evidence, numbers: Collection[int]) -> dict[int, tuple[str, str]]:
+    """The ids and texts of contexts."""
+    found = evidence.lookup.contexts(numbers=numbers)
+    if found is None and numbers:
+        query = "SELECT context_no, context_id, text FROM context_rows WHERE context_no IN"
+        found = evidence.rows(f"{query} ({listed(numbers)})")
+    return {row[0]: row[1:] for row in found or ()}
 
 
 def priors_after(evidence: Evidence, after: Place | None) -> list[Prior]:

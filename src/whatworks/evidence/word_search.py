@@ -101,7 +101,8 @@ def _scores(
     idf = np.array([weights[key] for key in asked])[np.searchsorted(keys, found.word)]
     relative = found.words / found.words.mean() if len(found.words) else found.words
     length = BM25_K1 * (1 - BM25_B + BM25_B * relative)
-    numbers, place = np.unique(found.pattern, return_inverse=True)
+    # With the index it sorts by runs, and the patterns of each word are one.
+    numbers, _, place = np.unique(found.pattern, return_index=True, return_inverse=True)
     part = idf * found.times * (BM25_K1 + 1) / (found.times + length)
     scores: NDArray[np.float64] = np.bincount(place, part, len(numbers)).astype(float)
     return numbers, scores.round(9)
@@ -111,10 +112,10 @@ def _best_first(
     numbers: NDArray[np.int64], scores: NDArray[np.float64], size: int
 ) -> Iterator[dict[int, float]]:
     """Scores by pattern in parts of ``size`` at least, the best part first; ties stay together."""
-    order = np.argsort(-scores, kind="stable")
-    numbers, scores, start = numbers[order], scores[order], 0
-    while start < len(scores):
-        last = scores[min(start + size, len(scores)) - 1]
-        end = int(np.searchsorted(-scores, -last, side="right"))
-        yield dict(zip(numbers[start:end].tolist(), scores[start:end].tolist(), strict=True))
-        start, size = end, 4 * size
+    while len(scores):
+        last = max(len(scores) - size, 0)
+        best = scores >= np.partition(scores, last)[last]
+        part, found = numbers[best], scores[best]
+        order = np.argsort(-found, kind="stable")
+        yield dict(zip(part[order].tolist(), found[order].tolist(), strict=True))
+        numbers, scores, size = numbers[~best], scores[~best], 4 * size
