@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from whatworks.records import Pattern as Pattern
     from whatworks.records import Prediction as Prediction
     from whatworks.records import Prior as Prior
+    from whatworks.records import Source as Source
     from whatworks.records import Stats as Stats
     from whatworks.records import Suggestion as Suggestion
     from whatworks.records import Trend as Trend
@@ -69,7 +70,7 @@ _MODULES = {
     "records": (
         "Answer Backup Cause Change ChangePoint Coincidence Contribution Diff Erased Estimate "
         "Evaluation Evidence Explanation Flip Forgotten Lift Match Migration NewEvent NewPattern "
-        "Pattern Prediction Prior Stats Suggestion Trend TrendDay UsageEvent Where Why"
+        "Pattern Prediction Prior Source Stats Suggestion Trend TrendDay UsageEvent Where Why"
     ),
     "text": "clean_text",
 }

@@ -115,6 +115,7 @@ class AsyncMemory:
     iter_priors = _Pages(Memory.iter_priors)
     copy_table = _Threaded(Memory.copy_table)
     stats = _Threaded(Memory.stats)
+    sources = _Threaded(Memory.sources)
     serve = _Threaded(Memory.serve)
     flush = _Threaded(Memory.flush)
     rebuild = _Threaded(Memory.rebuild)

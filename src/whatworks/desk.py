@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         Prediction,
         Prior,
         Selection,
+        Source,
         Stats,
         Trend,
         UsageEvent,
@@ -118,6 +119,12 @@ class Desk:
     def stats(self) -> Stats:
         """Counts and sizes."""
         return self._answers.stats()
+
+    def sources(self) -> list[Source]:
+        """Who has told of tries, and how that compares."""
+        from whatworks.evidence import questions
+
+        return questions.sources(self.keeper.evidence())
 
     # -- what a writer must know ------------------------------------------------------------------
 

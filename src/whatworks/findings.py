@@ -31,6 +31,7 @@ __all__ = [
     "Migration",
     "Prediction",
     "Selection",
+    "Source",
     "Stats",
     "Suggestion",
     "Why",
@@ -386,6 +387,32 @@ class Stats:
     def coverage(self) -> float | None:
         """The share of those predictions that are closed, in [0, 1]; ``None`` if there is none."""
         return self.shown_resolved / self.shown if self.shown else None
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Who has told of tries, and how that compares with what others tell of the same patterns.
+
+    ``mean_outcome`` is of its ``resolved`` tries. ``shared`` of them are of
+    patterns for which another source or channel has outcomes too: it has
+    ``mean_shared`` there, and what the others have, weighted alike, is
+    ``mean_others``. A source that says much more than all others is either in
+    another situation, mistaken, or lying. ``None`` where there is nothing to
+    compare.
+    """
+
+    source: str
+    channel: str
+    events: int
+    resolved: int
+    patterns: int
+    sessions: int
+    mean_outcome: float | None
+    shared: int
+    mean_shared: float | None
+    mean_others: float | None
+    first_at: datetime
+    last_at: datetime
 
 
 @dataclass(frozen=True, slots=True)

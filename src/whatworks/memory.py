@@ -21,7 +21,17 @@ from whatworks.writer import event_of
 
 if TYPE_CHECKING:
     from whatworks.journal import Durability
-    from whatworks.records import Backup, Forgotten, Match, Migration, State, Stats, Trend, Where
+    from whatworks.records import (
+        Backup,
+        Forgotten,
+        Match,
+        Migration,
+        Source,
+        State,
+        Stats,
+        Trend,
+        Where,
+    )
     from whatworks.tracking import Tracker
 
 __all__ = ["Memory"]
@@ -441,6 +451,13 @@ class Memory(Advice):
     def stats(self) -> Stats:
         """Counts, sizes and the state of the layers."""
         return self._ask(Desk.stats)
+
+    def sources(self) -> list[Source]:
+        """Who has told of tries, and what others tell of the same patterns; most tries first.
+
+        What a source that is mistaken or lies has told goes with ``forget(source=...)``.
+        """
+        return self._ask(Desk.sources)
 
     # -- keeping ----------------------------------------------------------------------------------
 

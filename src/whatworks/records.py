@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from whatworks.findings import Migration as Migration
     from whatworks.findings import Prediction as Prediction
     from whatworks.findings import Selection as Selection
+    from whatworks.findings import Source as Source
     from whatworks.findings import Stats as Stats
     from whatworks.findings import Suggestion as Suggestion
     from whatworks.findings import Why as Why
@@ -58,6 +59,7 @@ __all__ = [
     "Prediction",
     "Prior",
     "Selection",
+    "Source",
     "Stats",
     "Suggestion",
     "Trend",

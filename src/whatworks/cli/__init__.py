@@ -24,6 +24,7 @@ _PANELS: dict[str, tuple[Callable[..., None], ...]] = {
         ask.diff,
         ask.patterns,
         ask.events,
+        ask.sources,
         ask.stats,
     ),
     "Judge": (calibrate.calibrate, judge.evaluate, judge.lift),

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
         Migration,
         Pattern,
         Prediction,
+        Source,
         Stats,
         Trend,
         UsageEvent,
@@ -496,6 +497,27 @@ def migrated(found: Migration) -> None:
     say(f"vectors in {found.after}" + (f", before in {found.before}" if found.vectors else ""))
     if found.former:
         say(f"{found.former} is kept: whatworks migrate --back returns to it, --drop-old removes it")
+
+
+def sources(found: Sequence[Source]) -> None:
+    """Who has told of tries; where others tried the same, what both say of it."""
+    if not found:
+        say("nobody has told of a try")
+        return
+    rows = [
+        (
+            cell(item.source),
+            cell(item.channel),
+            count(item.events),
+            count(item.patterns),
+            number(item.mean_outcome),
+            f"{number(item.mean_shared)} / {number(item.mean_others)}" if item.shared else NONE,
+            when(item.last_at),
+        )
+        for item in found
+    ]
+    names = ("*source", "channel", ">tries", ">patterns", ">outcome", ">where shared / others", "last")
+    show(table(names, rows))
 
 
 def forgotten(found: Forgotten) -> None:

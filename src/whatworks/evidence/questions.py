@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import orjson
 
@@ -15,6 +15,9 @@ from whatworks.evidence.lookup import FIRST, LAST
 from whatworks.evidence.rows import listed
 from whatworks.evidence.schema import IDS
 from whatworks.records import Pattern, Prior, UsageEvent, Where
+
+if TYPE_CHECKING:
+    from whatworks.records import Source
 
 __all__ = [
     "STATES",
@@ -37,6 +40,7 @@ __all__ = [
     "patterns_after",
     "priors_after",
     "receipt",
+    "sources",
     "states_at",
 ]
 
@@ -431,6 +435,36 @@ def counts(evidence: Evidence) -> dict[str, Any]:
     shown, told = _coverage(evidence)
     ends = {"first_event_at": first, "last_event_at": last}
     return found | ends | {"shown": shown, "shown_resolved": told}
+
+
+def sources(evidence: Evidence) -> list[Source]:
+    """Who has told of tries; those of the most tries first."""
+    from whatworks.records import Source  # few questions need it
+
+    query = """
+        WITH mine AS (
+            SELECT source, channel, pattern_no, count(*) AS events, count(outcome) AS resolved,
+                   sum(outcome) AS total
+            FROM event_rows GROUP BY ALL),
+        compared AS (
+            SELECT source, channel, m.events, m.resolved, m.total, p.resolved - m.resolved AS others,
+                   m.resolved > 0 AND others > 0 AS both_tried,
+                   (p.outcome_sum - m.total) / nullif(others, 0) AS they_say
+            FROM mine m JOIN pattern_rows p USING (pattern_no)),
+        about AS (
+            SELECT source, channel, count(DISTINCT session_id) AS sessions,
+                   min(timestamp) AS first_at, max(timestamp) AS last_at
+            FROM event_rows GROUP BY source, channel)
+        SELECT source, channel, sum(events)::BIGINT AS events, sum(resolved)::BIGINT, count(*),
+               first(sessions), sum(total) / nullif(sum(resolved), 0),
+               coalesce(sum(resolved) FILTER (both_tried), 0)::BIGINT AS shared,
+               sum(total) FILTER (both_tried) / nullif(shared, 0),
+               sum(resolved * they_say) FILTER (both_tried) / nullif(shared, 0),
+               first(first_at), first(last_at)
+        FROM compared JOIN about USING (source, channel)
+        GROUP BY source, channel ORDER BY events DESC, source, channel
+    """
+    return [Source(*row[:10], *map(_utc, row[10:])) for row in evidence.rows(query)]
 
 
 def _coverage(evidence: Evidence) -> tuple[int, int]:
