@@ -165,13 +165,21 @@ def load(folder: Path) -> Config:
 
 def require_private(folder: Path) -> None:
     """Raise if other users of this machine may write to a store."""
+    if os.name != "posix":
+        return
     with suppress(OSError):
-        mode = folder.stat().st_mode
-        if mode & 0o022 and os.name == "posix":
-            raise StoreError(
-                f"other users may write to the store {folder} (mode {mode & 0o777:o}): look whether "
-                f"all of it is yours, then chmod -R go= {folder}"
-            )
+        found = folder.stat()
+        if os.geteuid() not in (found.st_uid, 0):
+            raise StoreError(f"the store {folder} belongs to another user; give one of your own")
+        # What lies in a folder that nobody else may enter is out of their reach, whatever its mode.
+        inner = [folder / "journal"] if found.st_mode & 0o077 else []
+        for path in (folder, *inner):
+            mode = path.stat().st_mode
+            if mode & 0o022:
+                raise StoreError(
+                    f"other users may write to {path} (mode {mode & 0o777:o}): look whether all of the "
+                    f"store is yours, then chmod -R go= {folder}"
+                )
 
 
 def require_free(folder: Path) -> None:
@@ -220,8 +228,11 @@ def _left_over(item: Path) -> bool:
 def save(folder: Path, config: Config) -> None:
     """Write the configuration: the old one stands until the new one is whole on the disk."""
     body = orjson.dumps(asdict(config), option=orjson.OPT_INDENT_2) + b"\n"
+    own = folder.name == FOLDER and places.is_own(folder)
     try:
         replace_file(folder / FILE, body)
+        if own:
+            places.make_own(folder)
     except OSError as error:
         raise disk_error(error, f"write {folder / FILE}") from error
 

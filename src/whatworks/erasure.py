@@ -8,13 +8,14 @@ leaves half a record, of which nobody could say any more what it was.
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from hashlib import sha256
 from itertools import groupby
 from math import inf
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from zlib import crc32
 
 import orjson
@@ -26,10 +27,11 @@ from whatworks.evidence.forgetting import KINDS, key
 from whatworks.replay import FORGOTTEN
 from whatworks.segments import Record, Segment, read, segments
 
-__all__ = ["Found", "Told", "find", "overwrite", "resume", "told"]
+__all__ = ["Found", "Told", "find", "holding", "overwrite", "resume", "told"]
 
 PLAN = "erasing.json"
 ERASED = "erased"
+RECORDS = "records"
 # What names a record of each kind: by the kinds of what is forgotten, the field that has its id.
 _NAMED: Mapping[str, Mapping[str, str]] = {
     "pattern.added": {"patterns": "pattern_id"},
@@ -39,6 +41,9 @@ _NAMED: Mapping[str, Mapping[str, str]] = {
     "prediction.made": {"predictions": "prediction_id"},
 }
 LEARNED = "world.learned"
+BLOCK = 4 << 20
+# How many records are looked at before it is asked again whether to go on.
+LOOK = 10_000
 
 
 class Place(NamedTuple):
@@ -50,13 +55,18 @@ class Place(NamedTuple):
     sequence: int
     stamp: int
     more: bool
+    kind: str = ERASED
 
 
 @dataclass(slots=True)
 class Told:
-    """What the journal says is forgotten: by kind and key, up to which stamp."""
+    """What the journal says is forgotten: by kind and key, up to which stamp.
+
+    ``records`` are single ones, by segment and sequence.
+    """
 
     keys: dict[str, dict[str, float]] = field(default_factory=lambda: {kind: {} for kind in KINDS})
+    records: set[tuple[str, int]] = field(default_factory=set)
     places: list[Place] = field(default_factory=list)  # of the records that say so
     stamp: float = 0.0
 
@@ -80,21 +90,24 @@ class Found:
     unreadable: int = 0
 
 
+# -- looking --------------------------------------------------------------------------------------
+
+
 def told(folder: Path) -> Told:
     """What the journal in ``folder`` says is forgotten, and is not erased yet."""
-    found, mark = Told(), f" {FORGOTTEN} ".encode()
+    found, mark = Told(), f' {FORGOTTEN} {{"'.encode()
     for segment in segments(folder):
         if not _has(segment, mark):
             continue
-        start = 0
-        for record in read(segment):
-            if record.kind == FORGOTTEN:
-                found.places.append(_place(segment, start, record))
+        for start, record in _records(segment):
+            if record.kind == FORGOTTEN and (body := orjson.loads(record.body)):
+                # One that says nothing any more stays: what is before it is before it.
+                found.places.append(_place(segment, start, record)._replace(kind=FORGOTTEN))
                 found.stamp = max(found.stamp, record.stamp)
-                for kind, names in orjson.loads(record.body).items():
+                found.records |= {(name, sequence) for name, sequence in body.pop(RECORDS, ())}
+                for kind, names in body.items():
                     ends = found.keys.setdefault(kind, {})
                     ends.update((name, max(record.stamp, ends.get(name, 0))) for name in names)
-            start = record.end
     return found
 
 
@@ -103,7 +116,7 @@ def _has(segment: Segment, mark: bytes) -> bool:
     rest = b""
     try:
         with open(segment.path, "rb") as file:
-            while block := file.read(4 << 20):
+            while block := file.read(BLOCK):
                 if mark in rest + block:
                     return True
                 rest = block[-len(mark) :]
@@ -112,34 +125,77 @@ def _has(segment: Segment, mark: bytes) -> bool:
     return False
 
 
-def find(folder: Path, forgotten: Told) -> Found:
-    """All records of what is forgotten, in the journal in ``folder``."""
-    found, known = Found(), _Keys()
-    # By the kind of a record: the field with an id, and up to which stamp which ids are forgotten.
+def find(folder: Path, forgotten: Told, check: Callable[[], object]) -> Found:
+    """All records of what is forgotten, in the journal in ``folder``; ``check`` may end it."""
+    known = _Keys()
+    while True:
+        found, more = Found(), set[str]()
+        for segment in segments(folder):
+            found.segments += 1
+            found.bytes += segment.size
+            _find(segment, forgotten, known, found, more, check)
+        if not more:
+            return found
+        # Tries of forgotten patterns that came later: their outcomes may stand before them.
+        forgotten.keys["events"] |= dict.fromkeys(more, inf)
+
+
+def _find(
+    segment: Segment,
+    forgotten: Told,
+    known: _Keys,
+    found: Found,
+    more: set[str],
+    check: Callable[[], object],
+) -> None:
+    # By the kind of a record: the fields with ids, and up to which stamp which ids are forgotten.
     wanted = {
-        record: [(name, forgotten.keys[kind]) for kind, name in fields.items() if forgotten.keys[kind]]
-        for record, fields in _NAMED.items()
+        kind: [(name, forgotten.keys[ids]) for ids, name in fields.items()]
+        for kind, fields in _NAMED.items()
+        if any(forgotten.keys[ids] for ids in fields)
     }
+    for n, (start, record) in enumerate(_records(segment)):
+        if n % LOOK == 0:
+            check()
+        if record.kind == "damaged":
+            found.unreadable += 1
+            continue
+        gone = (segment.name, record.sequence) in forgotten.records
+        if record.kind == LEARNED:  # from all tries there were
+            gone = bool(forgotten.keys["events"]) and record.stamp <= forgotten.stamp
+        elif fields := wanted.get(record.kind):
+            body = orjson.loads(record.body)
+            matched = [record.stamp <= ends.get(known[body[name]], -1) for name, ends in fields]
+            gone = gone or any(matched)
+            if record.kind == "event.recorded" and matched == [True, False]:
+                more.add(known[body["event_id"]])
+        if gone:
+            found.places.append(_place(segment, start, record))
+
+
+def holding(folder: Path, text: str) -> list[tuple[str, int]]:
+    """The records that hold a text in any case, by segment and sequence, also those replaced since."""
+    wanted, found = text.lower(), list[tuple[str, int]]()
+    forms = {wanted, orjson.dumps(wanted)[1:-1].decode()}
     for segment in segments(folder):
-        found.segments += 1
-        found.bytes += segment.size
-        start = 0
-        for record in read(segment):
-            if record.kind == "damaged":
-                found.unreadable += 1
-            elif record.kind == LEARNED:  # from all tries there were
-                if forgotten.keys["events"] and record.stamp <= forgotten.stamp:
-                    found.places.append(_place(segment, start, record))
-            elif fields := wanted.get(record.kind):
-                body = orjson.loads(record.body)
-                if any(record.stamp <= ends.get(known[body[name]], -1) for name, ends in fields):
-                    found.places.append(_place(segment, start, record))
-            start = record.end
+        for _, record in _records(segment):
+            if record.kind not in _NAMED:
+                continue
+            said = record.body.decode().lower()
+            if any(form in said for form in forms) and _says(orjson.loads(record.body), wanted):
+                found.append((segment.name, record.sequence))
     return found
 
 
-def _place(segment: Segment, start: int, record: Record) -> Place:
-    return Place(segment.name, start, record.end - start, record.sequence, record.stamp, record.more)
+def _says(value: Any, text: str) -> bool:
+    """Whether a value holds a text; names of fields that we gave do not count."""
+    if isinstance(value, str):
+        return text in value.lower()
+    if isinstance(value, dict):
+        own = value.get("metadata")
+        named = isinstance(own, dict) and any(text in name.lower() for name in own)
+        return named or any(_says(item, text) for item in value.values())
+    return isinstance(value, list) and any(_says(item, text) for item in value)
 
 
 class _Keys(dict[str, str]):
@@ -152,6 +208,18 @@ class _Keys(dict[str, str]):
         return found
 
 
+def _records(segment: Segment) -> Iterator[tuple[int, Record]]:
+    """The records of a segment and where they start."""
+    start = 0
+    for record in read(segment):
+        yield start, record
+        start = record.end
+
+
+def _place(segment: Segment, start: int, record: Record) -> Place:
+    return Place(segment.name, start, record.end - start, record.sequence, record.stamp, record.more)
+
+
 # -- writing over ---------------------------------------------------------------------------------
 
 
@@ -160,7 +228,8 @@ def overwrite(folder: Path, journal: Path, places: list[Place]) -> None:
     if not places:
         return
     try:
-        replace_file(folder / PLAN, orjson.dumps(list(map(list, places))))
+        body = orjson.dumps(list(map(list, places)))
+        replace_file(folder / PLAN, sha256(body).hexdigest().encode() + b"\n" + body)
         failpoints.reached("erasure.planned")
         _overwrite(journal, places)
         (folder / PLAN).unlink()
@@ -171,28 +240,56 @@ def overwrite(folder: Path, journal: Path, places: list[Place]) -> None:
 
 
 def resume(folder: Path, journal: Path) -> None:
-    """Finish what a process that died has begun to write over."""
-    with suppress(FileNotFoundError):
-        planned = [Place(*place) for place in orjson.loads((folder / PLAN).read_bytes())]
-        overwrite(folder, journal, planned)
+    """Finish what somebody has begun to write over; a plan that is none is removed."""
+    try:
+        checksum, _, body = (folder / PLAN).read_bytes().partition(b"\n")
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise disk_error(error, f"read {folder / PLAN}") from error
+    places = list[Place]()
+    if checksum == sha256(body).hexdigest().encode():
+        with suppress(ValueError, TypeError):
+            places = [Place(*place) for place in orjson.loads(body)]
+    if places:
+        overwrite(folder, journal, places)
+    else:
+        (folder / PLAN).unlink()
 
 
 def _overwrite(journal: Path, places: list[Place]) -> None:
+    there = {segment.name: segment.path for segment in segments(journal)}
     for name, group in groupby(sorted(places), lambda place: place.segment):
-        file = os.open(journal / name, os.O_WRONLY | os.O_CLOEXEC)
+        if name not in there:  # and nothing of it
+            continue
+        file = os.open(there[name], os.O_RDWR | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0))
         try:
             for place in group:
-                os.pwrite(file, _erased(place), place.start)
+                if _is_line(file, place):
+                    _write(file, _erased(place), place.start)
             failpoints.reached("erasure.overwritten")
             system.sync_data(file)
         finally:
             os.close(file)
 
 
+def _is_line(file: int, place: Place) -> bool:
+    """Whether there is a line of this length at this place: nothing else is written over."""
+    before = b"\n" if place.start == 0 else os.pread(file, 1, place.start - 1)
+    return (before, os.pread(file, 1, place.start + place.length - 1)) == (b"\n", b"\n")
+
+
+def _write(file: int, data: bytes, start: int) -> None:
+    view = memoryview(data)
+    while view:
+        written = os.pwrite(file, view, start)
+        view, start = view[written:], start + written
+
+
 def _erased(place: Place) -> bytes:
     """A record of the same length, sequence and stamp that says nothing."""
     # Format 1 has no stamps.
     stamp = f" {place.stamp}{'+' if place.more else ''}" if place.stamp else ""
-    head = f"{place.sequence}{stamp} {ERASED} ".encode()
+    head = f"{place.sequence}{stamp} {place.kind} ".encode()
     body = b"{" + b" " * (place.length - len(head) - len("12345678 {}\n")) + b"}"
     return b"%08x %s\n" % (crc32(head + body), head + body)

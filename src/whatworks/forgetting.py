@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from contextlib import suppress
+import os
+import time
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from whatworks.config import replace_file
-from whatworks.errors import disk_error
+import orjson
+
+from whatworks import erasure, system
 from whatworks.evidence import forgetting
-from whatworks.hooks.spool import FOLDER
-from whatworks.ids import uuid7
-from whatworks.link import FORGOTTEN as MARK
+from whatworks.hooks.spool import FOLDER, plain
+from whatworks.json_lines import objects
 from whatworks.records import Forgotten
 from whatworks.replay import FORGOTTEN
 
@@ -22,18 +24,21 @@ if TYPE_CHECKING:
 
 __all__ = ["forget"]
 
+# How long it waits for a process that takes in what hooks wrote.
+SPOOL_SECONDS = 5.0
+
 
 def forget(keeper: Keeper, selection: Selection, *, dry_run: bool) -> Forgotten:
     """Forget what ``selection`` chooses, or only count it; see ``Memory.forget``."""
-    chosen = forgetting.choose(keeper.evidence(receipts=True), selection)
-    if not dry_run:
-        # First: hooks would tell of the same tries again.
-        _forget_sessions(keeper.folder / FOLDER, chosen.sessions, selection.containing)
-        if chosen:
-            keeper.journal.append(FORGOTTEN, list(forgetting.records(chosen)))
+    single = [] if dry_run else _single(keeper, selection)
+    with keeper.still() as evidence:  # else tries may come in between whose outcomes stay
+        chosen = forgetting.choose(evidence, selection, must_be=dry_run)
+        if not dry_run and (chosen or single):
+            keeper.journal.append(FORGOTTEN, list(forgetting.records(chosen, single)))
             keeper.catch_up()
-            _tell(keeper.folder)
             keeper.wake()
+    if not dry_run:
+        _forget_sessions(keeper.folder / FOLDER, chosen.sessions, selection.containing)
     return Forgotten(
         patterns=len(chosen.patterns),
         events=len(chosen.events),
@@ -44,19 +49,44 @@ def forget(keeper: Keeper, selection: Selection, *, dry_run: bool) -> Forgotten:
     )
 
 
-def _tell(folder: Path) -> None:
-    """Let all processes know that what they know by heart may be gone."""
-    try:
-        replace_file(folder / MARK, uuid7().encode())
-    except OSError as error:
-        raise disk_error(error, f"write {folder / MARK}") from error
+def _single(keeper: Keeper, selection: Selection) -> list[tuple[str, int]]:
+    """Records that hold the text and that no table shows any more, such as earlier descriptions."""
+    if selection.containing is None or not selection.only_text:
+        return []
+    return erasure.holding(keeper.folder / "journal", selection.containing)
+
+
+# -- what hooks wrote -----------------------------------------------------------------------------
 
 
 def _forget_sessions(spool: Path, sessions: Collection[str], text: str | None) -> None:
     """Remove what hooks have written of sessions, and of those that hold a text."""
-    for path in spool.glob("*.jsonl"):
-        held = text is not None and text.lower() in path.read_text(errors="replace").lower()
-        if held or any(name.endswith(f"-{path.stem}") for name in sessions):
-            for each in (path, path.with_suffix(".done"), path.with_suffix(".tmp")):
-                with suppress(FileNotFoundError):
-                    each.unlink()
+    if not spool.is_dir():
+        return
+    with _locked(spool / "lock"):
+        for path in spool.glob("*.jsonl"):
+            lines = list(objects(path))
+            names = {f"{plain(str(line.get('harness')))}-{path.stem}" for line in lines}
+            held = text is not None and any(_holds(line, text.lower()) for line in lines)
+            if held or not names.isdisjoint(sessions):
+                for each in (path, path.with_suffix(".done"), path.with_suffix(".tmp")):
+                    with suppress(FileNotFoundError):
+                        each.unlink()
+
+
+def _holds(line: dict[str, Any], text: str) -> bool:
+    said = orjson.dumps(line).decode().lower()
+    return text in said or orjson.dumps(text)[1:-1].decode() in said
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Keep away whoever takes in what hooks wrote, unless he takes very long."""
+    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        until = time.monotonic() + SPOOL_SECONDS
+        while not system.try_lock(file) and time.monotonic() < until:
+            time.sleep(0.05)
+        yield
+    finally:
+        os.close(file)

@@ -7,8 +7,8 @@ come, so that whatever was interrupted goes on where it was.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from time import monotonic
@@ -27,9 +27,11 @@ from whatworks.errors import (
     StoreClosedError,
     StoreError,
     StoreFullError,
+    disk_error,
 )
 from whatworks.evidence import Evidence, OutdatedError, forgetting, questions, renewal, texts
 from whatworks.evidence.cells import PopulationRow
+from whatworks.ids import uuid7
 from whatworks.journal import Journal, segments
 from whatworks.lock import KeeperLock
 from whatworks.rank import Learned
@@ -40,11 +42,13 @@ from whatworks.vectors import Vectors, remove
 T = TypeVar("T")
 # What searches find for a text: distances by meaning, and ids by words, the best first.
 Found = tuple[dict[str, float], list[str]]
+# Which opening of the evidence it is, and how often something was forgotten.
+Holds = tuple[str, int]
 
 if TYPE_CHECKING:
     from whatworks.records import Backup, Erased
 
-__all__ = ["COLLECTIONS", "Found", "Keeper"]
+__all__ = ["COLLECTIONS", "Found", "Holds", "Keeper"]
 
 COLLECTIONS = ("patterns", "contexts")
 # Texts are embedded in steps of about this long, so that a write waits no longer for its fold.
@@ -74,6 +78,8 @@ PATTERNS_CACHED = 10_000
 QUERIES_CACHED = 512
 LEADERS_CACHED = 16
 FOUND_CACHED = 512
+# A file that is written anew whenever something is forgotten, so that other processes know.
+FORGOTTEN = "forgotten"
 STOPPED = "background work stopped"
 UNFILLED = "rows are read from the tables, which is slower"
 SCANNED = "vectors are compared one by one, which is slow"
@@ -137,6 +143,7 @@ class Keeper:
         self._reached: dict[str, Mark] = {}
         self._folded = -1  # so many appends of this process are folded
         self._forgets = 0  # how often something was forgotten
+        self._gone: dict[str, list[str]] = {}  # ids that stores of vectors may still find
         self._erased: Erased | None = None  # what was done the last time
         self._spent = 0.0  # time that folds took beyond half of all, as of the last one
         self._folded_at = monotonic()
@@ -160,14 +167,25 @@ class Keeper:
         if self._stop.is_set():
             raise StoreClosedError("this memory is closed; open it again")
 
-    def note_down(self, kind: str, body: dict[str, Any]) -> None:
-        """Write down what was answered or learned; a power cut may lose the last of it."""
+    def note_down(self, kind: str, body: dict[str, Any], holds: Holds) -> None:
+        """Write down what was answered or learned; a power cut may lose the last of it.
+
+        Raises
+        ------
+        StoreError
+            Something was forgotten since the store was as ``holds`` says: it may be named here.
+        """
         self.check()
         try:
-            self.journal.append(kind, [body], sync=False)
+            with self._lock:
+                if holds[1] != self._forgets:
+                    raise StoreError("something was forgotten meanwhile; ask again")
+                self.journal.append(kind, [body], sync=False)
         except StoreClosedError:
             raise
         except StoreError as error:  # the answer is worth more than its receipt
+            if holds[1] != self._forgets:
+                raise
             self._note(f"predictions are not kept: {error}")
 
     # -- layers -----------------------------------------------------------------------------------
@@ -219,7 +237,7 @@ class Keeper:
             return self._fold()
 
     @property
-    def holds(self) -> tuple[str, int]:
+    def holds(self) -> Holds:
         """Changes when the file of the evidence is opened or replaced, or something is forgotten."""
         evidence = self._evidence
         return "" if evidence is None else evidence.opening, self._forgets
@@ -285,16 +303,36 @@ class Keeper:
         if evidence.described != described:
             self.found.clear()
         if evidence.gone:
-            gone, evidence.gone = evidence.gone, {}
-            self._forgets += 1
+            self._take_gone(evidence)
             self._forget()
             self.learned.clear()
-            for name, vectors in self._vectors.items():
-                vectors.drop(gone[name])
+            self._drop_gone()
         if evidence.build != build:  # it was lost, and begun anew
             self._close_vectors()
             self._forget()
             self._note_rebuilt(evidence)
+
+    def _take_gone(self, evidence: Evidence) -> None:
+        """Take over what was forgotten, and let other processes know."""
+        for collection, ids in evidence.gone.items():
+            self._gone.setdefault(collection, []).extend(ids)
+        evidence.gone = {}
+        self._forgets += 1
+        with suppress(StoreError):  # a full disk; it is told again before it is erased
+            self._tell()
+
+    def _tell(self) -> None:
+        """Let other processes know that what they know by heart may be forgotten."""
+        try:
+            config.replace_file(self.folder / FORGOTTEN, uuid7().encode())
+        except OSError as error:
+            raise disk_error(error, f"write {self.folder / FORGOTTEN}") from error
+
+    def _drop_gone(self) -> None:
+        """Let the stores of vectors that are open find no more of it."""
+        for name, vectors in self._vectors.items():
+            if gone := self._gone.pop(name, None):
+                vectors.drop(gone)
 
     def _forget(self) -> None:
         self.patterns.clear()
@@ -330,7 +368,8 @@ class Keeper:
     def _fill(self, evidence: Evidence) -> None:
         """Bring an evidence that nobody asks yet up to the journal."""
         evidence.fold(self._journal_folder, self.journal.settle)
-        evidence.gone.clear()
+        if evidence.gone:
+            self._take_gone(evidence)
 
     def _renew(self) -> None:
         """Put another evidence in the place of the old one; nobody may have it open."""
@@ -371,6 +410,7 @@ class Keeper:
         if self._vectors:
             return
         self._vectors = {name: self._vectors_of(evidence, self.config, name) for name in COLLECTIONS}
+        self._drop_gone()
 
     def _vectors_of(
         self,
@@ -566,7 +606,7 @@ class Keeper:
         self, after: config.Config, progress: Callable[[int], object]
     ) -> dict[str, migration.Checked]:
         evidence, before = self.evidence(), self.config
-        build = evidence.build
+        build, forgets = evidence.build, self._forgets
         if self.embedder is not None:
             self.embed()
         with ExitStack() as ends:
@@ -579,8 +619,10 @@ class Keeper:
             checked = self._checked(evidence, after, made, progress)
             with self._embedding, self._lock:
                 self.check()
-                if evidence.build != build:
-                    raise StoreError("the evidence was made anew meanwhile; run it again")
+                if (evidence.build, self._forgets) != (build, forgets):
+                    raise StoreError(
+                        "the evidence was made anew, or something forgotten, meanwhile; run it again"
+                    )
                 for vectors in made.values():
                     vectors.catch_up()
                 self._configure(after.changed(dim=self.config.dim))
@@ -657,28 +699,41 @@ class Keeper:
             self._forget_former()  # which has vectors of the other model
         self.flush()
 
+    @contextmanager
+    def still(self) -> Iterator[Evidence]:
+        """The evidence with all that is acknowledged; nothing is folded meanwhile by others."""
+        with self._lock:
+            yield self.evidence(receipts=True)
+
     def erase(self) -> Erased:
         """Take what was forgotten off the disk; interrupted, the next keeper does it again."""
         from whatworks.records import Erased
 
         start = monotonic()
         with self._migrating, self._backups:
+            erasure.resume(self.folder, self._journal_folder)
             evidence = self.evidence(receipts=True)
             told = erasure.told(self._journal_folder)
             if not told and not evidence.to_erase and self._erased:  # another thread was faster
                 return self._erased
+            self._tell()
             told.ends(forgetting.known(evidence, list(told.keys["patterns"])))
-            found = erasure.find(self._journal_folder, told)
+            found = erasure.find(self._journal_folder, told, self.check)
             erasure.overwrite(self.folder, self._journal_folder, found.places)
             with self._lock:
-                renewal.compact(self.evidence(), self.folder / "evidence.duckdb")
+                evidence = self.evidence(receipts=True)
+                renewal.compact(evidence, self.folder / "evidence.duckdb")
+                if not evidence.lookup.whole:  # one that is filled anew was begun without it
+                    evidence.lookup.remove()
             self._make_vectors_anew()
             for path in self.folder.glob("**/evidence.aside-*"):
                 path.unlink()
             failpoints.reached("erasure.told")
             erasure.overwrite(self.folder, self._journal_folder, told.places)
-            if not erasure.told(self._journal_folder):
-                self.evidence().erased()
+            with self._lock:  # what is forgotten from now on is for the next time
+                evidence = self.evidence(receipts=True)
+                if not erasure.told(self._journal_folder):
+                    evidence.erased()
             seconds = monotonic() - start
             self._erase_again_at = start + ERASING_SHARE * seconds
         self._erased = Erased(

@@ -55,7 +55,7 @@ COURTESY_SECONDS = 0.5
 CLOSE_SECONDS = 0.5
 SERVE_SECONDS = 0.5
 SOCKET = "keeper.sock"
-# Written anew whenever something is forgotten, so that other processes know what they need not know.
+# As ``keeper`` calls it, which a client does not load.
 FORGOTTEN = "forgotten"
 ENGINE = "usearch"  # keeps the vectors of a new store, unless another is asked for
 
@@ -93,15 +93,17 @@ class Recent:
         self.events: dict[str, dict[str, Any]] = {}
         self.resolving = threading.Lock()  # outcomes are compared and written one at a time
 
-    def check(self) -> None:
-        """Know nothing any more if something was forgotten since this was called last."""
+    def check(self) -> bool:
+        """Know nothing any more if something was forgotten since this was called last, and say so."""
         try:
             found = os.stat(self._path)
         except OSError:
-            return
+            return False
         if (found.st_ino, found.st_mtime_ns) != self._seen:
             self._seen = found.st_ino, found.st_mtime_ns
             self.patterns, self.events = set(), {}
+            return True
+        return False
 
 
 class Link:
@@ -576,13 +578,13 @@ class Link:
 
 def _answer(desk: Desk, question: Callable[..., T], *args: Any, **kwargs: Any) -> T:
     """Ask, and ask again if the evidence was replaced meanwhile, or turned out to need it."""
-    before = desk.keeper.holds
-    try:
-        return question(desk, *args, **kwargs)
-    except (StoreError, LookupError):  # the latter of what was forgotten meanwhile
-        if not desk.keeper.mended() and desk.keeper.holds == before:
-            raise
-    return question(desk, *args, **kwargs)
+    while True:
+        before = desk.keeper.holds
+        try:
+            return question(desk, *args, **kwargs)
+        except (StoreError, LookupError):  # the latter of what was forgotten meanwhile
+            if not desk.keeper.mended() and desk.keeper.holds == before:
+                raise
 
 
 def _gone() -> type[Gone]:

@@ -581,8 +581,12 @@ class Memory(Advice):
             "containing": containing,
         }
         chosen = checks.selection(patterns, events, conditions, self._clock())
-        found = self._ask(Desk.forget, chosen, dry_run=dry_run)
-        return replace(found, erased=self._ask(Desk.erase)) if now and not dry_run else found
+        counted = self._ask(Desk.forget, chosen, dry_run=True)
+        if dry_run:
+            return counted
+        # Asked again, where the keeper died before it could answer, this finds nothing to do.
+        self._ask(Desk.forget, chosen, dry_run=False)
+        return replace(counted, dry_run=False, erased=self._ask(Desk.erase) if now else None)
 
     def backup(self, folder: str | os.PathLike[str], *, keep: int | None = None) -> Backup:
         """Make a backup of all that is acknowledged, while the store is in use.

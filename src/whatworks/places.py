@@ -35,9 +35,14 @@ def default() -> Path:
 
 
 def is_own(store: Path) -> bool:
-    """Whether a store was made by this user on this machine, or was said to be trusted."""
+    """Whether a store was made here by this user, or was said to be trusted, and is where it was.
+
+    And as it was: its identity alone may be known to whoever has seen a copy.
+    """
     note = _note(store)
-    return note is not None and note.is_file()
+    with suppress(OSError):
+        return note is not None and note.read_text() == _told(store)
+    return False
 
 
 def make_own(store: Path) -> None:
@@ -46,7 +51,15 @@ def make_own(store: Path) -> None:
     if note is not None:
         with suppress(OSError):
             note.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            note.touch(mode=0o600)
+            note.write_text(_told(store))
+
+
+def _told(store: Path) -> str:
+    """The place of a store and what it says of itself, hashed."""
+    from hashlib import sha256  # most processes name their store, and need none of this
+
+    place = os.path.realpath(store).encode("utf-8", "surrogateescape")
+    return sha256(place + b"\0" + (store / FILE).read_bytes()).hexdigest()
 
 
 def _note(store: Path) -> Path | None:

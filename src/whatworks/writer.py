@@ -86,6 +86,8 @@ class Writer:
                 new[event_id] = body
             stored.append(earlier or body)
         self._link.append("event.recorded", list(map(_lean, new.values())))
+        if self._recent.check():  # what is told of a pattern that was forgotten meanwhile is not kept
+            self.require([body["pattern_id"] for body in new.values()])
         self._remember(b for b in new.values() if b["given_id"] or b["outcome"] is None)
         return stored
 

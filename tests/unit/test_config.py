@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 from pathlib import Path
 from typing import Any
@@ -202,10 +203,28 @@ def test_what_is_no_store_is_nobodys_own(
 def test_a_store_that_others_may_write_to_is_refused(made: Path, mode: int) -> None:
     Memory.open(made, embedder="none").close()
     made.chmod(mode)
-    with pytest.raises(StoreError, match=r"other users may write to the store .* chmod"):
+    with pytest.raises(StoreError, match=r"other users may write to .* chmod"):
         Memory.open(made, embedder="none")
     made.chmod(0o700)
     Memory.open(made, embedder="none").close()
+
+
+def test_a_copy_of_ones_own_store_is_not_ones_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    made = tmp_path / "mine" / config.FOLDER
+    config.create(made, embedder="model", dim=4, vectors="exact")
+    copy = tmp_path / "theirs" / config.FOLDER
+    shutil.copytree(made, copy)
+    assert places.is_own(made)
+    assert not places.is_own(copy)
+    found = config.load(made)
+    config.save(made, found.changed(generation=2))
+    assert places.is_own(made)  # we changed it ourselves
+    said = (made / config.FILE).read_bytes().replace(b'"exact"', b'"qdrant+https://elsewhere"')
+    (made / config.FILE).write_bytes(said)
+    assert not places.is_own(made)
 
 
 def test_a_home_folder_is_expanded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -435,8 +435,8 @@ class Evidence:
 
         Nobody may write meanwhile, and questions under way end with an error.
         """
+        self.lost = True  # first: who is interrupted asks again
         self.close()
-        self.lost = True
         try:
             by(self._path)
         finally:

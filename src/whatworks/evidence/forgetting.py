@@ -40,8 +40,8 @@ _EVENTS = (
 # What may hold a text that somebody looks for. Metadata is JSON, in which some characters look else.
 _PATTERN_TEXT = "concat_ws(chr(10), pattern_id, pattern_type, description, metadata)"
 _EVENT_TEXT = (
-    "concat_ws(chr(10), e.event_id, c.text, e.session_id, e.source, e.channel, e.files::VARCHAR, "
-    "e.tools::VARCHAR, e.metadata)"
+    "concat_ws(chr(10), e.event_id, c.text, e.session_id, e.source, e.channel, e.prediction_id, "
+    "array_to_string(e.files, chr(10)), array_to_string(e.tools, chr(10)), e.metadata)"
 )
 
 
@@ -71,7 +71,7 @@ class Chosen:
 # -- choosing -------------------------------------------------------------------------------------
 
 
-def choose(evidence: Evidence, selection: Selection) -> Chosen:
+def choose(evidence: Evidence, selection: Selection, *, must_be: bool) -> Chosen:
     """What ``selection`` chooses, with all that belongs to it.
 
     To a pattern belong its tries, its imported aggregates and the predictions
@@ -81,7 +81,7 @@ def choose(evidence: Evidence, selection: Selection) -> Chosen:
     Raises
     ------
     NotFoundError
-        A pattern or an event that is named does not exist.
+        A pattern or an event that is named does not exist, and all ``must_be`` there.
     """
     patterns = _patterns(evidence, selection)
     where, values = _of_events(selection)
@@ -91,7 +91,9 @@ def choose(evidence: Evidence, selection: Selection) -> Chosen:
     """
     found = evidence.rows(query, [_json(patterns), *values])
     events = [row[0] for row in found]
-    _require(events, selection.events, "event")
+    if must_be:
+        _require(patterns, selection.patterns, "pattern")
+        _require(events, selection.events, "event")
     texts = _contexts(evidence, events, sorted({row[2] for row in found if row[2] is not None}))
     named = {row[3] for row in found if row[3] is not None}
     return Chosen(
@@ -110,9 +112,7 @@ def _patterns(evidence: Evidence, selection: Selection) -> list[str]:
     else:
         where, values = f"pattern_id IN {IDS}", [_json(selection.patterns)]
     rows = evidence.rows(f"SELECT pattern_id FROM pattern_rows WHERE {where} ORDER BY 1", values)
-    found = [row[0] for row in rows]
-    _require(found, selection.patterns, "pattern")
-    return found
+    return [row[0] for row in rows]
 
 
 def _priors(evidence: Evidence, selection: Selection, patterns: list[str]) -> list[str]:
@@ -210,8 +210,10 @@ def _json(names: Sequence[str]) -> str:
 # -- forgetting -----------------------------------------------------------------------------------
 
 
-def records(chosen: Chosen) -> Iterator[dict[str, Any]]:
-    """The bodies of the records that say so, of one append."""
+def records(chosen: Chosen, single: Sequence[tuple[str, int]]) -> Iterator[dict[str, Any]]:
+    """The bodies of the records that say so, of one append; ``single``: segments and sequences."""
+    for start in range(0, len(single), KEYS_PER_RECORD):
+        yield {"records": single[start : start + KEYS_PER_RECORD]}
     for name in KINDS:
         keys = list(map(key, getattr(chosen, name)))
         for start in range(0, len(keys), KEYS_PER_RECORD):
@@ -224,7 +226,9 @@ def forget(con: Connection, bodies: Sequence[bytes], changed: Changed) -> set[st
     The numbers of what is left stay as they are. What was learned of the
     world is taken away as well, as far as tries are: it is learned again.
     """
-    given = [orjson.loads(body) for body in bodies]
+    given = [body for body in map(orjson.loads, bodies) if body]
+    if not given:  # erased, and stays as the border that it was
+        return set()
     for name in KINDS:
         keys = [item for body in given for item in body.get(name, ())]
         con.execute(
@@ -272,7 +276,7 @@ def forget(con: Connection, bodies: Sequence[bytes], changed: Changed) -> set[st
     changed.spoilt = True
     for collection, name in (("patterns", "pattern_id"), ("contexts", "context_id")):
         gone = con.execute(f"SELECT {name} FROM gone_{collection}").fetchall()
-        changed.gone[collection] = [row[0] for row in gone]
+        changed.gone.setdefault(collection, []).extend(row[0] for row in gone)
     left = """
         SELECT pattern_id FROM pattern_rows WHERE pattern_no IN (
             SELECT pattern_no FROM left_patterns UNION ALL SELECT pattern_no FROM gone_priors)
