@@ -103,7 +103,7 @@ def _event(row: tuple[Any, ...], pattern_id: str, context: tuple[Any, ...]) -> U
     return UsageEvent(
         row[2], pattern_id, row[3].replace(tzinfo=UTC), row[4], row[5], context[1], context[0], row[6],
         row[7], row[8], tuple(row[9]), tuple(row[10]), row[11], row[12], row[13], orjson.loads(row[14]),
-        _utc(row[15]),
+        None if row[15] is None else row[15].replace(tzinfo=UTC),
     )  # fmt: skip
 
 
