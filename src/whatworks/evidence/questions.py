@@ -13,7 +13,7 @@ from whatworks.evidence.changed import day_of
 from whatworks.evidence.database import Evidence
 from whatworks.evidence.lookup import FIRST, LAST
 from whatworks.evidence.rows import listed
-from whatworks.evidence.schema import IDS
+from whatworks.evidence.schema import IDS, NUMBERS
 from whatworks.records import Pattern, Prior, UsageEvent, Where
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def _event(row: tuple[Any, ...], pattern_id: str, context: tuple[Any, ...]) -> U
     return UsageEvent(
         row[2], pattern_id, row[3].replace(tzinfo=UTC), row[4], row[5], context[1], context[0], row[6],
         row[7], row[8], tuple(row[9]), tuple(row[10]), row[11], row[12], row[13], orjson.loads(row[14]),
-        _utc(row[15]),
+        None if row[15] is None else row[15].replace(tzinfo=UTC),
     )  # fmt: skip
 
 
@@ -281,8 +281,15 @@ def events_of(evidence: Evidence, ids: Sequence[str]) -> list[UsageEvent]:
 def events_after(evidence: Evidence, after: Place | None) -> list[UsageEvent]:
     """The next events behind a place, the oldest first."""
     condition, values = _behind(after, "timestamp", "event_id")
-    query = f"{_EVENTS} WHERE {condition} ORDER BY timestamp, event_id LIMIT {PAGE}"
-    found = _named(evidence, evidence.rows(query, values))
+    # Of thousands of events the names are read faster by joins.
+    query = f"""
+        SELECT e.*, p.pattern_id, c.context_id, c.text
+        FROM ({_EVENTS} WHERE {condition} ORDER BY timestamp, event_id LIMIT {PAGE}) e
+        JOIN pattern_rows p USING (pattern_no)
+        LEFT JOIN context_rows c USING (context_no)
+        ORDER BY e.timestamp, e.event_id
+    """
+    found = (_event(row, row[-3], row[-2:]) for row in evidence.rows(query, values))
     return _page(found, lambda e: len(e.context or ""))
 
 
@@ -301,17 +308,17 @@ def _pattern_ids(evidence: Evidence, numbers: Collection[int]) -> dict[int, str]
     looked_up = evidence.lookup.records(numbers=numbers)
     if looked_up is not None:
         return {row[0]: row[1] for row in looked_up}
-    query = f"SELECT pattern_no, pattern_id FROM pattern_rows WHERE pattern_no IN ({listed(numbers)})"
-    return dict(evidence.rows(query)) if numbers else {}
+    query = f"SELECT pattern_no, pattern_id FROM pattern_rows WHERE pattern_no IN {NUMBERS}"
+    return dict(evidence.rows(query, [_json(list(numbers))]))
 
 
 def _contexts(evidence: Evidence, numbers: Collection[int]) -> dict[int, tuple[str, str]]:
     """The ids and texts of contexts."""
     found = evidence.lookup.contexts(numbers=numbers)
-    if found is None and numbers:
-        query = "SELECT context_no, context_id, text FROM context_rows WHERE context_no IN"
-        found = evidence.rows(f"{query} ({listed(numbers)})")
-    return {row[0]: row[1:] for row in found or ()}
+    if found is None:
+        query = f"SELECT context_no, context_id, text FROM context_rows WHERE context_no IN {NUMBERS}"
+        found = evidence.rows(query, [_json(list(numbers))])
+    return {row[0]: row[1:] for row in found}
 
 
 def priors_after(evidence: Evidence, after: Place | None) -> list[Prior]:
