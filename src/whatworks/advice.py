@@ -242,4 +242,6 @@ class Advice(Handle):
                 f"earlier is {start.isoformat()} and later is {end.isoformat()}; expected the "
                 "earlier time first"
             )
-        return self._ask(Desk.diff, checks.question(context, self.secrets), start, end, checks.limit(limit), now)
+        return self._ask(
+            Desk.diff, checks.question(context, self.secrets), start, end, checks.limit(limit), now
+        )

@@ -103,7 +103,8 @@ def identifier(value: object, name: str) -> str:
     checked = known_identifier(value, name)
     if kind := kind_of(checked):
         raise InvalidInputError(
-            f"{name} holds what looks like a secret ({kind}); expected an id without: ids are kept as they are"
+            f"{name} holds what looks like a secret ({kind}); expected an id without one: ids are "
+            "kept as they are"
         )
     return checked
 
@@ -528,7 +529,10 @@ def selection(
     for name in ("since", "until"):
         if name in given:
             given[name] = moment(given[name], name, now)
-    if "containing" in given and len(_visible(given["containing"], "containing", MAX_TEXT_BYTES)) < MIN_LOOKED_FOR:
+    if (
+        "containing" in given
+        and len(_visible(given["containing"], "containing", MAX_TEXT_BYTES)) < MIN_LOOKED_FOR
+    ):
         raise InvalidInputError(
             f"containing is {shown(given['containing'])}; expected at least {MIN_LOOKED_FOR} characters"
         )

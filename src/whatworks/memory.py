@@ -144,7 +144,9 @@ class Memory(Advice):
         Items are ``NewPattern``, mappings with its fields, or descriptions.
         """
         now = self._clock()
-        bodies = [checks.pattern(item, now, self.secrets) for item in checks.items(patterns, "patterns")]
+        bodies = [
+            checks.pattern(item, now, self.secrets) for item in checks.items(patterns, "patterns")
+        ]
         return self._writer.add_patterns(bodies)
 
     def record(
@@ -403,7 +405,9 @@ class Memory(Advice):
         self, *, where: Where | Mapping[str, Any] | None = None, limit: int = 100
     ) -> list[Pattern]:
         """Patterns, the newest first."""
-        return self._ask(Desk.matching, checks.where(where, self._clock(), self.secrets), checks.limit(limit))
+        return self._ask(
+            Desk.matching, checks.where(where, self._clock(), self.secrets), checks.limit(limit)
+        )
 
     def events(self, pattern_id: str | None = None, *, limit: int = 100) -> list[UsageEvent]:
         """Events of one pattern or of all, the newest first."""

@@ -119,10 +119,7 @@ _KEYS = (
 )
 _KEYWORD = (
     r"(?:passw(?:or)?d|passphrase|passwd|pwd|secret|token|credentials?|key(?:"
-    + "|".join(
-        rf"(?<={word}key)|(?<={word}[_. -]key)"
-        for word in _KEYS.split()
-    )
+    + "|".join(rf"(?<={word}key)|(?<={word}[_. -]key)" for word in _KEYS.split())
     + r"))(?:[_-](?:base|prod|dev|live|test|staging))?\d{0,3}"
 )
 _VALUE = (
@@ -463,9 +460,10 @@ def _secrets(text: str, place: int) -> Iterator[tuple[int, int]]:
 @lru_cache(maxsize=8_192)  # ids come again and again
 def kind_of(text: str) -> str | None:
     """The kind of the first secret in ``text``, by its looks alone; ``None`` without one."""
-    for place in _suspects(text):
-        for _ in _secrets(text, place):
-            return RULES[place].name
+    for part in _MARK.split(text)[::2]:  # what was taken out of one that an id was made of is out
+        for place in _suspects(part):
+            for _ in _secrets(part, place):
+                return RULES[place].name
     return None
 
 

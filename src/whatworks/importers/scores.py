@@ -29,6 +29,7 @@ from whatworks.json_lines import objects
 from whatworks.memory import Memory
 from whatworks.outcome_words import said
 from whatworks.records import NewEvent, NewPattern
+from whatworks.redaction import Secrets
 from whatworks.text import clean_text
 
 __all__ = ["import_scores"]
@@ -114,7 +115,9 @@ def import_scores(
     chosen = _chosen(found, score)
     report = Report(read={"runs": len(found.runs), "scores": len(found.scores), "events": 0})
     intake = Intake(memory, report, dry_run=dry_run)
-    for number, (at, pattern, event) in enumerate(_tries(found, chosen, scale, path, report), 1):
+    for number, (at, pattern, event) in enumerate(
+        _tries(found, chosen, scale, path, report, memory.secrets), 1
+    ):
         report.read["events"] += 1
         intake.event(at, event, pattern=pattern)
         if progress and number % 1_000 == 0:
@@ -136,7 +139,12 @@ def _chosen(found: _Found, score: str | None) -> str | None:
 
 
 def _tries(
-    found: _Found, chosen: str | None, scale: tuple[float, float], path: Path, report: Report
+    found: _Found,
+    chosen: str | None,
+    scale: tuple[float, float],
+    path: Path,
+    report: Report,
+    secrets: Secrets,
 ) -> Iterator[tuple[At, NewPattern, NewEvent]]:
     scored = set()
     for number, score in enumerate(found.scores, 1):
@@ -155,12 +163,19 @@ def _tries(
         about = {"score": score.name, "judge": score.judge}
         yield (
             at,
-            *_records(run, f"score-{content_id(score.run, score.score_id)}", outcome, state, about),
+            *_records(
+                run, f"score-{content_id(score.run, score.score_id)}", outcome, state, about, secrets
+            ),
         )
     for name, run in found.runs.items():
         if run.is_tool and run.failed is not None and name not in scored:
             at = At(printable(path), f"run {name}")
-            yield at, *_records(run, f"run-{content_id('tool', name)}", float(not run.failed), None, {})
+            yield (
+                at,
+                *_records(
+                    run, f"run-{content_id('tool', name)}", float(not run.failed), None, {}, secrets
+                ),
+            )
 
 
 def _outcome(value: object, scale: tuple[float, float]) -> tuple[float | None, Any]:
@@ -178,7 +193,12 @@ def _outcome(value: object, scale: tuple[float, float]) -> tuple[float | None, A
 
 
 def _records(
-    run: _Run, event_id: str, outcome: float | None, state: Any, about: Mapping[str, str]
+    run: _Run,
+    event_id: str,
+    outcome: float | None,
+    state: Any,
+    about: Mapping[str, str],
+    secrets: Secrets,
 ) -> tuple[NewPattern, NewEvent]:
     kind = TOOL if run.is_tool else "run"
     name = clean_text(run.name)
@@ -188,7 +208,7 @@ def _records(
         pattern.pattern_id or "",
         outcome=outcome,
         state=state,
-        context=clean_text(trimmed(run.situation), max_bytes=MAX_CONTEXT) or None,
+        context=clean_text(trimmed(run.situation, secrets), max_bytes=MAX_CONTEXT) or None,
         timestamp=run.at,
         event_id=event_id,
         session_id=run.session,
