@@ -22,6 +22,8 @@ _MARKED = "[secret:"
 _PASSES = 8
 # No shorter word holds a token that is known by its looks.
 LONG = 15
+# Names of files and tools, which come again and again, are mostly shorter.
+NAME = 48
 
 
 class Rule(NamedTuple):
@@ -149,7 +151,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "aws-secret-key",
         "AWS secret access keys, in a text that speaks of AWS",
-        ("aws", "akia", "asia"),
+        ("aws", "akia"),
         r"(?:(?<![a-z0-9/+=])|(?<=[a-z]=)|(?<=\\[nrt]))[a-z0-9/+]{40}(?![a-z0-9/+=])",
         fold=True,
         told=_mixed,
@@ -365,9 +367,9 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "authorization",
-        "`Bearer`, `Basic` and `Token` credentials",
-        ("bearer", "basic ", "authorization"),
-        r"\b(?:bearer[ \t:]{1,4}|(?:basic|token)[ \t]{1,4})[\"']?([a-z0-9._~+/=-]{16,})"
+        "`Authorization` headers, and `Bearer` tokens anywhere",
+        ("bearer", "authorization"),
+        r"\bbearer[ \t:]{1,4}[\"']?([a-z0-9._~+/=-]{16,})"
         r"|authorization[\"']?\s{0,4}[:=]\s{0,4}[\"']?"
         r"(?:(?:basic|token|apikey|digest)\s{1,4})?([a-z0-9._~+/=-]{8,})",
         fold=True,
@@ -383,7 +385,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "command-password",
         "passwords among the arguments of curl, MySQL, sshpass and docker login",
-        ("curl ", "mysql", "sshpass ", " login "),
+        (" -",),
         r"curl\s[^\n]{0,300}?(?<=\s)(?:-u|--user)[ =]?[\"']?[^\s:\"']{1,80}:([^\s\"']{4,200})"
         r"|mysql\w{0,10}\s[^\n]{0,300}?(?<=\s)-p([^\s\"']{6,200})"
         r"|sshpass\s{1,4}-p\s{0,4}[\"']?([^\s\"']{4,200})"
@@ -394,7 +396,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "argument",
         "arguments of secret-looking names, `--api-key value`",
-        (" --",),
+        (" -",),
         rf"(?<=\s)--(?:[a-z0-9]{{1,20}}[-_]){{0,3}}?{_KEYWORD}[ \t]{{1,4}}{_VALUE}",
         fold=True,
         told=_chosen,
@@ -437,15 +439,22 @@ def _lower(text: str) -> str:
     return "".join(char.lower() if char.isascii() else char for char in text)
 
 
-def _suspects(text: str) -> list[int]:
+def _suspects(text: str) -> tuple[int, ...]:
     """The places of the rules that may find something in ``text``, in order."""
+    return _suspects_again(text) if len(text) <= NAME else _suspects_anew(text)
+
+
+def _suspects_anew(text: str) -> tuple[int, ...]:
     folded = text.lower()
     found = [place for literal, place in _FOLDED if literal in folded]
     # In prose no word is long, and most of the literals need not be looked for.
     if len(text) >= LONG and (words := [word for word in text.split() if len(word) >= LONG]):
         long = " ".join(words)
         found += [place for literal, place in _EXACT if literal in long]
-    return sorted(set(found)) if found else found
+    return tuple(sorted(set(found))) if found else ()
+
+
+_suspects_again = lru_cache(maxsize=8_192)(_suspects_anew)
 
 
 def _secrets(text: str, place: int) -> Iterator[tuple[int, int]]:
@@ -535,28 +544,32 @@ class Secrets:
         Doing it again changes nothing.
         """
         for _ in range(_PASSES):
-            rules = _suspects(text)
-            values = [value for value in _environment() if value in text]
-            if not rules and not values:
-                break
+            rules, values = _suspects(text), _environment()
+            if not rules and not (values and any(value in text for value in values)):
+                return text
             before = text
             # A key of several lines first: a value within it would tear it in two.
-            if rules and not rules[0]:
-                text = _outside_marks(text, partial(self._by_rule, place=rules.pop(0)))
-            for value in values:
-                text = _outside_marks(text, partial(self._by_value, value=value))
-            for place in rules:
-                text = _outside_marks(text, partial(self._by_rule, place=place))
+            changes = [partial(self._by_rule, place=place) for place in rules if not place]
+            changes += [partial(self._by_value, value=value) for value in values if value in text]
+            changes += [partial(self._by_rule, place=place) for place in rules if place]
+            for change in changes:
+                text = _outside_marks(text, change)
             if text == before:
-                break
+                return text
         return text
 
     def redacted_value(self, name: str, value: str) -> str:
         """``value`` that stands under ``name``, as in JSON; a name may say that all of it is secret."""
-        if len(value) < SHORTEST or _MARKED in value or not _secret_name().search(name[-100:].lower()):
-            return self.redacted(value)
-        whole = _chosen(value) and not any(map(str.isspace, value))
-        return self._mark(_kind(value), value) if whole else self.redacted(value)
+        folded = name[-100:].lower()
+        if len(value) >= SHORTEST and _MARKED not in value and _secret_name().search(folded):
+            # Beside such a name even a word is one; of tokens and keys there are names and kinds.
+            told = _password if "pass" in folded or "pwd" in folded else _chosen
+            if told(value) and not any(map(str.isspace, value)):
+                return self._mark(_kind(value), value)
+        if folded.endswith(("authorization", "cookie")):
+            before, whole = f"{folded}: ", self.redacted(f"{folded}: {value}")
+            return whole.removeprefix(before) if whole.startswith(before) else self.redacted(value)
+        return self.redacted(value)
 
     def _by_rule(self, text: str, place: int) -> str:
         made, at = [], 0
