@@ -16,7 +16,7 @@ from typing import NamedTuple
 __all__ = ["RULES", "UNKEYED", "Rule", "Secrets", "kind_of"]
 
 # What stands in the place of a secret: its kind, and digits by which the same one is known again.
-_MARK = re.compile(r"(\[secret:[a-z0-9-]+(?::[0-9a-f]{6})?\])")
+_MARK = r"(\[secret:[a-z0-9-]+(?::[0-9a-f]{6})?\])"
 _MARKED = "[secret:"
 # A pass can only lay bare what had no border before; a text made to need more passes is no concern.
 _PASSES = 8
@@ -58,7 +58,7 @@ class Rule(NamedTuple):
 # -- what else must hold --------------------------------------------------------------------------
 
 
-_HARMLESS = re.compile(
+_HARMLESS = (
     r"[\d.,:+/_-]+"  # numbers, dates, versions
     r"|(?:[A-Za-z]:\\|[~.]{0,2}/).*"  # paths
     r"|[a-z][a-z+]*://.*"  # addresses; what is secret in them has a rule of its own
@@ -67,14 +67,13 @@ _HARMLESS = re.compile(
     r"|(?:[A-Za-z_]\w*\.)+[A-Za-z_]\w*"  # names in programs, files
     r"|.*\.(?:py|md|json|ya?ml|toml|txt|pem|env|ini|cfg|sh|js|ts)"
     r"|(?:your|my|some|the|example|sample|dummy|fake|test)[_-][A-Za-z_-]*"
-    r"|(.)\1*|[xX*.•-]+",
-    re.DOTALL,
+    r"|(.)\1*|[xX*.•-]+"
 )
 _TRIVIAL = (
     "pass passw passwd password secret token key pw pwd changeme default example none null true false "
     "required optional redacted hidden masked user admin undefined disabled enabled"
 )
-_SYMBOLS = re.compile(r"[!@#$%^*~?+=&].")
+_SYMBOLS = r"[!@#$%^*~?+=&]."
 
 
 def _mixed(value: str) -> bool:
@@ -97,14 +96,14 @@ def _password(value: str) -> bool:
 
 def _chosen(value: str) -> bool:
     """Whether a value looks made up, not like a word, a name in a program, a path or a number."""
-    if _HARMLESS.fullmatch(value):
+    if re.fullmatch(_HARMLESS, value, re.DOTALL):
         return False
     letters = [char for char in value if char.isalpha()]
     if not letters:
         return False
     upper = sum(map(str.isupper, letters)) / len(letters)
     # Where there is no digit and no symbol, chance has as many capitals as not; CamelCase has few.
-    return _has_digit(value) or bool(_SYMBOLS.search(value)) or 0.3 <= upper <= 0.7
+    return _has_digit(value) or bool(re.search(_SYMBOLS, value)) or 0.3 <= upper <= 0.7
 
 
 # -- the table ------------------------------------------------------------------------------------
@@ -126,7 +125,7 @@ _KEYWORD = (
 )
 _VALUE = (
     r"(?:\\*[\"'`]([^\s\"'`\\]{8,400})"
-    r"|([^\s\"'`<>(){}\[\],;&|\\]{7,400}[^\s\"'`<>(){}\[\],;&|\\.:]))"
+    r"|((?>[^\s\"'`<>(){}\[\],;&|\\]{7,400}[^\s\"'`<>(){}\[\],;&|\\.:]))(?![\[(]))"
 )
 
 RULES: tuple[Rule, ...] = (
@@ -264,7 +263,7 @@ RULES: tuple[Rule, ...] = (
         "azure-client-secret",
         "Microsoft Entra client secrets",
         ("Q~",),
-        r"(?<![A-Za-z0-9_~.-])[A-Za-z0-9_~.]{3}\dQ~[A-Za-z0-9_~.-]{31,34}",
+        r"(?:(?<![A-Za-z0-9_~.-])|(?<=\\[nrt]))[A-Za-z0-9_~.]{3}\dQ~[A-Za-z0-9_~.-]{31,34}",
     ),
     Rule(
         "signed-address",
@@ -469,7 +468,7 @@ def _secrets(text: str, place: int) -> Iterator[tuple[int, int]]:
 @lru_cache(maxsize=8_192)  # ids come again and again
 def kind_of(text: str) -> str | None:
     """The kind of the first secret in ``text``, by its looks alone; ``None`` without one."""
-    for part in _MARK.split(text)[::2]:  # what was taken out of one that an id was made of is out
+    for part in re.split(_MARK, text)[::2]:  # what was taken out of one that an id was made of is out
         for place in _suspects(part):
             for _ in _secrets(part, place):
                 return RULES[place].name
@@ -561,7 +560,8 @@ class Secrets:
     def redacted_value(self, name: str, value: str) -> str:
         """``value`` that stands under ``name``, as in JSON; a name may say that all of it is secret."""
         folded = name[-100:].lower()
-        if len(value) >= SHORTEST and _MARKED not in value and _secret_name().search(folded):
+        named = len(value) >= SHORTEST and any(word in folded for word in RULES[-1].literals)
+        if named and _MARKED not in value and _secret_name().search(folded):
             # Beside such a name even a word is one; of tokens and keys there are names and kinds.
             told = _password if "pass" in folded or "pwd" in folded else _chosen
             if told(value) and not any(map(str.isspace, value)):
@@ -602,7 +602,7 @@ def _outside_marks(text: str, change: Callable[[str], str]) -> str:
     """``text`` with everything changed but the marks that stand in it."""
     if _MARKED not in text:
         return change(text)
-    return "".join(part if n % 2 else change(part) for n, part in enumerate(_MARK.split(text)))
+    return "".join(part if n % 2 else change(part) for n, part in enumerate(re.split(_MARK, text)))
 
 
 UNKEYED = Secrets(None)
