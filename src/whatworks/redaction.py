@@ -444,10 +444,14 @@ def _suspects(text: str) -> tuple[int, ...]:
 
 
 def _suspects_anew(text: str) -> tuple[int, ...]:
+    # Prose has neither a long word nor what stands between a name and its value or before an
+    # argument, and of the two every rule needs one.
+    words = [word for word in text.split() if len(word) >= LONG]
+    if not (words or ":" in text or "-" in text or "=" in text or ">" in text):
+        return ()
     folded = text.lower()
     found = [place for literal, place in _FOLDED if literal in folded]
-    # In prose no word is long, and most of the literals need not be looked for.
-    if len(text) >= LONG and (words := [word for word in text.split() if len(word) >= LONG]):
+    if words:
         long = " ".join(words)
         found += [place for literal, place in _EXACT if literal in long]
     return tuple(sorted(set(found))) if found else ()
