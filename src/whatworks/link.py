@@ -28,6 +28,7 @@ from whatworks.errors import (
 )
 from whatworks.journal import Durability, Journal
 from whatworks.lock import KeeperLock, holder
+from whatworks.redaction import Secrets
 
 if TYPE_CHECKING:
     from whatworks.client import Client
@@ -148,6 +149,7 @@ class Link:
         self._asking = 0  # threads that use the keeper
         self._gave = 0.0  # when the store was given away
         self.config = self._configuration(vectors, create)
+        self.secrets = Secrets(self.config.store_id)  # which stays as it is, in every process
         self.agree(embedder, vectors)
         self.journal = Journal(folder / "journal", self.config.store_id, durability)
         if embedder is not None and self.config.embedder == "none":

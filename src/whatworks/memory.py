@@ -50,7 +50,8 @@ class Memory(Advice):
     called from any thread. A write is acknowledged when its method returns,
     and every later question of this process takes it into account, those of
     other processes some milliseconds later. Errors are those of
-    ``whatworks.errors``; what raises one has changed nothing.
+    ``whatworks.errors``; what raises one has changed nothing. What looks like a
+    secret is taken out of every text that is given, and a mark stands in its place.
     """
 
     @classmethod
@@ -154,7 +155,9 @@ class Memory(Advice):
         Items are ``NewPattern``, mappings with its fields, or descriptions.
         """
         now = self._clock()
-        bodies = [checks.pattern(item, now) for item in checks.items(patterns, "patterns")]
+        bodies = [
+            checks.pattern(item, now, self.secrets) for item in checks.items(patterns, "patterns")
+        ]
         return self._writer.add_patterns(bodies)
 
     def record(
@@ -222,7 +225,9 @@ class Memory(Advice):
         Items are ``NewEvent`` or mappings with its fields.
         """
         now = self._clock()
-        bodies = [checks.event(item, now) | self._origin for item in checks.items(events, "events")]
+        secrets = self.secrets
+        given = checks.items(events, "events")
+        bodies = [checks.event(item, now, secrets) | self._origin for item in given]
         return [event_of(body) for body in self._writer.record(bodies)]
 
     def track(
@@ -310,7 +315,8 @@ class Memory(Advice):
         origin, is the same aggregate and changes nothing.
         """
         now = self._clock()
-        self._writer.add_priors([checks.prior(item, now) for item in checks.items(priors, "priors")])
+        given = checks.items(priors, "priors")
+        self._writer.add_priors([checks.prior(item, now, self.secrets) for item in given])
 
     def restore(self, *, patterns: Iterable[Pattern] = (), events: Iterable[UsageEvent] = ()) -> None:
         """Take back what an export holds, as it was: times, source and channel included.
@@ -321,8 +327,13 @@ class Memory(Advice):
         derived (rates, counts, last use) is worked out anew.
         """
         now = self._clock()
-        patterns_ = [checks.restored_pattern(checks.made(Pattern, item), now) for item in patterns]
-        events_ = [checks.restored_event(checks.made(UsageEvent, item), now) for item in events]
+        secrets = self.secrets
+        patterns_ = [
+            checks.restored_pattern(checks.made(Pattern, item), now, secrets) for item in patterns
+        ]
+        events_ = [
+            checks.restored_event(checks.made(UsageEvent, item), now, secrets) for item in events
+        ]
         if patterns_:
             self._writer.add_patterns(patterns_)
         if events_:
@@ -353,9 +364,9 @@ class Memory(Advice):
         where
             Conditions that every match fulfils.
         """
-        conditions, most = checks.where(where, self._clock()), checks.limit(limit)
+        conditions, most = checks.where(where, self._clock(), self.secrets), checks.limit(limit)
         if vector is None:
-            return self._ask(Desk.find_similar, checks.question(text), conditions, most)
+            return self._ask(Desk.find_similar, checks.question(text, self.secrets), conditions, most)
         if text is not None:
             raise InvalidInputError("text and vector are given; expected one of them")
         return self._ask(Desk.find_nearest, checks.vector(vector), conditions, most)
@@ -405,7 +416,9 @@ class Memory(Advice):
         self, *, where: Where | Mapping[str, Any] | None = None, limit: int = 100
     ) -> list[Pattern]:
         """Patterns, the newest first."""
-        return self._ask(Desk.matching, checks.where(where, self._clock()), checks.limit(limit))
+        return self._ask(
+            Desk.matching, checks.where(where, self._clock(), self.secrets), checks.limit(limit)
+        )
 
     def events(self, pattern_id: str | None = None, *, limit: int = 100) -> list[UsageEvent]:
         """Events of one pattern or of all, the newest first."""

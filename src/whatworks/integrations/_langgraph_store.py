@@ -13,6 +13,7 @@ from whatworks.checks import MAX_LIMIT, MAX_TEXT_BYTES
 from whatworks.ids import content_id
 from whatworks.integrations._run import missing
 from whatworks.records import NewPattern, Pattern, Where
+from whatworks.redaction import Secrets
 from whatworks.text import clean_text
 
 try:
@@ -77,7 +78,9 @@ class WhatWorksStore(BaseStore):
             validate_op_namespace(op)
         results = [self._answer(op) for op in given]
         puts = {(op.namespace, op.key): op for op in given if isinstance(op, PutOp)}
-        kept = [_pattern(op, op.value) for op in puts.values() if op.value is not None]
+        kept = [
+            _pattern(op, op.value, self._memory.secrets) for op in puts.values() if op.value is not None
+        ]
         if kept:
             self._memory.add_patterns(kept)
         deleted = [self.pattern_id(*place) for place, op in puts.items() if op.value is None]
@@ -132,9 +135,13 @@ def _place(namespace: Sequence[str]) -> dict[str, str | int | float | bool | Non
     return {f"namespace.{depth}": label for depth, label in enumerate(namespace)}
 
 
-def _pattern(op: PutOp, given: Mapping[str, Any]) -> NewPattern:
+def _pattern(op: PutOp, given: Mapping[str, Any], secrets: Secrets) -> NewPattern:
     name, value = WhatWorksStore.pattern_id(op.namespace, op.key), dict(given)
-    text = "" if op.index is False else clean_text(_text(value, op.index), max_bytes=MAX_TEXT_BYTES)
+    text = (
+        ""
+        if op.index is False
+        else clean_text(secrets.redacted(_text(value, op.index)), max_bytes=MAX_TEXT_BYTES)
+    )
     metadata = _place(op.namespace) | {
         "namespace": list(op.namespace),
         "key": op.key,

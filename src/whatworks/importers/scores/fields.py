@@ -15,6 +15,7 @@ import orjson
 
 from whatworks.hooks.spool import trimmed
 from whatworks.importers.scores.found import Value
+from whatworks.redaction import UNKEYED
 from whatworks.text import clean_text
 
 __all__ = [
@@ -153,7 +154,8 @@ def seconds(began: datetime | None, ended: datetime | None) -> float | None:
 
 def situation(value: object) -> str:
     """What a run was given, without secrets: itself, the user's last message, or its only text."""
-    return clean_text(trimmed(_asked(value, 0)), max_bytes=MAX_CONTEXT)
+    # Without the store's key: what waits for its scores waits without secrets.
+    return clean_text(trimmed(_asked(value, 0), UNKEYED), max_bytes=MAX_CONTEXT)
 
 
 def _asked(value: object, depth: int) -> str:
