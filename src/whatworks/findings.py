@@ -464,7 +464,9 @@ class Erased:
 class Forgotten:
     """How much was forgotten; with ``dry_run``, how much would have been.
 
-    ``contexts`` are situations that no other try has. ``erased`` says what
+    ``contexts`` are situations that no other try has. ``records`` of the
+    journal hold the text that was looked for, also those that others have
+    replaced since. ``erased`` says what
     was done to the disk, ``None`` where that goes on in the background.
     """
 
@@ -473,6 +475,7 @@ class Forgotten:
     contexts: int
     priors: int
     predictions: int
+    records: int
     dry_run: bool
     erased: Erased | None = None
 

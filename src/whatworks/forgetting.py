@@ -30,7 +30,7 @@ SPOOL_SECONDS = 5.0
 
 def forget(keeper: Keeper, selection: Selection, *, dry_run: bool) -> Forgotten:
     """Forget what ``selection`` chooses, or only count it; see ``Memory.forget``."""
-    single = [] if dry_run else _single(keeper, selection)
+    single = _single(keeper, selection)
     with keeper.still() as evidence:  # else tries may come in between whose outcomes stay
         chosen = forgetting.choose(evidence, selection, must_be=dry_run)
         if not dry_run and (chosen or single):
@@ -45,6 +45,7 @@ def forget(keeper: Keeper, selection: Selection, *, dry_run: bool) -> Forgotten:
         contexts=chosen.contexts,
         priors=len(chosen.priors),
         predictions=len(chosen.predictions),
+        records=len(single),
         dry_run=dry_run,
     )
 

@@ -337,7 +337,7 @@ def test_a_text_goes_also_from_what_was_replaced_since(memory: Memory, store: Pa
     memory.flush()
     assert any(name.startswith("journal/") for name in found_in(store, "canary-one"))
     told = memory.forget(containing="Canary-ONE", now=True)
-    assert (told.patterns, told.events) == (0, 0)
+    assert (told.patterns, told.events, told.records) == (0, 0, 1)
     assert found_in(store, "canary-one") == []
     assert memory.get_pattern("p").description == "call without"
     assert memory.forget(containing="it's canary-two", now=True).events == 1

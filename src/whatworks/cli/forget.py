@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from whatworks.cli.common import Json, Store, moment, opened, print_json
+from whatworks.cli.common import MAX_STDIN_BYTES, Json, Store, moment, opened, print_json
 from whatworks.cli.show import say
 
 if TYPE_CHECKING:
@@ -23,7 +24,8 @@ def forget(
         list[str] | None, typer.Option(metavar="EVENT", help="A try by its id; repeat for more.")
     ] = None,
     containing: Annotated[
-        str | None, typer.Option(metavar="TEXT", help="Whatever holds this text, in any case.")
+        str | None,
+        typer.Option(metavar="TEXT", help="Whatever holds this text; - reads standard input."),
     ] = None,
     source: Annotated[
         str | None, typer.Option(metavar="SOURCE", help="Tries from this source.")
@@ -50,6 +52,8 @@ def forget(
     """
     from whatworks.cli import views
 
+    # Not cleaned: what is stored is looked for as it was.
+    wanted = sys.stdin.read(MAX_STDIN_BYTES).rstrip("\n") if containing == "-" else containing
     with opened(store, embedder="if there") as memory:
 
         def told(*, count: bool) -> Forgotten:
@@ -60,7 +64,7 @@ def forget(
                 session_id=session,
                 since=moment(since, "--since"),
                 until=moment(until, "--until"),
-                containing=containing,
+                containing=wanted,
                 dry_run=count,
                 now=True,
             )
@@ -69,9 +73,12 @@ def forget(
         if as_json and (dry_run or not yes):  # asking would not be JSON: without --yes it only counts
             print_json(found)
             return
-        if not as_json:
+        ends = dry_run or not any(
+            (found.patterns, found.events, found.predictions, found.priors, found.records)
+        )
+        if not as_json and (ends or not yes):
             views.forgotten(found)
-        if dry_run or not any((found.patterns, found.events, found.predictions, found.priors)):
+        if ends:
             return
         if not yes and not typer.confirm("Forget this for good?"):
             say("nothing was forgotten")

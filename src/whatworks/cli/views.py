@@ -516,7 +516,7 @@ def sources(found: Sequence[Source]) -> None:
         )
         for item in found
     ]
-    names = ("*source", "channel", ">tries", ">patterns", ">outcome", ">where shared / others", "last")
+    names = ("*source", "channel", ">tries", ">patterns", ">outcome", ">says / others", "last")
     show(table(names, rows))
 
 
@@ -524,6 +524,8 @@ def forgotten(found: Forgotten) -> None:
     """How much was forgotten, or would be, and what was done to the disk."""
     kinds = ("patterns", "events", "contexts", "priors", "predictions")
     rows = [[name, count(getattr(found, name))] for name in kinds]
+    if found.records:
+        rows.append(["records of the journal with the text", count(found.records)])
     show(table(("kind", ">would be forgotten" if found.dry_run else ">forgotten"), rows))
     if found.erased is not None:
         done = found.erased
