@@ -8,7 +8,7 @@ leaves half a record, of which nobody could say any more what it was.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -73,12 +73,6 @@ class Told:
     def __bool__(self) -> bool:
         return bool(self.places)
 
-    def ends(self, known: Collection[str]) -> None:
-        """Keys of patterns that exist again keep their end; of all others everything goes."""
-        for name in self.keys["patterns"]:
-            if name not in known:
-                self.keys["patterns"][name] = inf
-
 
 @dataclass(slots=True)
 class Found:
@@ -129,48 +123,75 @@ def find(folder: Path, forgotten: Told, check: Callable[[], object]) -> Found:
     """All records of what is forgotten, in the journal in ``folder``; ``check`` may end it."""
     known = _Keys()
     while True:
-        found, more = Found(), set[str]()
+        search = _Search(forgotten, known)
+        # Looked at twice: that a pattern was added again was written before what tells of it.
+        before = {segment.name: segment.size for segment in segments(folder)}
         for segment in segments(folder):
-            found.segments += 1
-            found.bytes += segment.size
-            _find(segment, forgotten, known, found, more, check)
-        if not more:
+            search.look(segment, before.get(segment.name, 0), check)
+        found, events = search.end()
+        if events <= forgotten.keys["events"].keys():
             return found
-        # Tries of forgotten patterns that came later: their outcomes may stand before them.
-        forgotten.keys["events"] |= dict.fromkeys(more, inf)
+        # Tries that came later, of patterns that nobody has added again: their outcomes go, too.
+        forgotten.keys["events"] |= dict.fromkeys(events, inf)
 
 
-def _find(
-    segment: Segment,
-    forgotten: Told,
-    known: _Keys,
-    found: Found,
-    more: set[str],
-    check: Callable[[], object],
-) -> None:
-    # By the kind of a record: the fields with ids, and up to which stamp which ids are forgotten.
-    wanted = {
-        kind: [(name, forgotten.keys[ids]) for ids, name in fields.items()]
-        for kind, fields in _NAMED.items()
-        if any(forgotten.keys[ids] for ids in fields)
-    }
-    for n, (start, record) in enumerate(_records(segment)):
-        if n % LOOK == 0:
-            check()
-        if record.kind == "damaged":
-            found.unreadable += 1
-            continue
-        gone = (segment.name, record.sequence) in forgotten.records
+class _Search:
+    """One look through all segments."""
+
+    def __init__(self, forgotten: Told, known: _Keys) -> None:
+        self._forgotten = forgotten
+        self._known = known
+        self._found = Found()
+        self._later: list[tuple[str, Place, str]] = []  # pattern, where, event
+        self._again: set[str] = set()  # patterns that were added again
+        # By the kind of a record: the fields with ids, and up to which stamp which are forgotten.
+        self._wanted = {
+            kind: [(name, forgotten.keys[ids]) for ids, name in fields.items()]
+            for kind, fields in _NAMED.items()
+            if any(forgotten.keys[ids] for ids in fields)
+        }
+
+    def look(self, segment: Segment, before: int, check: Callable[[], object]) -> None:
+        """Look through a segment, of which ``before`` bytes were there at the first look."""
+        found = self._found
+        found.segments += 1
+        found.bytes += segment.size
+        for n, (start, record) in enumerate(_records(segment)):
+            if n % LOOK == 0:
+                check()
+            if record.end > segment.size:
+                return
+            if record.kind == "damaged":
+                found.unreadable += 1
+            elif self._is_gone(segment, start, record, early=record.end <= before):
+                found.places.append(_place(segment, start, record))
+
+    def _is_gone(self, segment: Segment, start: int, record: Record, *, early: bool) -> bool:
+        forgotten = self._forgotten
+        if (segment.name, record.sequence) in forgotten.records:
+            return True
         if record.kind == LEARNED:  # from all tries there were
-            gone = bool(forgotten.keys["events"]) and record.stamp <= forgotten.stamp
-        elif fields := wanted.get(record.kind):
-            body = orjson.loads(record.body)
-            matched = [record.stamp <= ends.get(known[body[name]], -1) for name, ends in fields]
-            gone = gone or any(matched)
-            if record.kind == "event.recorded" and matched == [True, False]:
-                more.add(known[body["event_id"]])
-        if gone:
-            found.places.append(_place(segment, start, record))
+            return bool(forgotten.keys["events"]) and record.stamp <= forgotten.stamp
+        fields = self._wanted.get(record.kind)
+        if not fields:
+            return False
+        body = orjson.loads(record.body)
+        if any(record.stamp <= ends.get(self._known[body[name]], -1) for name, ends in fields):
+            return True
+        pattern = self._known[body["pattern_id"]] if "pattern_id" in body else ""
+        if pattern in forgotten.keys["patterns"]:
+            if record.kind == "pattern.added":
+                self._again.add(pattern)
+            elif early:
+                event = self._known[body["event_id"]] if "event_id" in body else ""
+                self._later.append((pattern, _place(segment, start, record), event))
+        return False
+
+    def end(self) -> tuple[Found, set[str]]:
+        """What was found, and the keys of the tries of patterns that are there no more."""
+        late = [(place, event) for pattern, place, event in self._later if pattern not in self._again]
+        self._found.places += [place for place, _ in late]
+        return self._found, {event for _, event in late if event}
 
 
 def holding(folder: Path, text: str) -> list[tuple[str, int]]:

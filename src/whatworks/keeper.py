@@ -29,7 +29,7 @@ from whatworks.errors import (
     StoreFullError,
     disk_error,
 )
-from whatworks.evidence import Evidence, OutdatedError, forgetting, questions, renewal, texts
+from whatworks.evidence import Evidence, OutdatedError, questions, renewal, texts
 from whatworks.evidence.cells import PopulationRow
 from whatworks.ids import uuid7
 from whatworks.journal import Journal, segments
@@ -717,7 +717,6 @@ class Keeper:
             if not told and not evidence.to_erase and self._erased:  # another thread was faster
                 return self._erased
             self._tell()
-            told.ends(forgetting.known(evidence, list(told.keys["patterns"])))
             found = erasure.find(self._journal_folder, told, self.check)
             erasure.overwrite(self.folder, self._journal_folder, found.places)
             with self._lock:
@@ -736,6 +735,7 @@ class Keeper:
                     evidence.erased()
             seconds = monotonic() - start
             self._erase_again_at = start + ERASING_SHARE * seconds
+        self.wake()  # an index may be due
         self._erased = Erased(
             records=len(found.places),
             segments=found.segments,

@@ -214,6 +214,27 @@ def test_a_pattern_that_is_added_again_begins_anew(memory: Memory) -> None:
     assert [event.event_id for event in memory.events("p1")] == ["e1"]
 
 
+def test_what_is_added_again_while_it_is_erased_stays(memory: Memory, store: Path) -> None:
+    write_canaries(memory)
+    memory.flush()
+    real = erasure.find
+
+    def find(*given: Any) -> Any:
+        memory.add_pattern("anew", pattern_id="canary1b")
+        memory.record("canary1b", outcome=1.0, event_id="canary1e", context="anew")
+        memory.resolve("canary1e", outcome=0.5)
+        return real(*given)
+
+    with patch.object(erasure, "find", find):
+        memory.forget("canary1b", now=True)
+    for _ in range(2):
+        (event,) = memory.events("canary1b")
+        assert (event.outcome, event.context) == (0.5, "anew")
+        assert memory.get_pattern("canary1b").description == "anew"
+        memory.rebuild()
+    assert found_in(store, "canary1d") == []
+
+
 def test_another_process_knows_at_once(memory: Memory, store: Path) -> None:
     """It has written to the pattern before, and asks nobody whether there is one."""
     memory.add_pattern("retry", pattern_id="p")

@@ -233,7 +233,8 @@ def test_receipts_of_before_there_was_exploring_are_judged_as_they_were(taught: 
         del receipt[key]
     for answer in receipt["answers"]:
         del answer["place"], answer["propensity"]
-    taught._keeper.note_down("prediction.made", orjson.loads(orjson.dumps(receipt)))
+    keeper = taught._keeper
+    keeper.note_down("prediction.made", orjson.loads(orjson.dumps(receipt)), keeper.holds)
     taught.record("good", outcome=1.0, prediction_id="old")
     found = taught.evaluate("greedy")
     assert (found.decisions, found.support, found.mean_weight) == (1, 1.0, 1.0)
@@ -267,7 +268,8 @@ def test_thousands_of_receipts_at_once_are_taken_in(taught: Memory) -> None:
     # As large as those of ten answers with their evidence: 24 MB at once.
     receipt["cells"] = receipt["cells"] * -(-12_000 // len(orjson.dumps(receipt["cells"])))
     for n in range(2_000):
-        taught._keeper.note_down("prediction.made", receipt | {"prediction_id": f"copy {n}"})
+        keeper = taught._keeper
+        keeper.note_down("prediction.made", receipt | {"prediction_id": f"copy {n}"}, keeper.holds)
     taught.record("good", outcome=1.0, prediction_id="copy 1999")
     found = taught.evaluate("greedy")
     assert (found.predictions, found.decisions) == (2_001, 1)

@@ -112,7 +112,7 @@ def test_what_an_earlier_estimator_learned_is_learned_anew(tmp_path: object) -> 
         known = cells.learned(keeper.evidence(receipts=True), HashEmbedder().model_id, None)
         assert known is not None
         old = {name: value for name, value in known.items() if name != "center"}
-        keeper.note_down("world.learned", old | {"recorded_at": old["recorded_at"] + 1})
+        keeper.note_down("world.learned", old | {"recorded_at": old["recorded_at"] + 1}, keeper.holds)
         keeper.learned.clear()
         memory.predict("case 41")
         anew = cells.learned(keeper.evidence(receipts=True), HashEmbedder().model_id, None)

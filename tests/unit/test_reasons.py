@@ -177,7 +177,8 @@ def test_receipts_of_earlier_versions_are_explained_too(memory: Memory) -> None:
         for name in ("resolved", "missing", "coverage", "bounds"):
             del answer[name]
     old["prediction_id"] = "old"
-    memory._keeper.note_down("prediction.made", old)
+    keeper = memory._keeper
+    keeper.note_down("prediction.made", old, keeper.holds)
     why = memory.why("old")
     assert why.explanations == memory.why(made.prediction_id).explanations
     assert why.prediction.answers[0].coverage is None

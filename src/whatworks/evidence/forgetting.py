@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from whatworks.evidence.database import Evidence
     from whatworks.records import Selection
 
-__all__ = ["KINDS", "TO_ERASE", "Chosen", "choose", "forget", "key", "known", "records"]
+__all__ = ["KINDS", "TO_ERASE", "Chosen", "choose", "forget", "key", "records"]
 
 # Stands in ``meta`` until what was forgotten is gone from the disk as well.
 TO_ERASE = "to erase"
@@ -195,12 +195,6 @@ def _predictions(
         values += more
     query = f"SELECT prediction_id FROM prediction_rows WHERE {' OR '.join(conditions)}"
     return [row[0] for row in evidence.rows(query, values)]
-
-
-def known(evidence: Evidence, keys: Sequence[str]) -> set[str]:
-    """Those of the keys that are of patterns which exist."""
-    query = f"SELECT {_KEY.format('pattern_id')} AS key FROM pattern_rows WHERE key IN {IDS}"
-    return {row[0] for row in evidence.rows(query, [_json(keys)])}
 
 
 def _json(names: Sequence[str]) -> str:
