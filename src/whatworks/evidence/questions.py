@@ -55,20 +55,9 @@ _PATTERN = """
     prior_sum / nullif(prior_count, 0), prior_count
 """
 _EVENT = """
-    event_id, pattern_id, timestamp, state, outcome, context, context_id, session_id, source,
+    event_id, pattern_no, timestamp, state, outcome, context_no, session_id, source,
     channel, files, tools, duration_ms, cost, prediction_id, metadata, resolved_at
 """
-
-
-def _events(which: str) -> str:
-    """A question for the events that a clause chooses."""
-    return f"""
-        SELECT {_EVENT}
-        FROM (SELECT e.*, p.pattern_id, c.context_id, c.text AS context
-              FROM (SELECT * FROM event_rows {which}) e
-              JOIN pattern_rows p USING (pattern_no)
-              LEFT JOIN context_rows c USING (context_no))
-    """
 
 
 def states_at(name: str, moment: str) -> str:
@@ -108,12 +97,43 @@ def _pattern(row: tuple[Any, ...]) -> Pattern:
                    last_used, row[10], row[11])  # fmt: skip
 
 
-def _event(row: tuple[Any, ...]) -> UsageEvent:
-    return UsageEvent(
-        row[0], row[1], row[2].replace(tzinfo=UTC), row[3], row[4], row[5], row[6], row[7], row[8],
-        row[9], tuple(row[10]), tuple(row[11]), row[12], row[13], row[14], orjson.loads(row[15]),
-        _utc(row[16]),
-    )  # fmt: skip
+def _events(evidence: Evidence, which: str, values: Sequence[object]) -> list[UsageEvent]:
+    """The events that a clause chooses, in its order.
+
+    What they name is read by its number: for a join the engine reads all contexts.
+    """
+    rows = evidence.rows(f"SELECT {_EVENT} FROM event_rows {which}", values)
+    if not rows:
+        return []
+    patterns = _pattern_ids(evidence, {row[1] for row in rows})
+    contexts = _contexts(evidence, {row[5] for row in rows} - {None})
+    return [
+        UsageEvent(
+            row[0], patterns[row[1]], row[2].replace(tzinfo=UTC), row[3], row[4],
+            *contexts.get(row[5], (None, None)), row[6], row[7], row[8], tuple(row[9]), tuple(row[10]),
+            row[11], row[12], row[13], orjson.loads(row[14]), _utc(row[15]),
+        )
+        for row in rows
+        if row[1] in patterns
+    ]  # fmt: skip
+
+
+def _pattern_ids(evidence: Evidence, numbers: Collection[int]) -> dict[int, str]:
+    """The ids of patterns by their numbers."""
+    looked_up = evidence.lookup.records(numbers=numbers)
+    if looked_up is not None:
+        return {row[0]: row[1] for row in looked_up}
+    query = f"SELECT pattern_no, pattern_id FROM pattern_rows WHERE pattern_no IN ({listed(numbers)})"
+    return dict(evidence.rows(query))
+
+
+def _contexts(evidence: Evidence, numbers: Collection[int]) -> dict[int, tuple[str, str]]:
+    """The texts and ids of contexts by their numbers."""
+    looked_up = evidence.lookup.contexts(numbers=numbers)
+    if looked_up is None:
+        query = "SELECT context_no, context_id, text FROM context_rows WHERE context_no IN"
+        looked_up = evidence.rows(f"{query} ({listed(numbers)})") if numbers else []
+    return {number: (text, name) for number, name, text in looked_up}
 
 
 # -- patterns -------------------------------------------------------------------------------------
@@ -251,27 +271,22 @@ def events(evidence: Evidence, *, pattern_id: str | None = None, limit: int) -> 
         if known is None:
             return []
         part = f"pattern_no = {known.number}"  # with a question in its place all events are read
-    newest = f"WHERE {part} ORDER BY timestamp DESC, event_id DESC LIMIT ?"
-    query = f"{_events(newest)} ORDER BY timestamp DESC, event_id DESC"
-    return [_event(row) for row in evidence.rows(query, [limit])]
+    return _events(evidence, f"WHERE {part} ORDER BY timestamp DESC, event_id DESC LIMIT ?", [limit])
 
 
 def events_of(evidence: Evidence, ids: Sequence[str]) -> list[UsageEvent]:
     """The events with these ids, in no order; those that are not there are left out."""
     if len(ids) == 1:  # half the time of a list of one
-        found = evidence.rows(_events("WHERE event_key = md5_number_lower(?)"), ids)
-    else:
-        listed = f"WHERE event_key IN (SELECT md5_number_lower(id) FROM {IDS} AS given(id))"
-        found = evidence.rows(_events(listed), [_json(ids)])
-    return [_event(row) for row in found]
+        return _events(evidence, "WHERE event_key = md5_number_lower(?)", ids)
+    among = f"WHERE event_key IN (SELECT md5_number_lower(id) FROM {IDS} AS given(id))"
+    return _events(evidence, among, [_json(ids)])
 
 
 def events_after(evidence: Evidence, after: Place | None) -> list[UsageEvent]:
     """The next events behind a place, the oldest first."""
     condition, values = _behind(after, "timestamp", "event_id")
     page = f"WHERE {condition} ORDER BY timestamp, event_id LIMIT {PAGE}"
-    query = f"{_events(page)} ORDER BY timestamp, event_id"
-    return _page(map(_event, evidence.rows(query, values)), lambda e: len(e.context or ""))
+    return _page(_events(evidence, page, values), lambda e: len(e.context or ""))
 
 
 def priors_after(evidence: Evidence, after: Place | None) -> list[Prior]:
