@@ -60,7 +60,7 @@ class Predictions:
             )
         self._keeper.note_down("prediction.made", receipt)
         shown = receipts.shown_contexts(receipt)
-        evidence = self._keeper.evidence()
+        evidence = self._keeper.folded()
         return self._prediction(receipt, questions.context_texts(evidence, shown) if shown else {})
 
     def receipt(
