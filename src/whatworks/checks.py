@@ -52,6 +52,10 @@ def text(value: object, name: str, *, max_bytes: int = MAX_TEXT_BYTES) -> str:
     """A non-empty text without hidden characters, at most ``max_bytes`` in UTF-8."""
     if not isinstance(value, str):
         raise InvalidInputError(f"{name} is {type(value).__name__} {shown(value)}; expected text (str)")
+    # As most are: it has nothing to hide.
+    plain = value.isascii() and value.isprintable() and not value.isspace()
+    if plain and 0 < len(value) <= max_bytes:
+        return value
     if hidden := HIDDEN.search(value):
         raise InvalidInputError(
             f"{name} has the hidden character U+{ord(hidden[0]):04X} at position {hidden.start()}; "
@@ -92,7 +96,7 @@ def context(value: object) -> str | None:
 
 def outcome(value: object) -> float:
     """A number in [0, 1]; ``True`` and ``False`` count as 1 and 0."""
-    if not isinstance(value, Real):
+    if not isinstance(value, (float, int, Real)):  # the classes first, as in ``metadata``
         raise InvalidInputError(
             f"outcome is {type(value).__name__} {shown(value)}; expected a number from 0 to 1, "
             "or None while it is not known"
@@ -105,7 +109,7 @@ def outcome(value: object) -> float:
     return number + 0.0  # -0.0 becomes 0.0
 
 
-def _float(value: Real) -> float:
+def _float(value: float | Real) -> float:
     try:
         return float(value)
     except OverflowError:  # an int, or a fraction of them
@@ -116,7 +120,9 @@ def amount(value: object, name: str) -> float | None:
     """A finite number of at least 0; ``None`` stays ``None``."""
     if value is None:
         return None
-    number = _float(value) if isinstance(value, Real) and not isinstance(value, bool) else math.nan
+    number = math.nan
+    if isinstance(value, (float, int, Real)) and not isinstance(value, bool):  # as in ``outcome``
+        number = _float(value)
     if not 0 <= number < math.inf:
         raise InvalidInputError(f"{name} is {shown(value)}; expected a finite number of at least 0")
     return number + 0.0
@@ -188,7 +194,9 @@ def chance(explore: object, mask: object, risk: object, seed: object) -> Chance:
 
 
 def _chance(value: object, name: str) -> float:
-    number = _float(value) if isinstance(value, Real) and not isinstance(value, bool) else math.nan
+    number = math.nan
+    if isinstance(value, (float, int, Real)) and not isinstance(value, bool):  # as in ``outcome``
+        number = _float(value)
     if not 0 <= number <= MAX_CHANCE:
         word = " or 'optimistic'" if name == "explore" else ""
         raise InvalidInputError(
@@ -285,7 +293,8 @@ def names(value: object, name: str) -> list[str]:
         return []
     if len(value) > MAX_ITEMS:
         raise InvalidInputError(f"{name} has {len(value):,} items; at most {MAX_ITEMS:,} are kept")
-    return [text(item, f"an item of {name}", max_bytes=4_096) for item in value]
+    what = f"an item of {name}"
+    return [text(item, what, max_bytes=4_096) for item in value]
 
 
 def made(kind: type[T], value: object) -> T:

@@ -211,7 +211,9 @@ class Memory(Advice):
         Items are ``NewEvent`` or mappings with its fields.
         """
         now = self._clock()
-        bodies = [checks.event(item, now) | self._origin for item in checks.items(events, "events")]
+        bodies = [checks.event(item, now) for item in checks.items(events, "events")]
+        for body in bodies:
+            body.update(self._origin)
         return [event_of(body) for body in self._writer.record(bodies)]
 
     def track(

@@ -189,13 +189,12 @@ def body_of(event: UsageEvent) -> Body:
 
 def event_of(body: Mapping[str, Any]) -> UsageEvent:
     """The event that a record stands for."""
-    resolved_at = body.get("resolved_at")
-    if resolved_at is None and body["state"] == "resolved":
-        resolved_at = body["timestamp"]
+    timestamp, late = moment_of(body["timestamp"]), body.get("resolved_at")
+    resolved_at = timestamp if body["state"] == "resolved" else None
     return UsageEvent(
         event_id=body["event_id"],
         pattern_id=body["pattern_id"],
-        timestamp=moment_of(body["timestamp"]),
+        timestamp=timestamp,
         state=body["state"],
         outcome=body["outcome"],
         context=body["context"],
@@ -210,5 +209,5 @@ def event_of(body: Mapping[str, Any]) -> UsageEvent:
         prediction_id=body["prediction_id"],
         # The caller may change it, a retry compares; most events have none.
         metadata=deepcopy(body["metadata"]) if body["metadata"] else {},
-        resolved_at=None if resolved_at is None else moment_of(resolved_at),
+        resolved_at=resolved_at if late is None else moment_of(late),
     )

@@ -265,9 +265,10 @@ def _lives(looked_up: Mapping[int, NDArray[Any]]) -> dict[int, Life]:
 def _apart(life: Life, owners: Iterable[int], starts: Sequence[int]) -> dict[int, Life]:
     """The lives of several patterns that lie one behind the other."""
     ends = [*starts[1:], len(life.worth)]
+    context, worth, mean, last_at = life
     return {
-        number: Life(*(column[start:end] for column in life))
-        for number, start, end in zip(owners, starts, ends, strict=True)
+        number: Life(context[at:end], worth[at:end], mean[at:end], last_at[at:end])
+        for number, at, end in zip(owners, starts, ends, strict=True)
     }
 
 

@@ -107,15 +107,16 @@ def _events(evidence: Evidence, which: str, values: Sequence[object]) -> list[Us
         return []
     patterns = _pattern_ids(evidence, {row[1] for row in rows})
     contexts = _contexts(evidence, {row[5] for row in rows} - {None})
-    return [
-        UsageEvent(
-            row[0], patterns[row[1]], row[2].replace(tzinfo=UTC), row[3], row[4],
-            *contexts.get(row[5], (None, None)), row[6], row[7], row[8], tuple(row[9]), tuple(row[10]),
-            row[11], row[12], row[13], orjson.loads(row[14]), _utc(row[15]),
-        )
-        for row in rows
-        if row[1] in patterns
-    ]  # fmt: skip
+    names = ((patterns.get(row[1]), *contexts.get(row[5], (None, None))) for row in rows)
+    return [_event(row, *named) for row, named in zip(rows, names, strict=True) if named[0]]
+
+
+def _event(row: tuple[Any, ...], pattern: str, context: str | None, name: str | None) -> UsageEvent:
+    return UsageEvent(
+        row[0], pattern, row[2].replace(tzinfo=UTC), row[3], row[4], context, name, row[6], row[7],
+        row[8], tuple(row[9]), tuple(row[10]), row[11], row[12], row[13], orjson.loads(row[14]),
+        _utc(row[15]),
+    )  # fmt: skip
 
 
 def _pattern_ids(evidence: Evidence, numbers: Collection[int]) -> dict[int, str]:
