@@ -125,6 +125,7 @@ class Answers:
     def _found(self, text: str, where: Where | None, k: int) -> Found:
         """Distances by meaning and ids by words; kept where no condition depends on tries."""
         keeper = self._keeper
+        keeper.expect_text()
         vectors = keeper.vectors("patterns")  # first: it embeds what is new
 
         def search() -> Found:

@@ -70,6 +70,7 @@ class Gathering:
         now: datetime,
     ) -> Gathered:
         """All that estimates for ``context`` are made from."""
+        self._keeper.expect_text()
         contexts, patterns = self._keeper.vectors("contexts"), self._keeper.vectors("patterns")
         query = self._keeper.embed_query(context)
         sums = self._worlds.population(as_of)
