@@ -52,7 +52,7 @@ class Coverage:
     def _counts(self, rows: Sequence[RecordRow], as_of: datetime | None) -> dict[str, tuple[int, int]]:
         """Tries of these patterns whose outcome is known, and whose outcome is not."""
         if as_of is None:  # the patterns are shown anyway, and cached
-            found = self._answers.patterns([row.pattern_id for row in rows])
+            found = self._answers.folded_patterns([row.pattern_id for row in rows])
             return {
                 name: (pattern.resolved_count, pattern.usage_count - pattern.resolved_count)
                 for name, pattern in found.items()

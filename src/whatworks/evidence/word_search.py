@@ -111,10 +111,8 @@ def _best_first(
     numbers: NDArray[np.int64], scores: NDArray[np.float64], size: int
 ) -> Iterator[dict[int, float]]:
     """Scores by pattern in parts of ``size`` at least, the best part first; ties stay together."""
-    order = np.argsort(-scores, kind="stable")
-    numbers, scores, start = numbers[order], scores[order], 0
-    while start < len(scores):
-        last = scores[min(start + size, len(scores)) - 1]
-        end = int(np.searchsorted(-scores, -last, side="right"))
-        yield dict(zip(numbers[start:end].tolist(), scores[start:end].tolist(), strict=True))
-        start, size = end, 4 * size
+    while len(scores):
+        place = max(len(scores) - size, 0)
+        best = scores >= np.partition(scores, place)[place]
+        yield dict(zip(numbers[best].tolist(), scores[best].tolist(), strict=True))
+        numbers, scores, size = numbers[~best], scores[~best], 4 * size
