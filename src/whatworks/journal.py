@@ -132,7 +132,9 @@ class Journal:
         with self._write_lock:
             opened = self._writable()
             final = len(encoded) - 1
-            lines = [_Line(self._next_stamp(), kind, body, n < final) for n, body in enumerate(encoded)]
+            first = self._next_stamp()
+            self._stamp += final
+            lines = [_Line(first + n, kind, body, n < final) for n, body in enumerate(encoded)]
             self._write(opened, lines)
             if self._durable:
                 opened.unsynced += lines

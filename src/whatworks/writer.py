@@ -191,23 +191,11 @@ def event_of(body: Mapping[str, Any]) -> UsageEvent:
     """The event that a record stands for."""
     timestamp, late = moment_of(body["timestamp"]), body.get("resolved_at")
     resolved_at = timestamp if body["state"] == "resolved" else None
-    return UsageEvent(
-        event_id=body["event_id"],
-        pattern_id=body["pattern_id"],
-        timestamp=timestamp,
-        state=body["state"],
-        outcome=body["outcome"],
-        context=body["context"],
-        context_id=body["context_id"],
-        session_id=body["session_id"],
-        source=body["source"],
-        channel=body["channel"],
-        files=tuple(body["files"]),
-        tools=tuple(body["tools"]),
-        duration_ms=body["duration_ms"],
-        cost=body["cost"],
-        prediction_id=body["prediction_id"],
-        # The caller may change it, a retry compares; most events have none.
-        metadata=deepcopy(body["metadata"]) if body["metadata"] else {},
-        resolved_at=resolved_at if late is None else moment_of(late),
-    )
+    # The caller may change it, a retry compares; most events have none.
+    metadata = deepcopy(body["metadata"]) if body["metadata"] else {}
+    return UsageEvent(  # by place: by name takes a quarter longer
+        body["event_id"], body["pattern_id"], timestamp, body["state"], body["outcome"],
+        body["context"], body["context_id"], body["session_id"], body["source"], body["channel"],
+        tuple(body["files"]), tuple(body["tools"]), body["duration_ms"], body["cost"],
+        body["prediction_id"], metadata, resolved_at if late is None else moment_of(late),
+    )  # fmt: skip
