@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 # Scoring harness and logged decisions, which may not be distributed with the project.
 SHARED ?= ../shared
 
-.PHONY: help demo test test-newer-engine test-full beside-crewai lint types check faults faults-smoke bench-smoke bench bench-report bench-decisions bench-rivals bench-stores store-table clean
+.PHONY: help demo test test-newer-engine test-lowest test-full beside-crewai lint types check faults faults-smoke security bench-smoke bench bench-report bench-decisions bench-rivals bench-stores store-table clean
 
 help: ## list what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | sort | expand -t 16
@@ -27,6 +27,10 @@ test: $(READY) ## set everything up and run the tests
 test-newer-engine: $(READY) ## run the tests of the evidence against DuckDB 2.0
 	@test -d $(VENV)/duckdb2 || $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target $(VENV)/duckdb2 'duckdb>=2,<2.1'
 	PYTHONPATH=$(CURDIR)/$(VENV)/duckdb2 $(BIN)/python -m pytest -n auto -q tests/unit/evidence tests/unit/test_memory.py tests/unit/test_memory_edges.py
+
+# Apart from the rest: the core with its oldest packages, and the extras with theirs.
+test-lowest: $(READY) ## run the tests of the core and of the extras with the oldest packages they allow
+	@scripts/test-lowest $(PYTHON) $(VENV)-lowest
 
 test-full: $(READY) ## run the property, fault and store tests at full size; hours
 	WHATWORKS_FULL=1 $(BIN)/python -m pytest -n auto -q --timeout 3600 tests/properties tests/faults tests/conformance
@@ -54,6 +58,9 @@ faults: $(READY) ## kill, crash and starve stores at full size, and say what was
 faults-smoke: $(READY) ## the same small, in minutes
 	@scripts/fault-tools
 	$(BIN)/python -m faults smoke
+
+security: $(READY) ## the suites of docs/security.md at full size; half an hour
+	$(BIN)/python -m faults full --only canaries --write
 
 bench-smoke: $(READY) ## run every benchmark at a small size, and count what questions cost; two minutes
 	$(BIN)/python -m benchmarks guard

@@ -43,6 +43,7 @@ AT_ONCE = 2
 SECONDS = 60
 DIED = 9  # the exit code of a process that came to its point
 CONTROL_DEATHS = 6
+SECRET = "forget-me-at-once"
 
 
 class Death(NamedTuple):
@@ -160,6 +161,7 @@ def _wrongs(store: Path, child: Child) -> Iterator[str]:
             yield from _unfound(memory)
             memory.flush()
             yield from (f"{wrong} after a flush" for wrong in _unfound(memory))
+            yield from _remains(memory, store)
         yield from _wrongs_of_backups(store)
     except WhatWorksError as error:
         yield f"the store does not open: {type(error).__name__}: {error}"
@@ -174,6 +176,17 @@ def _wrongs_of_backups(store: Path) -> Iterator[str]:
             if not memory.stats().events:
                 yield "the restored store is empty"
             yield from examined(memory, Acknowledged()).wrongs()
+
+
+def _remains(memory: Memory, store: Path) -> Iterator[str]:
+    """Files that hold what was forgotten, once the next process has erased it."""
+    if SECRET in memory.get_patterns([SECRET]):
+        return  # that it was to be forgotten was never acknowledged
+    if memory._keeper.evidence().to_erase:
+        memory._keeper.erase()
+    for path in store.rglob("*"):
+        if path.is_file() and SECRET.encode() in path.read_bytes():
+            yield f"forgotten, and still in {path.relative_to(store)}"
 
 
 def _unfound(memory: Memory) -> Iterator[str]:
@@ -282,6 +295,18 @@ def _reworded(store: Path, random: Random) -> None:
         memory.flush()
 
 
+def _forgotten(store: Path, random: Random) -> None:
+    """A pattern with tries and predictions is forgotten, and erased."""
+    with _opened(store) as memory:
+        memory.add_pattern(f"way {SECRET}", pattern_id=SECRET)
+        for n in range(8):
+            memory.record(SECRET, outcome=1.0, context=f"case {n} {SECRET}", event_id=f"{SECRET}-{n}")
+        memory.predict(f"case 1 {SECRET}")
+        memory.flush()
+        memory.forget(SECRET, now=True)
+        _write(memory, random, "forgotten", 3)
+
+
 def _resumed(store: Path, random: Random, step: str = "resumed") -> None:
     with _opened(store) as memory:
         _write(memory, random, step)
@@ -376,6 +401,7 @@ _STEPS = (
     _begun,
     _grown,
     _reworded,
+    _forgotten,
     _resumed,
     _refused,
     _rebuilt,

@@ -1,4 +1,4 @@
-"""The figures in ``docs/reliability.md``: a table for each suite, between two marks."""
+"""The figures in the documentation: a table for each suite, between two marks."""
 
 from __future__ import annotations
 
@@ -14,24 +14,26 @@ __all__ = ["PAGE", "points", "table", "write"]
 
 POINT = re.compile(r'failpoints\.reached\(\s*"([a-z.]+)"')
 PAGE = ROOT / "docs" / "reliability.md"
+PAGES = (PAGE, ROOT / "docs" / "security.md")
 
 
 def write(runs: Iterable[Run]) -> None:
     """Put the figures of suites that ran in the place of older ones; the rest of the page stays."""
-    text = PAGE.read_text(encoding="utf-8")
     for run in runs:
-        text = _replaced(text, f"figures of {run.name}", f"end of {run.name}", table(run))
-    text = _replaced(text, "points", "end of points", points())
-    PAGE.write_text(text, encoding="utf-8")
+        _write(f"figures of {run.name}", f"end of {run.name}", table(run))
+    _write("points", "end of points", points())
 
 
-def _replaced(text: str, begin: str, end: str, content: str) -> str:
-    """``text`` with other content between two marks."""
-    before, found, rest = text.partition(f"<!-- {begin} -->")
-    _, closed, after = rest.partition(f"<!-- {end} -->")
-    if not (found and closed):
-        raise RuntimeError(f"{PAGE} has no place between <!-- {begin} --> and <!-- {end} -->")
-    return f"{before}<!-- {begin} -->\n{content}\n<!-- {end} -->{after}"
+def _write(begin: str, end: str, content: str) -> None:
+    """Put other content between two marks, in the page that has them."""
+    for page in PAGES:
+        before, found, rest = page.read_text(encoding="utf-8").partition(f"<!-- {begin} -->")
+        _, closed, after = rest.partition(f"<!-- {end} -->")
+        if found and closed:
+            text = f"{before}<!-- {begin} -->\n{content}\n<!-- {end} -->{after}"
+            page.write_text(text, encoding="utf-8")
+            return
+    raise RuntimeError(f"no page has a place between <!-- {begin} --> and <!-- {end} -->")
 
 
 def points() -> str:

@@ -19,7 +19,17 @@ from faults.result import Figure, Result, Size, none_of
 __all__ = ["SUITES", "Run", "Suite", "lines", "run", "suite"]
 
 # One module of this package each, in the order in which they run.
-SUITES = ("append", "freshness", "storm", "syscalls", "powercut", "diskfull", "failpoints", "flips")
+SUITES = (
+    "append",
+    "freshness",
+    "storm",
+    "syscalls",
+    "powercut",
+    "diskfull",
+    "failpoints",
+    "flips",
+    "canaries",
+)
 MOST_NOTES = 20
 
 

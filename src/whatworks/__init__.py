@@ -32,11 +32,13 @@ if TYPE_CHECKING:
     from whatworks.records import Coincidence as Coincidence
     from whatworks.records import Contribution as Contribution
     from whatworks.records import Diff as Diff
+    from whatworks.records import Erased as Erased
     from whatworks.records import Estimate as Estimate
     from whatworks.records import Evaluation as Evaluation
     from whatworks.records import Evidence as Evidence
     from whatworks.records import Explanation as Explanation
     from whatworks.records import Flip as Flip
+    from whatworks.records import Forgotten as Forgotten
     from whatworks.records import Lift as Lift
     from whatworks.records import Match as Match
     from whatworks.records import Migration as Migration
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
     from whatworks.records import Pattern as Pattern
     from whatworks.records import Prediction as Prediction
     from whatworks.records import Prior as Prior
+    from whatworks.records import Source as Source
     from whatworks.records import Stats as Stats
     from whatworks.records import Suggestion as Suggestion
     from whatworks.records import Trend as Trend
@@ -65,9 +68,9 @@ _MODULES = {
     "ledgers": ("Calibration CalibrationScore IntervalCheck Recalibration ReliabilityBin"),
     "memory": "Memory",
     "records": (
-        "Answer Backup Cause Change ChangePoint Coincidence Contribution Diff Estimate Evaluation "
-        "Evidence Explanation Flip Lift Match Migration NewEvent NewPattern Pattern Prediction Prior "
-        "Stats Suggestion Trend TrendDay UsageEvent Where Why"
+        "Answer Backup Cause Change ChangePoint Coincidence Contribution Diff Erased Estimate "
+        "Evaluation Evidence Explanation Flip Forgotten Lift Match Migration NewEvent NewPattern "
+        "Pattern Prediction Prior Source Stats Suggestion Trend TrendDay UsageEvent Where Why"
     ),
     "text": "clean_text",
 }

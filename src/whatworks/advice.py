@@ -75,7 +75,7 @@ class Advice(Handle):
             self._writer.require(ids)
         return self._ask(
             Desk.predict,
-            checks.question(context),
+            checks.question(context, self.secrets),
             limit=checks.limit(limit),
             candidates=ids,
             as_of=self._moment(as_of),
@@ -242,4 +242,6 @@ class Advice(Handle):
                 f"earlier is {start.isoformat()} and later is {end.isoformat()}; expected the "
                 "earlier time first"
             )
-        return self._ask(Desk.diff, checks.question(context), start, end, checks.limit(limit), now)
+        return self._ask(
+            Desk.diff, checks.question(context, self.secrets), start, end, checks.limit(limit), now
+        )

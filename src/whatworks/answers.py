@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from copy import deepcopy
 from dataclasses import replace
 from datetime import datetime
@@ -197,5 +198,13 @@ def _own(pattern: Pattern) -> Pattern:
 
 def size_of(*paths: Path) -> int:
     """Bytes of files, and of all that folders hold."""
-    files = (item for path in paths for item in ([path] if path.is_file() else path.rglob("*")))
-    return sum(item.stat().st_size for item in files if item.is_file())
+    return sum(_size_of(path) for path in paths)
+
+
+def _size_of(path: Path) -> int:
+    # What is made anew meanwhile goes from under this.
+    with suppress(FileNotFoundError, NotADirectoryError), os.scandir(path) as items:
+        return sum(_size_of(Path(item)) for item in items)
+    with suppress(FileNotFoundError):
+        return path.lstat().st_size
+    return 0

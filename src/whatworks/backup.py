@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
-from whatworks import config, failpoints, journal, system
+from whatworks import config, failpoints, journal, places, system
 from whatworks.errors import (
     InvalidInputError,
     NotFoundError,
@@ -298,6 +298,8 @@ def restore(backup: Path, store: Path) -> Backup:
             draft.rename(store)  # takes the place of an empty folder, and of no other
             failpoints.reached("restore.renamed")
             system.sync(store.parent)
+            if store.name == config.FOLDER:
+                places.make_own(store)
     except OSError as error:
         raise disk_error(error, f"restore {backup} to {store}") from error
     return _described(store, made)

@@ -2,23 +2,32 @@
 
 Each function returns the checked value, ready for the journal, or raises
 ``InvalidInputError`` with what was given, what was expected and what to do.
+
+Secrets end here as well. What takes a text wants to be told the ``secrets`` of the store and gives
+it back without them; what takes an id refuses one that holds a secret. This is the place because
+ids are made of texts below, so that a text must be without secrets before, and because a new caller
+cannot leave out an argument that has no default.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from numbers import Real
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
 import orjson
 
 from whatworks.errors import InvalidInputError
 from whatworks.ids import content_id, uuid7
 from whatworks.records import NewEvent, NewPattern, Pattern, Prior, Risk, UsageEvent, Where
+from whatworks.redaction import UNKEYED, Secrets, kind_of
 from whatworks.text import HIDDEN, strip_ansi
+
+if TYPE_CHECKING:
+    from whatworks.records import Selection
 
 __all__ = ["MAX_TEXT_BYTES", "STATES", "event", "limit", "pattern", "prior", "resolution", "where"]
 
@@ -30,6 +39,7 @@ MAX_ITEMS = 1_000
 MAX_AHEAD = timedelta(days=1)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MAX_LIMIT = 1_000_000
+MIN_LOOKED_FOR = 3
 MAX_CHANCE = 0.5
 MAX_SEED = 2**63 - 1
 STATES = ("pending", "resolved", "not_used", "unknown")
@@ -40,16 +50,26 @@ Choice = TypeVar("Choice", bound=str)
 
 
 def shown(value: object) -> str:
-    """``value`` as it appears in an error: its repr, cut to 60 characters, one line."""
+    """``value`` as it appears in an error: its repr without secrets, cut to 60 characters, one line."""
     try:
         text = ascii(value)
     except (ValueError, RecursionError):  # thousands of digits, or of levels
         text = f"<{type(value).__name__} too large to show>"
+    return _cut(UNKEYED.redacted(text[:MAX_ID_BYTES]))
+
+
+def _cut(text: str) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def text(value: object, name: str, *, max_bytes: int = MAX_TEXT_BYTES) -> str:
-    """A non-empty text without hidden characters, at most ``max_bytes`` in UTF-8."""
+def text(value: object, name: str, secrets: Secrets, *, max_bytes: int = MAX_TEXT_BYTES) -> str:
+    """A non-empty text without hidden characters and secrets, at most ``max_bytes`` in UTF-8."""
+    given = _visible(value, name, max_bytes)
+    taken = secrets.redacted(given)
+    return given if taken is given else _visible(taken, name, max_bytes)  # a mark may be longer
+
+
+def _visible(value: object, name: str, max_bytes: int) -> str:
     if not isinstance(value, str):
         raise InvalidInputError(f"{name} is {type(value).__name__} {shown(value)}; expected text (str)")
     # As most are: it has nothing to hide.
@@ -72,12 +92,23 @@ def text(value: object, name: str, *, max_bytes: int = MAX_TEXT_BYTES) -> str:
     return value
 
 
-def identifier(value: object, name: str) -> str:
-    """An opaque id: one line of printable text, at most 512 bytes."""
-    checked = text(value, name, max_bytes=MAX_ID_BYTES)
+def known_identifier(value: object, name: str) -> str:
+    """An opaque id: one line of printable text, at most 512 bytes; for what is stored already."""
+    checked = _visible(value, name, MAX_ID_BYTES)
     if not checked.isprintable():
         raise InvalidInputError(
             f"{name} is {shown(checked)}; expected one line of printable characters"
+        )
+    return checked
+
+
+def identifier(value: object, name: str) -> str:
+    """As ``known_identifier``, and without secrets: a mark in its place would be another id."""
+    checked = known_identifier(value, name)
+    if kind := kind_of(checked):
+        raise InvalidInputError(
+            f"{name} holds what looks like a secret ({kind}); expected an id without one: ids are "
+            "kept as they are"
         )
     return checked
 
@@ -87,11 +118,11 @@ def optional_identifier(value: object, name: str) -> str | None:
     return None if value is None else identifier(value, name)
 
 
-def context(value: object) -> str | None:
+def context(value: object, secrets: Secrets) -> str | None:
     """A situation as text; terminal colours are taken out, ``None`` stays ``None``."""
     if value is None:
         return None
-    return text(strip_ansi(value) if isinstance(value, str) else value, "context").strip()
+    return text(strip_ansi(value) if isinstance(value, str) else value, "context", secrets).strip()
 
 
 def outcome(value: object) -> float:
@@ -150,9 +181,9 @@ def vector(value: Iterable[float]) -> list[float]:
     return numbers
 
 
-def question(value: object) -> str:
+def question(value: object, secrets: Secrets) -> str:
     """A question: as a context, but never absent."""
-    checked = context(value)
+    checked = context(value, secrets)
     if checked is None:
         raise InvalidInputError("the text is None; expected at least one visible character")
     return checked
@@ -231,13 +262,13 @@ def moment(value: object, name: str, now: datetime) -> datetime:
     return moved
 
 
-def metadata(value: object, name: str = "metadata") -> dict[str, Any]:
+def metadata(value: object, secrets: Secrets, name: str = "metadata") -> dict[str, Any]:
     """A JSON object of at most 64 KiB: text keys, finite numbers, no other types."""
     if not isinstance(value, (dict, Mapping)):  # the class first: the abstract one is slow to ask
         raise InvalidInputError(f"{name} is {shown(value)}; expected a mapping of JSON values")
     if not value:
         return {}
-    plain: dict[str, Any] = _json(value, name, depth=0)
+    plain: dict[str, Any] = _json(value, name, secrets, depth=0)
     encoded = orjson.dumps(plain)
     if len(encoded) > MAX_TEXT_BYTES:
         raise InvalidInputError(
@@ -246,19 +277,24 @@ def metadata(value: object, name: str = "metadata") -> dict[str, Any]:
     return plain
 
 
-def _json(value: object, name: str, depth: int) -> Any:
+def _json(value: object, name: str, secrets: Secrets, depth: int) -> Any:
     """A copy of ``value`` in the types that JSON knows."""
     if depth > 32:
         raise InvalidInputError(f"{name} is nested more than 32 deep; expected flatter JSON")
     if isinstance(value, Mapping):
-        return {
-            _json_text(key, f"a key of {name}"): _json(item, f"{name}[{shown(key)}]", depth + 1)
-            for key, item in value.items()
-        }
+        made = {}
+        for given, item in value.items():
+            key = _json_text(given, f"a key of {name}")
+            shut = secrets.redacted(key)
+            if isinstance(item, str):  # its name may say that it is one
+                made[shut] = secrets.redacted_value(key, _json_text(item, name))
+            else:
+                made[shut] = _json(item, f"{name}[{_cut(ascii(shut))}]", secrets, depth + 1)
+        return made
     if isinstance(value, (list, tuple)):
-        return [_json(item, name, depth + 1) for item in value]
+        return [_json(item, name, secrets, depth + 1) for item in value]
     if isinstance(value, str):
-        return _json_text(value, name)
+        return secrets.redacted(_json_text(value, name))
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, float):
@@ -285,7 +321,7 @@ def _json_text(value: object, name: str) -> str:
     return str.__str__(value)  # of an enum its value, not its name
 
 
-def names(value: object, name: str) -> list[str]:
+def names(value: object, name: str, secrets: Secrets) -> list[str]:
     """A list of at most 1,000 one-line texts, such as file or tool names."""
     if isinstance(value, str) or not isinstance(value, (tuple, list, Sequence)):  # as in ``metadata``
         raise InvalidInputError(f"{name} is {shown(value)}; expected a list of texts")
@@ -294,7 +330,7 @@ def names(value: object, name: str) -> list[str]:
     if len(value) > MAX_ITEMS:
         raise InvalidInputError(f"{name} has {len(value):,} items; at most {MAX_ITEMS:,} are kept")
     what = f"an item of {name}"
-    return [text(item, what, max_bytes=4_096) for item in value]
+    return [text(item, what, secrets, max_bytes=4_096) for item in value]
 
 
 def made(kind: type[T], value: object) -> T:
@@ -327,10 +363,12 @@ def moment_of(passed: int) -> datetime:
     return EPOCH + timedelta(microseconds=passed)
 
 
-def pattern(value: NewPattern | Mapping[str, Any] | str, now: datetime) -> dict[str, Any]:
+def pattern(
+    value: NewPattern | Mapping[str, Any] | str, now: datetime, secrets: Secrets
+) -> dict[str, Any]:
     """The body of a ``pattern.added`` record; a plain text is a description."""
     given = NewPattern(value) if isinstance(value, str) else made(NewPattern, value)
-    description = text(given.description, "description").strip()
+    description = text(given.description, "description", secrets).strip()
     pattern_type = identifier(given.pattern_type, "pattern_type")
     pattern_id = optional_identifier(given.pattern_id, "pattern_id")
     created = None if given.created_at is None else moment(given.created_at, "created_at", now)
@@ -339,17 +377,17 @@ def pattern(value: NewPattern | Mapping[str, Any] | str, now: datetime) -> dict[
         "pattern_id": pattern_id or content_id(pattern_type, description),
         "pattern_type": pattern_type,
         "description": description,
-        "metadata": metadata(given.metadata),
+        "metadata": metadata(given.metadata, secrets),
         "created_at": None if created is None else micros(created),
         "recorded_at": micros(now),
     }
 
 
-def event(value: NewEvent | Mapping[str, Any], now: datetime) -> dict[str, Any]:
+def event(value: NewEvent | Mapping[str, Any], now: datetime, secrets: Secrets) -> dict[str, Any]:
     """The body of an ``event.recorded`` record."""
     given = made(NewEvent, value)
     result = None if given.outcome is None else outcome(given.outcome)
-    situation = context(given.context)
+    situation = context(given.context, secrets)
     recorded_at = micros(now)
     at = None if given.timestamp is None else moment(given.timestamp, "timestamp", now)
     return {
@@ -362,32 +400,33 @@ def event(value: NewEvent | Mapping[str, Any], now: datetime) -> dict[str, Any]:
         "context": situation,
         "context_id": None if situation is None else content_id(situation),
         "session_id": optional_identifier(given.session_id, "session_id"),
-        "files": names(given.files, "files"),
-        "tools": names(given.tools, "tools"),
+        "files": names(given.files, "files", secrets),
+        "tools": names(given.tools, "tools", secrets),
         "duration_ms": amount(given.duration_ms, "duration_ms"),
         "cost": amount(given.cost, "cost"),
         "prediction_id": optional_identifier(given.prediction_id, "prediction_id"),
-        "metadata": metadata(given.metadata),
+        "metadata": metadata(given.metadata, secrets),
         "recorded_at": recorded_at,
     }
 
 
-def restored_pattern(value: Pattern, now: datetime) -> dict[str, Any]:
+def restored_pattern(value: Pattern, now: datetime, secrets: Secrets) -> dict[str, Any]:
     """The body of a ``pattern.added`` record that keeps the times of ``value``."""
     body = pattern(
         NewPattern(
             value.description, value.pattern_type, value.metadata, value.pattern_id, value.created_at
         ),
         now,
+        secrets,
     )
     return body | {"recorded_at": micros(moment(value.updated_at, "updated_at", now))}
 
 
-def restored_event(value: UsageEvent, now: datetime) -> dict[str, Any]:
+def restored_event(value: UsageEvent, now: datetime, secrets: Secrets) -> dict[str, Any]:
     """The body of an ``event.recorded`` record with the origin and the outcome's time of ``value``."""
     given = {item.name: getattr(value, item.name) for item in fields(NewEvent)}
     resolved_at = value.resolved_at
-    return event(NewEvent(**given), now) | {
+    return event(NewEvent(**given), now, secrets) | {
         "source": identifier(value.source, "source"),
         "channel": identifier(value.channel, "channel"),
         "resolved_at": None if resolved_at is None else micros(moment(resolved_at, "resolved_at", now)),
@@ -425,11 +464,11 @@ def resolution(
     }
 
 
-def prior(value: Prior | Mapping[str, Any], now: datetime) -> dict[str, Any]:
+def prior(value: Prior | Mapping[str, Any], now: datetime, secrets: Secrets) -> dict[str, Any]:
     """The body of a ``prior.added`` record."""
     given = made(Prior, value)
     pattern_id = identifier(given.pattern_id, "pattern_id")
-    origin = identifier(given.origin, "origin")
+    origin = known_identifier(text(given.origin, "origin", secrets, max_bytes=MAX_ID_BYTES), "origin")
     at = now if given.timestamp is None else moment(given.timestamp, "timestamp", now)
     return {
         "prior_id": optional_identifier(given.prior_id, "prior_id") or content_id(pattern_id, origin),
@@ -442,17 +481,17 @@ def prior(value: Prior | Mapping[str, Any], now: datetime) -> dict[str, Any]:
     }
 
 
-def where(value: Where | Mapping[str, Any] | None, now: datetime) -> Where | None:
+def where(value: Where | Mapping[str, Any] | None, now: datetime, secrets: Secrets) -> Where | None:
     """Checked conditions, ``None`` if there are none."""
     if value is None:
         return None
     given = made(Where, value)
     if given.pattern_type is not None:
         types = [given.pattern_type] if isinstance(given.pattern_type, str) else given.pattern_type
-        given_types: tuple[str, ...] | None = tuple(names(types, "pattern_type"))
+        given_types: tuple[str, ...] | None = tuple(names(types, "pattern_type", secrets))
     else:
         given_types = None
-    values = metadata(given.metadata)
+    values = metadata(given.metadata, secrets)
     for key, item in values.items():
         if isinstance(item, (Mapping, list, tuple)):
             raise InvalidInputError(
@@ -471,12 +510,52 @@ def where(value: Where | Mapping[str, Any] | None, now: datetime) -> Where | Non
     )
 
 
-def unique(values: Iterable[object] | None, name: str) -> list[str] | None:
+def selection(
+    patterns: Iterable[object] | str | None,
+    events: Iterable[object] | str | None,
+    conditions: Mapping[str, Any],
+    now: datetime,
+) -> Selection:
+    """What is to be forgotten: ids, or conditions, and never everything.
+
+    As it is given, secrets included: what was stored with them must be found.
+    """
+    from whatworks.records import Selection
+
+    chosen = [
+        tuple(unique([ids] if isinstance(ids, str) else ids, name, known_identifier) or ())
+        for name, ids in (("patterns", patterns), ("events", events))
+    ]
+    given = {name: value for name, value in conditions.items() if value is not None}
+    if any(chosen) == bool(given):
+        raise InvalidInputError(
+            "expected what to forget: either ids of patterns and events, or conditions "
+            f"({', '.join(conditions)})"
+        )
+    for name in ("source", "session_id"):
+        if name in given:
+            known_identifier(given[name], name)
+    for name in ("since", "until"):
+        if name in given:
+            given[name] = moment(given[name], name, now)
+    if (
+        "containing" in given
+        and len(_visible(given["containing"], "containing", MAX_TEXT_BYTES)) < MIN_LOOKED_FOR
+    ):
+        raise InvalidInputError(
+            f"containing is {shown(given['containing'])}; expected at least {MIN_LOOKED_FOR} characters"
+        )
+    return Selection(patterns=chosen[0], events=chosen[1], **given)
+
+
+def unique(
+    values: Iterable[object] | None, name: str, check: Callable[[object, str], str] = identifier
+) -> list[str] | None:
     """Checked ids without repeats in the given order; ``None`` stays ``None``."""
     if values is None:
         return None
     given = items(values, name)
-    return list(dict.fromkeys(identifier(value, f"an item of {name}") for value in given))
+    return list(dict.fromkeys(check(value, f"an item of {name}") for value in given))
 
 
 def items(values: Iterable[Item], name: str) -> Iterable[Item]:

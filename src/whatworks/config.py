@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shlex
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import NoneType
@@ -10,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from whatworks import failpoints, system
+from whatworks import failpoints, places, system
 from whatworks.errors import (
     InvalidInputError,
     NotFoundError,
@@ -19,13 +21,24 @@ from whatworks.errors import (
     disk_error,
 )
 from whatworks.ids import uuid7
+from whatworks.places import FILE, FOLDER
 
-__all__ = ["FORMAT", "Config", "create", "load", "locate", "replace_file", "require_free", "save"]
+__all__ = [
+    "FILE",
+    "FOLDER",
+    "FORMAT",
+    "Config",
+    "create",
+    "load",
+    "locate",
+    "replace_file",
+    "require_free",
+    "require_private",
+    "save",
+]
 
 # Raise when an older whatworks could not read a store any more.
 FORMAT = 1
-FILE = "store.json"
-FOLDER = ".whatworks"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +87,11 @@ def locate(path: str | os.PathLike[str] | None) -> Path:
     ``path`` itself; without it ``$WHATWORKS_STORE``; without that the nearest
     ``.whatworks`` in the working directory or above; else the user's data
     directory.
+
+    Raises
+    ------
+    StoreError
+        The nearest ``.whatworks`` was not made by this user on this machine.
     """
     if path is not None:
         if not isinstance(path, (str, os.PathLike)) or not str(path):
@@ -81,13 +99,17 @@ def locate(path: str | os.PathLike[str] | None) -> Path:
         return _absolute(path)
     if named := os.environ.get("WHATWORKS_STORE"):
         return _absolute(named)
-    here = Path.cwd()
-    for folder in (here, *here.parents):
-        if (folder / FOLDER / FILE).is_file():
-            return _absolute(folder / FOLDER)
-    from platformdirs import user_data_path
-
-    return _absolute(user_data_path("whatworks", appauthor=False) / "default")
+    found = places.nearest()
+    if found is None:
+        return _absolute(places.default())
+    place = _absolute(found)
+    if not places.is_own(place):
+        raise StoreError(
+            f"the store {place} was not made by you on this machine and may have come with a "
+            f"repository: whatworks init --store {shlex.quote(str(place))} takes it for your own, "
+            "else name another"
+        )
+    return place
 
 
 def _absolute(path: str | os.PathLike[str]) -> Path:
@@ -141,6 +163,25 @@ def load(folder: Path) -> Config:
     return Config(**{name: values.get(name) for name in _KINDS})
 
 
+def require_private(folder: Path) -> None:
+    """Raise if other users of this machine may write to a store."""
+    if os.name != "posix":
+        return
+    with suppress(OSError):
+        found = folder.stat()
+        if os.geteuid() not in (found.st_uid, 0):
+            raise StoreError(f"the store {folder} belongs to another user; give one of your own")
+        # What lies in a folder that nobody else may enter is out of their reach, whatever its mode.
+        inner = [folder / "journal"] if found.st_mode & 0o077 else []
+        for path in (folder, *inner):
+            mode = path.stat().st_mode
+            if mode & 0o022:
+                raise StoreError(
+                    f"other users may write to {path} (mode {mode & 0o777:o}): look whether all of the "
+                    f"store is yours, then chmod -R go= {folder}"
+                )
+
+
 def require_free(folder: Path) -> None:
     """Raise if ``folder`` holds something else than a store, or what is left of making one."""
     try:
@@ -166,6 +207,8 @@ def create(folder: Path, *, embedder: str, dim: int | None, vectors: str) -> Con
         (folder / "journal").mkdir(exist_ok=True, mode=0o700)
         failpoints.reached("store.prepared")
         save(folder, config)
+        if folder.name == FOLDER:
+            places.make_own(folder)
     except FileExistsError as error:
         raise StoreError(f"{folder} is a file; expected a folder for the store") from error
     except OSError as error:
@@ -185,8 +228,11 @@ def _left_over(item: Path) -> bool:
 def save(folder: Path, config: Config) -> None:
     """Write the configuration: the old one stands until the new one is whole on the disk."""
     body = orjson.dumps(asdict(config), option=orjson.OPT_INDENT_2) + b"\n"
+    own = folder.name == FOLDER and places.is_own(folder)
     try:
         replace_file(folder / FILE, body)
+        if own:
+            places.make_own(folder)
     except OSError as error:
         raise disk_error(error, f"write {folder / FILE}") from error
 

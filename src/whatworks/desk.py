@@ -29,13 +29,17 @@ if TYPE_CHECKING:
     from whatworks.records import (
         Backup,
         Diff,
+        Erased,
         Evaluation,
+        Forgotten,
         Lift,
         Match,
         Migration,
         Pattern,
         Prediction,
         Prior,
+        Selection,
+        Source,
         Stats,
         Trend,
         UsageEvent,
@@ -115,6 +119,12 @@ class Desk:
     def stats(self) -> Stats:
         """Counts and sizes."""
         return self._answers.stats()
+
+    def sources(self) -> list[Source]:
+        """Who has told of tries, and how that compares."""
+        from whatworks.evidence import questions
+
+        return questions.sources(self.keeper.evidence())
 
     # -- what a writer must know ------------------------------------------------------------------
 
@@ -234,6 +244,16 @@ class Desk:
     def rebuild(self) -> None:
         """Throw evidence and vectors away; make the evidence again."""
         self.keeper.rebuild()
+
+    def forget(self, selection: Selection, *, dry_run: bool) -> Forgotten:
+        """Forget what is chosen, or only count it; it is still on the disk."""
+        from whatworks.forgetting import forget
+
+        return forget(self.keeper, selection, dry_run=dry_run)
+
+    def erase(self) -> Erased:
+        """Take what was forgotten off the disk."""
+        return self.keeper.erase()
 
     def backup(self, folder: str, *, keep: int | None, made_at: datetime) -> Backup:
         """Make a backup into ``folder``."""

@@ -20,14 +20,18 @@ __all__ = [
     "Change",
     "Contribution",
     "Diff",
+    "Erased",
     "Estimate",
     "Evaluation",
     "Evidence",
     "Explanation",
     "Flip",
+    "Forgotten",
     "Lift",
     "Migration",
     "Prediction",
+    "Selection",
+    "Source",
     "Stats",
     "Suggestion",
     "Why",
@@ -383,6 +387,97 @@ class Stats:
     def coverage(self) -> float | None:
         """The share of those predictions that are closed, in [0, 1]; ``None`` if there is none."""
         return self.shown_resolved / self.shown if self.shown else None
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Who has told of tries, and how that compares with what others tell of the same patterns.
+
+    ``mean_outcome`` is of its ``resolved`` tries. ``shared`` of them are of
+    patterns for which another source or channel has outcomes too: it has
+    ``mean_shared`` there, and what the others have, weighted alike, is
+    ``mean_others``. A source that says much more than all others is either in
+    another situation, mistaken, or lying. ``None`` where there is nothing to
+    compare.
+    """
+
+    source: str
+    channel: str
+    events: int
+    resolved: int
+    patterns: int
+    sessions: int
+    mean_outcome: float | None
+    shared: int
+    mean_shared: float | None
+    mean_others: float | None
+    first_at: datetime
+    last_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What is to be forgotten: patterns and tries by id, or all tries that fulfil every condition.
+
+    Without any other condition, ``containing`` chooses the patterns and
+    predictions that hold the text as well, and times choose the predictions
+    made in them.
+    """
+
+    patterns: tuple[str, ...] = ()
+    events: tuple[str, ...] = ()
+    source: str | None = None
+    session_id: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    containing: str | None = None
+
+    @property
+    def only_text(self) -> bool:
+        """Whether a text is the only condition."""
+        return (self.source, self.session_id, self.since, self.until) == (None,) * 4
+
+    @property
+    def only_time(self) -> bool:
+        """Whether times are the only condition."""
+        others = (self.source, self.session_id, self.containing)
+        return others == (None,) * 3 and (self.since, self.until) != (None, None)
+
+
+@dataclass(frozen=True, slots=True)
+class Erased:
+    """What was looked through, and how much of it was written over.
+
+    ``records`` of the journal were written over; ``segments`` files of it with so many ``bytes`` were
+    read. ``unreadable`` records were damaged before: nobody can say what they
+    hold, and they were left. Evidence and vectors were made anew.
+    """
+
+    records: int
+    segments: int
+    bytes: int
+    unreadable: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """How much was forgotten; with ``dry_run``, how much would have been.
+
+    ``contexts`` are situations that no other try has. ``records`` of the
+    journal hold the text that was looked for, also those that others have
+    replaced since. ``erased`` says what
+    was done to the disk, ``None`` where that goes on in the background.
+    """
+
+    patterns: int
+    events: int
+    contexts: int
+    priors: int
+    predictions: int
+    records: int
+    dry_run: bool
+    erased: Erased | None = None
 
 
 @dataclass(frozen=True, slots=True)

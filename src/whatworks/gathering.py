@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -144,23 +144,14 @@ class Gathering:
         """The cells of the ``k`` nearest (context, pattern) pairs, and their contexts' similarity."""
         reach = max(min(k, REACH), 1)
         while True:
-            # Contexts without a resolved try, or of later, have no cells: look beyond them.
             hits = contexts.search(query, reach)
-            found = cells.neighbours(self._keeper.folded(), hits.ids, as_of)
-            pairs = len({cell[:2] for cell in found})
-            if pairs >= k or len(hits.ids) < reach:
-                break
+            similarity = {n: 1 - d for n, d in zip(hits.ids, hits.distances.tolist(), strict=True)}
+            nearest_first = sorted(similarity, key=lambda name: (-similarity[name], name))
+            # Contexts without a resolved try, or of later, have no cells: look beyond them.
+            found = cells.neighbours(self._keeper.folded(), nearest_first, as_of, pairs=k)
+            if len({cell[:2] for cell in found}) >= k or len(hits.ids) < reach:
+                return found, similarity
             reach *= 4
-        similarity = {n: 1 - d for n, d in zip(hits.ids, hits.distances.tolist(), strict=True)}
-        return _of_nearest(found, similarity, k), similarity
-
-
-def _of_nearest(found: Iterable[CellRow], similarity: dict[str, float], k: int) -> list[CellRow]:
-    """The rows of the ``k`` nearest pairs of a context and a pattern."""
-    rows = list(found)
-    pairs = sorted({row[:2] for row in rows}, key=lambda pair: (-similarity[pair[0]], pair))
-    chosen = set(pairs[:k])
-    return [row for row in rows if row[:2] in chosen]
 
 
 def _vectors(contexts: Vectors, near: Sequence[Cell]) -> list[Vector]:

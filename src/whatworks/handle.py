@@ -13,6 +13,7 @@ from whatworks.desk import Desk
 from whatworks.errors import NotFoundError, StoreClosedError
 from whatworks.link import Link
 from whatworks.records import Pattern
+from whatworks.redaction import Secrets
 from whatworks.writer import Writer
 
 if TYPE_CHECKING:
@@ -75,6 +76,11 @@ class Handle:
     def clock(self) -> Clock:
         """What this memory takes the time from."""
         return self._clock
+
+    @property
+    def secrets(self) -> Secrets:
+        """Takes secrets out of texts as they are before they are written; see ``redaction``."""
+        return self._shared.secrets
 
     def _ask(self, question: Callable[Concatenate[Desk, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """The answer of whoever keeps the store."""

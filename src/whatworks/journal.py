@@ -125,16 +125,15 @@ class Journal:
         StoreError
             The disk refused, also in a second segment; the next append begins a new one.
         """
-        # Copies: each of its texts keeps hold of a kilobyte, and to get that takes ten times as long.
-        encoded = [bytes(memoryview(orjson.dumps(body))) for body in bodies]
+        # Copied: the encoder cuts each from a larger block, and many held at once take fresh memory.
+        encoded = [b"%b" % orjson.dumps(body) for body in bodies]
         if not encoded:
             return
         with self._write_lock:
             opened = self._writable()
-            final = len(encoded) - 1
-            first = self._next_stamp()
-            self._stamp += final
+            first, final = self._next_stamp(), len(encoded) - 1
             lines = [_Line(first + n, kind, body, n < final) for n, body in enumerate(encoded)]
+            self._stamp = first + final
             self._write(opened, lines)
             if self._durable:
                 opened.unsynced += lines

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import orjson
 
-__all__ = ["objects"]
+__all__ = ["MAX_LINE", "numbered", "objects"]
 
 # What is longer is taken for several lines, and none of them can be read.
 MAX_LINE = 8 << 20
@@ -25,3 +25,15 @@ def objects(path: Path, *, holding: bytes = b"") -> Iterator[dict[str, Any]]:
                 held = orjson.loads(line)
                 if isinstance(held, dict):
                     yield held
+
+
+def numbered(file: BinaryIO, longest: int) -> Iterator[tuple[int, bytes]]:
+    """Lines with their numbers, but for empty ones; one that is too long is cut, and so is no JSON."""
+    number = 0
+    while line := file.readline(longest):
+        number += 1
+        rest = line
+        while rest and not rest.endswith(b"\n"):
+            rest = file.readline(longest)
+        if line.strip():
+            yield number, line

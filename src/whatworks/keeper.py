@@ -7,8 +7,8 @@ come, so that whatever was interrupted goes on where it was.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from time import monotonic
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from whatworks import config, failpoints, migration, system
+from whatworks import config, erasure, failpoints, migration, system
 from whatworks.cache import HotCache
 from whatworks.embedders import Embedder, vectors_of
 from whatworks.errors import (
@@ -27,9 +27,11 @@ from whatworks.errors import (
     StoreClosedError,
     StoreError,
     StoreFullError,
+    disk_error,
 )
-from whatworks.evidence import Evidence, OutdatedError, questions, renewal, texts
+from whatworks.evidence import Evidence, OutdatedError, forgetting, questions, renewal, texts
 from whatworks.evidence.cells import PopulationRow
+from whatworks.ids import uuid7
 from whatworks.journal import Journal, segments
 from whatworks.lock import KeeperLock
 from whatworks.rank import Learned
@@ -40,11 +42,13 @@ from whatworks.vectors import Vectors, remove
 T = TypeVar("T")
 # What searches find for a text: distances by meaning, and ids by words, the best first.
 Found = tuple[dict[str, float], list[str]]
+# Which opening of the evidence it is, and how often something was forgotten.
+Holds = tuple[str, int]
 
 if TYPE_CHECKING:
-    from whatworks.records import Backup
+    from whatworks.records import Backup, Erased
 
-__all__ = ["COLLECTIONS", "Found", "Keeper"]
+__all__ = ["COLLECTIONS", "Found", "Holds", "Keeper"]
 
 COLLECTIONS = ("patterns", "contexts")
 # Texts are embedded in steps of about this long, so that a write waits no longer for its fold.
@@ -66,12 +70,16 @@ LOOK_SECONDS = 0.25
 FRESH_SECONDS = 0.02
 # One question asks the layers several times; it looks once.
 LOOK_AGAIN_SECONDS = 0.002
-# How long it waits before it tries again to fill the lookup, where that failed.
+# Where much is forgotten bit by bit, erasing it takes no more than one part in so many of the time.
+ERASING_SHARE = 10
+# How long it waits before it tries again to fill the lookup or to erase, where that failed.
 RETRY_SECONDS = 30.0
 PATTERNS_CACHED = 10_000
 QUERIES_CACHED = 512
 LEADERS_CACHED = 16
 FOUND_CACHED = 512
+# A file that is written anew whenever something is forgotten, so that other processes know.
+FORGOTTEN = "forgotten"
 STOPPED = "background work stopped"
 UNFILLED = "rows are read from the tables, which is slower"
 SCANNED = "vectors are compared one by one, which is slow"
@@ -134,12 +142,15 @@ class Keeper:
         self._vectors: dict[str, Vectors] = {}
         self._reached: dict[str, Mark] = {}
         self._folded = -1  # so many appends of this process are folded
+        self._forgets = 0  # how often something was forgotten
+        self._gone: dict[str, list[str]] = {}  # ids that stores of vectors may still find
+        self._erased: Erased | None = None  # what was done the last time
         self._spent = 0.0  # time that folds took beyond half of all, as of the last one
         self._folded_at = monotonic()
         self._looked_at = 0.0  # when what others wrote was last looked for
         self.all_embedded = False  # whether no text waited when last looked
         self._embed_batch = EMBED_BATCH[0]
-        self._fill_again_at = self._busy_until = 0.0
+        self._fill_again_at = self._busy_until = self._erase_again_at = 0.0
         self._unfilled_since = self._rested_at = monotonic()
 
     @property
@@ -156,14 +167,25 @@ class Keeper:
         if self._stop.is_set():
             raise StoreClosedError("this memory is closed; open it again")
 
-    def note_down(self, kind: str, body: dict[str, Any]) -> None:
-        """Write down what was answered or learned; a power cut may lose the last of it."""
+    def note_down(self, kind: str, body: dict[str, Any], holds: Holds) -> None:
+        """Write down what was answered or learned; a power cut may lose the last of it.
+
+        Raises
+        ------
+        StoreError
+            Something was forgotten since the store was as ``holds`` says: it may be named here.
+        """
         self.check()
         try:
-            self.journal.append(kind, [body], sync=False)
+            with self._lock:
+                if holds[1] != self._forgets:
+                    raise StoreError("something was forgotten meanwhile; ask again")
+                self.journal.append(kind, [body], sync=False)
         except StoreClosedError:
             raise
         except StoreError as error:  # the answer is worth more than its receipt
+            if holds[1] != self._forgets:
+                raise
             self._note(f"predictions are not kept: {error}")
 
     # -- layers -----------------------------------------------------------------------------------
@@ -215,10 +237,10 @@ class Keeper:
             return self._fold()
 
     @property
-    def build(self) -> int:
-        """Which making of the evidence this is; 0 before it is opened."""
+    def holds(self) -> Holds:
+        """Changes when the file of the evidence is opened or replaced, or something is forgotten."""
         evidence = self._evidence
-        return 0 if evidence is None else evidence.build
+        return "" if evidence is None else evidence.opening, self._forgets
 
     def mended(self) -> bool:
         """Whether the evidence failed, and is whole again now: then it is worth asking again."""
@@ -237,10 +259,11 @@ class Keeper:
         """Ask the evidence as of the last fold, again if it is rebuilt meanwhile."""
         while True:
             evidence = self.folded()
+            opening = evidence.opening
             try:
                 return question(evidence)
             except StoreError:
-                if evidence is self._evidence and not evidence.lost:
+                if evidence is self._evidence and opening == evidence.opening and not evidence.lost:
                     raise
 
     def _fold(self) -> Evidence:
@@ -279,10 +302,37 @@ class Keeper:
             self.all_embedded = False
         if evidence.described != described:
             self.found.clear()
+        if evidence.gone:
+            self._take_gone(evidence)
+            self._forget()
+            self.learned.clear()
+            self._drop_gone()
         if evidence.build != build:  # it was lost, and begun anew
             self._close_vectors()
             self._forget()
             self._note_rebuilt(evidence)
+
+    def _take_gone(self, evidence: Evidence) -> None:
+        """Take over what was forgotten, and let other processes know."""
+        for collection, ids in evidence.gone.items():
+            self._gone.setdefault(collection, []).extend(ids)
+        evidence.gone = {}
+        self._forgets += 1
+        with suppress(StoreError):  # a full disk; it is told again before it is erased
+            self._tell()
+
+    def _tell(self) -> None:
+        """Let other processes know that what they know by heart may be forgotten."""
+        try:
+            config.replace_file(self.folder / FORGOTTEN, uuid7().encode())
+        except OSError as error:
+            raise disk_error(error, f"write {self.folder / FORGOTTEN}") from error
+
+    def _drop_gone(self) -> None:
+        """Let the stores of vectors that are open find no more of it."""
+        for name, vectors in self._vectors.items():
+            if gone := self._gone.pop(name, None):
+                vectors.drop(gone)
 
     def _forget(self) -> None:
         self.patterns.clear()
@@ -298,6 +348,7 @@ class Keeper:
             raise StoreError(f"{self._journal_folder} is missing: restore it from a backup")
         path = self.folder / "evidence.duckdb"
         renewal.clear(path)
+        erasure.resume(self.folder, self._journal_folder)
         try:
             evidence = Evidence(path)
         except OutdatedError:
@@ -317,6 +368,8 @@ class Keeper:
     def _fill(self, evidence: Evidence) -> None:
         """Bring an evidence that nobody asks yet up to the journal."""
         evidence.fold(self._journal_folder, self.journal.settle)
+        if evidence.gone:
+            self._take_gone(evidence)
 
     def _renew(self) -> None:
         """Put another evidence in the place of the old one; nobody may have it open."""
@@ -357,6 +410,7 @@ class Keeper:
         if self._vectors:
             return
         self._vectors = {name: self._vectors_of(evidence, self.config, name) for name in COLLECTIONS}
+        self._drop_gone()
 
     def _vectors_of(
         self,
@@ -403,7 +457,7 @@ class Keeper:
             with self._lock:
                 self.check()
                 batch = texts.waiting(evidence, name, self.config.embedder, self._embed_batch)
-                build = evidence.build
+                before = evidence.build, self._forgets
             if not batch:
                 return 0
             start = monotonic()
@@ -412,7 +466,8 @@ class Keeper:
             self._embed_batch = round(min(max(fitting, EMBED_BATCH[0]), EMBED_BATCH[1]))
             with self._lock:
                 self.check()
-                if evidence.build == build:  # else it was begun anew
+                # Else it was begun anew, or some of the texts may be forgotten.
+                if (evidence.build, self._forgets) == before:
                     self._keep_embeddings(evidence, name, batch, made)
             return len(batch)
 
@@ -561,7 +616,7 @@ class Keeper:
         self, after: config.Config, progress: Callable[[int], object]
     ) -> dict[str, migration.Checked]:
         evidence, before = self.evidence(), self.config
-        build = evidence.build
+        build, forgets = evidence.build, self._forgets
         if self.embedder is not None:
             self.embed()
         with ExitStack() as ends:
@@ -574,8 +629,10 @@ class Keeper:
             checked = self._checked(evidence, after, made, progress)
             with self._embedding, self._lock:
                 self.check()
-                if evidence.build != build:
-                    raise StoreError("the evidence was made anew meanwhile; run it again")
+                if (evidence.build, self._forgets) != (build, forgets):
+                    raise StoreError(
+                        "the evidence was made anew, or something forgotten, meanwhile; run it again"
+                    )
                 for vectors in made.values():
                     vectors.catch_up()
                 self._configure(after.changed(dim=self.config.dim))
@@ -652,6 +709,78 @@ class Keeper:
             self._forget_former()  # which has vectors of the other model
         self.flush()
 
+    @contextmanager
+    def still(self) -> Iterator[Evidence]:
+        """The evidence with all that is acknowledged; nothing is folded meanwhile by others."""
+        with self._lock:
+            yield self.evidence(receipts=True)
+
+    def erase(self) -> Erased:
+        """Take what was forgotten off the disk; interrupted, the next keeper does it again."""
+        from whatworks.records import Erased
+
+        start = monotonic()
+        with self._migrating, self._backups:
+            erasure.resume(self.folder, self._journal_folder)
+            evidence = self.evidence(receipts=True)
+            told = erasure.told(self._journal_folder)
+            if not told and not evidence.to_erase and self._erased:  # another thread was faster
+                return self._erased
+            self._tell()
+            told.ends(forgetting.known(evidence, list(told.keys["patterns"])))
+            found = erasure.find(self._journal_folder, told, self.check)
+            erasure.overwrite(self.folder, self._journal_folder, found.places)
+            with self._lock:
+                evidence = self.evidence(receipts=True)
+                renewal.compact(evidence, self.folder / "evidence.duckdb")
+                if not evidence.lookup.whole:  # one that is filled anew was begun without it
+                    evidence.lookup.remove()
+            self._make_vectors_anew()
+            for path in self.folder.glob("**/evidence.aside-*"):
+                path.unlink()
+            failpoints.reached("erasure.told")
+            erasure.overwrite(self.folder, self._journal_folder, told.places)
+            with self._lock:  # what is forgotten from now on is for the next time
+                evidence = self.evidence(receipts=True)
+                if not erasure.told(self._journal_folder):
+                    evidence.erased()
+            seconds = monotonic() - start
+            self._erase_again_at = start + ERASING_SHARE * seconds
+        self._erased = Erased(
+            records=len(found.places),
+            segments=found.segments,
+            bytes=found.bytes,
+            unreadable=found.unreadable,
+            seconds=seconds,
+        )
+        return self._erased
+
+    def _to_erase(self) -> bool:
+        """Whether it is time to take what was forgotten off the disk, where nobody waits for that."""
+        evidence = self._evidence
+        return evidence is not None and evidence.to_erase and monotonic() >= self._erase_again_at
+
+    def _make_vectors_anew(self) -> None:
+        """Have no store of vectors with what was forgotten; one that cannot erase is filled anew."""
+        before = self.config
+        if not (self.folder / "vectors").exists() or before.dim is None:
+            return
+        with self._lock:
+            self._open_vectors(self.evidence())
+            opened = list(self._vectors.values())
+        if not all(vectors.erase() for vectors in opened):
+            self._clear_generations()  # one that was begun before may have it, too
+            after = before.changed(generation=before.next_generation())
+            self._migrate(after, lambda _: self.check())
+        self._forget_former()
+        self._clear_generations()
+
+    def _clear_generations(self) -> None:
+        """Remove all stores of vectors but the present one and the one before the last migration."""
+        for folder in (self.folder / "vectors").iterdir():
+            if folder.name.isdigit() and folder.name not in self.config.generations():
+                self._remove_vectors(self.config.vectors, int(folder.name))
+
     def backup(self, folder: Path, *, keep: int | None, made_at: datetime) -> Backup:
         """Put a backup of all that is acknowledged now into ``folder``; writes and questions go on."""
         from whatworks import backup
@@ -677,7 +806,8 @@ class Keeper:
     def _work(self) -> None:
         """Fold, embed and tend the stores while nobody asks, until the store is let go."""
         while not self._stop.is_set():
-            if not self._wake.wait(LOOK_SECONDS) and not self._others_wrote() and not self._to_fill():
+            woken = self._wake.wait(LOOK_SECONDS)
+            if not (woken or self._others_wrote() or self._to_fill() or self._to_erase()):
                 self._rest()
                 self._when_idle()
                 continue
@@ -742,6 +872,9 @@ class Keeper:
         self.used = monotonic()
         self.evidence(receipts=True)
         self._fill_lookup()
+        if self._to_erase():
+            self._erase_again_at = monotonic() + RETRY_SECONDS
+            self.erase()
         if self.embedder is not None:
             self.embed()
             for vectors in list(self._vectors.values()):

@@ -28,6 +28,7 @@ from whatworks.errors import (
 )
 from whatworks.journal import Durability, Journal
 from whatworks.lock import KeeperLock, holder
+from whatworks.redaction import Secrets
 
 if TYPE_CHECKING:
     from whatworks.client import Client
@@ -55,6 +56,8 @@ COURTESY_SECONDS = 0.5
 CLOSE_SECONDS = 0.5
 SERVE_SECONDS = 0.5
 SOCKET = "keeper.sock"
+# As ``keeper`` calls it, which a client does not load.
+FORGOTTEN = "forgotten"
 ENGINE = "usearch"  # keeps the vectors of a new store, unless another is asked for
 
 _sharing = threading.RLock()  # a handle may be collected while another is opened
@@ -84,10 +87,24 @@ class Recent:
     A write needs no question to know whether a pattern or an event exists.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / FORGOTTEN
+        self._seen: tuple[int, int] | None = None
         self.patterns: set[str] = set()
         self.events: dict[str, dict[str, Any]] = {}
         self.resolving = threading.Lock()  # outcomes are compared and written one at a time
+
+    def check(self) -> bool:
+        """Know nothing any more if something was forgotten since this was called last, and say so."""
+        try:
+            found = os.stat(self._path)
+        except OSError:
+            return False
+        if (found.st_ino, found.st_mtime_ns) != self._seen:
+            self._seen = found.st_ino, found.st_mtime_ns
+            self.patterns, self.events = set(), {}
+            return True
+        return False
 
 
 class Link:
@@ -118,7 +135,7 @@ class Link:
         self.folder = folder
         self.embedder = embedder
         self.durability = durability
-        self.recent = Recent()
+        self.recent = Recent(folder)
         self.stays = False  # whether to keep the store however idle it is
         self._pid = os.getpid()
         self._users = 0
@@ -132,6 +149,7 @@ class Link:
         self._asking = 0  # threads that use the keeper
         self._gave = 0.0  # when the store was given away
         self.config = self._configuration(vectors, create)
+        self.secrets = Secrets(self.config.store_id)  # which stays as it is, in every process
         self.agree(embedder, vectors)
         self.journal = Journal(folder / "journal", self.config.store_id, durability)
         if embedder is not None and self.config.embedder == "none":
@@ -145,7 +163,9 @@ class Link:
 
             engine_class(vectors)  # before anything is made
         with suppress(NotFoundError):
-            return config.load(self.folder)
+            found = config.load(self.folder)
+            config.require_private(self.folder)
+            return found
         if not create:
             raise NotFoundError(f"there is no store in {self.folder}: create one with whatworks init")
         _make(self.folder)
@@ -559,14 +579,14 @@ class Link:
 
 
 def _answer(desk: Desk, question: Callable[..., T], *args: Any, **kwargs: Any) -> T:
-    """Ask, and ask again if the evidence was made anew meanwhile, or turned out to need it."""
-    before = desk.keeper.build
-    try:
-        return question(desk, *args, **kwargs)
-    except StoreError:
-        if not desk.keeper.mended() and desk.keeper.build == before:
-            raise
-    return question(desk, *args, **kwargs)
+    """Ask, and ask again if the evidence was replaced meanwhile, or turned out to need it."""
+    while True:
+        before = desk.keeper.holds
+        try:
+            return question(desk, *args, **kwargs)
+        except (StoreError, LookupError):  # the latter of what was forgotten meanwhile
+            if not desk.keeper.mended() and desk.keeper.holds == before:
+                raise
 
 
 def _gone() -> type[Gone]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -20,7 +21,17 @@ from whatworks.writer import event_of
 
 if TYPE_CHECKING:
     from whatworks.journal import Durability
-    from whatworks.records import Backup, Match, Migration, State, Stats, Trend, Where
+    from whatworks.records import (
+        Backup,
+        Forgotten,
+        Match,
+        Migration,
+        Source,
+        State,
+        Stats,
+        Trend,
+        Where,
+    )
     from whatworks.tracking import Tracker
 
 __all__ = ["Memory"]
@@ -39,7 +50,8 @@ class Memory(Advice):
     called from any thread. A write is acknowledged when its method returns,
     and every later question of this process takes it into account, those of
     other processes some milliseconds later. Errors are those of
-    ``whatworks.errors``; what raises one has changed nothing.
+    ``whatworks.errors``; what raises one has changed nothing. What looks like a
+    secret is taken out of every text that is given, and a mark stands in its place.
     """
 
     @classmethod
@@ -143,7 +155,9 @@ class Memory(Advice):
         Items are ``NewPattern``, mappings with its fields, or descriptions.
         """
         now = self._clock()
-        bodies = [checks.pattern(item, now) for item in checks.items(patterns, "patterns")]
+        bodies = [
+            checks.pattern(item, now, self.secrets) for item in checks.items(patterns, "patterns")
+        ]
         return self._writer.add_patterns(bodies)
 
     def record(
@@ -211,9 +225,9 @@ class Memory(Advice):
         Items are ``NewEvent`` or mappings with its fields.
         """
         now = self._clock()
-        bodies = [checks.event(item, now) for item in checks.items(events, "events")]
-        for body in bodies:
-            body.update(self._origin)
+        secrets = self.secrets
+        given = checks.items(events, "events")
+        bodies = [checks.event(item, now, secrets) | self._origin for item in given]
         return [event_of(body) for body in self._writer.record(bodies)]
 
     def track(
@@ -301,7 +315,8 @@ class Memory(Advice):
         origin, is the same aggregate and changes nothing.
         """
         now = self._clock()
-        self._writer.add_priors([checks.prior(item, now) for item in checks.items(priors, "priors")])
+        given = checks.items(priors, "priors")
+        self._writer.add_priors([checks.prior(item, now, self.secrets) for item in given])
 
     def restore(self, *, patterns: Iterable[Pattern] = (), events: Iterable[UsageEvent] = ()) -> None:
         """Take back what an export holds, as it was: times, source and channel included.
@@ -312,8 +327,13 @@ class Memory(Advice):
         derived (rates, counts, last use) is worked out anew.
         """
         now = self._clock()
-        patterns_ = [checks.restored_pattern(checks.made(Pattern, item), now) for item in patterns]
-        events_ = [checks.restored_event(checks.made(UsageEvent, item), now) for item in events]
+        secrets = self.secrets
+        patterns_ = [
+            checks.restored_pattern(checks.made(Pattern, item), now, secrets) for item in patterns
+        ]
+        events_ = [
+            checks.restored_event(checks.made(UsageEvent, item), now, secrets) for item in events
+        ]
         if patterns_:
             self._writer.add_patterns(patterns_)
         if events_:
@@ -344,9 +364,9 @@ class Memory(Advice):
         where
             Conditions that every match fulfils.
         """
-        conditions, most = checks.where(where, self._clock()), checks.limit(limit)
+        conditions, most = checks.where(where, self._clock(), self.secrets), checks.limit(limit)
         if vector is None:
-            return self._ask(Desk.find_similar, checks.question(text), conditions, most)
+            return self._ask(Desk.find_similar, checks.question(text, self.secrets), conditions, most)
         if text is not None:
             raise InvalidInputError("text and vector are given; expected one of them")
         return self._ask(Desk.find_nearest, checks.vector(vector), conditions, most)
@@ -396,7 +416,9 @@ class Memory(Advice):
         self, *, where: Where | Mapping[str, Any] | None = None, limit: int = 100
     ) -> list[Pattern]:
         """Patterns, the newest first."""
-        return self._ask(Desk.matching, checks.where(where, self._clock()), checks.limit(limit))
+        return self._ask(
+            Desk.matching, checks.where(where, self._clock(), self.secrets), checks.limit(limit)
+        )
 
     def events(self, pattern_id: str | None = None, *, limit: int = 100) -> list[UsageEvent]:
         """Events of one pattern or of all, the newest first."""
@@ -442,6 +464,13 @@ class Memory(Advice):
     def stats(self) -> Stats:
         """Counts, sizes and the state of the layers."""
         return self._ask(Desk.stats)
+
+    def sources(self) -> list[Source]:
+        """Who has told of tries, and what others tell of the same patterns; most tries first.
+
+        What a source that is mistaken or lies has told goes with ``forget(source=...)``.
+        """
+        return self._ask(Desk.sources)
 
     # -- keeping ----------------------------------------------------------------------------------
 
@@ -509,6 +538,68 @@ class Memory(Advice):
         """
         self._ask(Desk.rebuild)
         self.flush(progress=progress)
+
+    def forget(
+        self,
+        patterns: str | Iterable[str] | None = None,
+        *,
+        events: str | Iterable[str] | None = None,
+        source: str | None = None,
+        session_id: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        containing: str | None = None,
+        dry_run: bool = False,
+        now: bool = False,
+    ) -> Forgotten:
+        """Forget patterns, tries, or all that fulfils conditions, for good.
+
+        It is gone from every answer, in every process, when this returns, and
+        from the disk soon after: its records in the journal are written over,
+        evidence and vectors made anew, what hooks wrote of its sessions removed.
+        Statistics are then those of a memory that never had it. Backups made before keep it.
+
+        Parameters
+        ----------
+        patterns
+            Ids; with them go their tries, their imported aggregates and the
+            predictions that name them.
+        events
+            Ids of tries; with each go its outcome, the prediction it answers
+            and its context, if no other try has that.
+        source, session_id, since, until, containing
+            Tries that fulfil all conditions that are given: ``since`` is
+            inclusive, ``until`` not; ``containing`` is a text of 3 or more
+            characters in any case, in the context, metadata, files or ids.
+            ``containing`` alone also chooses patterns, imported aggregates and
+            predictions that hold the text, times alone also the predictions made in them.
+        dry_run
+            Only count.
+        now
+            Return once it is gone from the disk, else that goes on in the
+            background, and in the next process if this one ends.
+
+        Raises
+        ------
+        InvalidInputError
+            Nothing was given, or ids together with conditions.
+        NotFoundError
+            A pattern or event that is named does not exist; nothing was forgotten.
+        """
+        conditions = {
+            "source": source,
+            "session_id": session_id,
+            "since": since,
+            "until": until,
+            "containing": containing,
+        }
+        chosen = checks.selection(patterns, events, conditions, self._clock())
+        counted = self._ask(Desk.forget, chosen, dry_run=True)
+        if dry_run:
+            return counted
+        # Asked again, where the keeper died before it could answer, this finds nothing to do.
+        self._ask(Desk.forget, chosen, dry_run=False)
+        return replace(counted, dry_run=False, erased=self._ask(Desk.erase) if now else None)
 
     def backup(self, folder: str | os.PathLike[str], *, keep: int | None = None) -> Backup:
         """Make a backup of all that is acknowledged, while the store is in use.

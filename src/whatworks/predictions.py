@@ -50,7 +50,7 @@ class Predictions:
         chance: Chance,
     ) -> Prediction:
         """What works in ``context``, best first; the receipt is written down."""
-        wide = choosing.reach(limit, chance)
+        wide, holds = choosing.reach(limit, chance), self._keeper.holds
         with one_thread():
             asked = self.gathering.gather(
                 context, limit=wide, candidates=candidates, as_of=as_of, now=now
@@ -58,7 +58,7 @@ class Predictions:
             receipt = self.receipt(
                 context, asked, limit=limit, candidates=candidates, now=now, chance=chance
             )
-        self._keeper.note_down("prediction.made", receipt)
+        self._keeper.note_down("prediction.made", receipt, holds)
         shown = receipts.shown_contexts(receipt)
         evidence = self._keeper.folded()
         return self._prediction(receipt, questions.context_texts(evidence, shown) if shown else {})

@@ -18,14 +18,18 @@ if TYPE_CHECKING:
     from whatworks.findings import Change as Change
     from whatworks.findings import Contribution as Contribution
     from whatworks.findings import Diff as Diff
+    from whatworks.findings import Erased as Erased
     from whatworks.findings import Estimate as Estimate
     from whatworks.findings import Evaluation as Evaluation
     from whatworks.findings import Evidence as Evidence
     from whatworks.findings import Explanation as Explanation
     from whatworks.findings import Flip as Flip
+    from whatworks.findings import Forgotten as Forgotten
     from whatworks.findings import Lift as Lift
     from whatworks.findings import Migration as Migration
     from whatworks.findings import Prediction as Prediction
+    from whatworks.findings import Selection as Selection
+    from whatworks.findings import Source as Source
     from whatworks.findings import Stats as Stats
     from whatworks.findings import Suggestion as Suggestion
     from whatworks.findings import Why as Why
@@ -39,11 +43,13 @@ __all__ = [
     "Coincidence",
     "Contribution",
     "Diff",
+    "Erased",
     "Estimate",
     "Evaluation",
     "Evidence",
     "Explanation",
     "Flip",
+    "Forgotten",
     "Lift",
     "Match",
     "Migration",
@@ -52,6 +58,8 @@ __all__ = [
     "Pattern",
     "Prediction",
     "Prior",
+    "Selection",
+    "Source",
     "Stats",
     "Suggestion",
     "Trend",

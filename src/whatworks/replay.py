@@ -11,12 +11,15 @@ from whatworks import system
 from whatworks.errors import disk_error
 from whatworks.segments import Record, Segment, appends, last, read, segments, writer_of
 
-__all__ = ["MARK", "START", "Batch", "Mark", "News", "ahead", "batches", "look", "torn"]
+__all__ = ["FORGOTTEN", "MARK", "START", "Batch", "Mark", "News", "ahead", "batches", "look", "torn"]
 
 # 40,000 events are about 15 MB of JSON: large enough to amortise a commit,
 # small enough to stay far below the engine's memory limit.
 BATCH_RECORDS = 40_000
 BATCH_BYTES = 24 << 20
+
+# Records of this kind take back what was before them: they are a batch of their own.
+FORGOTTEN = "forgotten"
 
 Settled = tuple[str, int] | None
 
@@ -150,7 +153,8 @@ def batches(news: News, marks: Mapping[str, Mark]) -> Iterator[Batch]:
     batch = Batch()
     streams = [_appends(segment, starts[segment.name], news.until) for segment in grown]
     for _, name, append in heapq.merge(*streams, key=lambda item: item[:2]):
-        if batch.full:
+        alone = FORGOTTEN in batch.bodies or (batch.marks and append[0].kind == FORGOTTEN)
+        if batch.full or alone:
             yield batch
             batch = Batch()
         starts[name] = batch.marks[name] = _add(batch, append, starts[name], latest)

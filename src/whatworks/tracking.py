@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, cast
 
 from whatworks.checks import MAX_TEXT_BYTES
 from whatworks.errors import InvalidInputError, NotFoundError
+from whatworks.redaction import Secrets
 from whatworks.text import clean_text
 
 if TYPE_CHECKING:
@@ -211,7 +212,9 @@ class Tracker:
                 self._known(),
                 outcome=attempt.outcome,
                 state=attempt.state,
-                context=None if attempt.context is None else _kept(attempt.context),
+                context=None
+                if attempt.context is None
+                else _kept(attempt.context, self._memory.secrets),
                 files=attempt.files,
                 tools=attempt.tools,
                 duration_ms=took,
@@ -245,9 +248,11 @@ def missed(memory: Memory, what: str, error: Exception) -> None:
     """Log and count what could not be recorded or told: it is not the caller's business."""
     with _counting:
         memory.untracked += 1
-    log.warning("%s: %s: %s", what, type(error).__name__, error)
+    said = memory.secrets.redacted(f"{what}: {type(error).__name__}: {error}")
+    log.warning("%s", said)
 
 
-def _kept(context: str) -> str | None:
+def _kept(context: str, secrets: Secrets) -> str | None:
     """A situation as it may be recorded: what comes from a program need not be clean or short."""
-    return clean_text(context, max_bytes=MAX_TEXT_BYTES) or None
+    # Before it is cut: of a secret that is cut in two the rest would not look like one.
+    return clean_text(secrets.redacted(clean_text(context)), max_bytes=MAX_TEXT_BYTES) or None

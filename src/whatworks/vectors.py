@@ -25,7 +25,16 @@ from whatworks import failpoints
 from whatworks.config import replace_file
 from whatworks.errors import StoreError, StoreFullError, disk_error
 from whatworks.evidence import Evidence, texts
-from whatworks.stores import CanMaintain, Hits, VectorStore, engine_class, open_store, remove_store
+from whatworks.stores import (
+    CanErase,
+    CanIterate,
+    CanMaintain,
+    Hits,
+    VectorStore,
+    engine_class,
+    open_store,
+    remove_store,
+)
 from whatworks.stores.base import closed
 from whatworks.stores.contents import Contents, Listing
 from whatworks.stores.exact import Rows
@@ -133,6 +142,45 @@ class Vectors:
     def add(self, ids: list[str], vectors: NDArray[np.float32]) -> None:
         """Make new embeddings findable at once; they are in the evidence already."""
         self._near.put(ids, vectors)
+
+    def drop(self, ids: list[str]) -> None:
+        """Find these no more; they are in the evidence no longer.
+
+        Their bytes go when the store is made anew.
+        """
+        self._near.drop(ids)
+        with self._writing:
+            store = self._store
+            if store is None:
+                return
+            try:
+                store.delete(ids)
+                store.flush()
+                self._write_manifest(self._stored, store.count())
+            except StoreFullError:
+                raise
+            except StoreError as error:
+                self._note_failure(error)
+
+    def erase(self) -> bool:
+        """Leave nothing on the disk of what is in the evidence no longer; false if it cannot be done.
+
+        The caller then has to fill another store.
+        """
+        store = self._store
+        if store is None or self._failed:
+            with self._writing:
+                self._discard()
+            return True
+        if not isinstance(store, CanErase) or not isinstance(store, CanIterate):
+            return False
+        with self._upkeep, self._writing:
+            for ids in list(store.iter_ids()):
+                known = texts.known(self._evidence, self.collection, self.model, ids)
+                store.delete([name for name in ids if name not in known])
+            store.erase()
+            self._write_manifest(self._stored, store.count())
+        return True
 
     def catch_up(self) -> None:
         """Take in what was embedded since this was opened, where nobody called ``add``."""
@@ -346,7 +394,8 @@ class Vectors:
         """Throw away what lies in the folder; the next projection fills a new store."""
         remove(self._vectors, self._folder)
         failpoints.reached("vectors.discarded")
-        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for folder in (self._folder.parent.parent, self._folder.parent, self._folder):
+            folder.mkdir(exist_ok=True, mode=0o700)
         if server(self._vectors):
             name = f"whatworks-{self.collection}-{os.urandom(8).hex()}"
             replace_file(self._folder / NAME, name.encode())

@@ -127,16 +127,17 @@ class Form:
 
 def hints(question: Callable[..., Any]) -> dict[str, Any]:
     """Its annotations; of the records only those that they name are loaded."""
-    import whatworks
+    import whatworks.records
 
     records: dict[str, Any] = {}
     while True:
         try:
             return get_type_hints(question, localns=records)
         except NameError as error:
-            if error.name not in whatworks.__all__:
+            home = whatworks if error.name in whatworks.__all__ else whatworks.records
+            if error.name is None or error.name not in home.__all__:
                 raise
-            records[error.name] = getattr(whatworks, error.name)
+            records[error.name] = getattr(home, error.name)
 
 
 @cache

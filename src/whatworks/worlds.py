@@ -67,7 +67,7 @@ class Worlds:
         It is written down, so that a question as of an earlier time is
         answered with what was known then.
         """
-        model, kept = contexts.model, self._keeper.learned
+        model, kept, holds = contexts.model, self._keeper.learned, self._keeper.holds
         if as_of is not None:
             learned_from, learned = self._learned_then(contexts, as_of)
         else:
@@ -78,7 +78,7 @@ class Worlds:
         learned = self._learn(contexts, sums.cells, whole, as_of)
         if as_of is None and learned.center:
             body = {"recorded_at": micros(now), "cells": sums.cells, "model": model}
-            self._keeper.note_down("world.learned", body | asdict(learned))
+            self._keeper.note_down("world.learned", body | asdict(learned), holds)
             kept.clear()
             kept.many([model], lambda _: {model: (sums.cells, learned)})
         return learned

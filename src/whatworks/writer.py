@@ -39,6 +39,7 @@ class Writer:
 
         Returns them as they stand then, in order.
         """
+        self._recent.check()
         last = {body["pattern_id"]: body for body in bodies}
         found = self._link.ask(Desk.patterns, list(last))
         self._link.append("pattern.added", bodies)
@@ -53,6 +54,7 @@ class Writer:
 
     def require(self, ids: Sequence[str]) -> None:
         """Raise unless all ids are patterns."""
+        self._recent.check()
         missing = set(ids) - self._recent.patterns
         if missing:
             known = self._link.ask(Desk.known_patterns, sorted(missing))
@@ -83,12 +85,15 @@ class Writer:
             else:
                 new[event_id] = body
             stored.append(earlier or body)
-        self._link.append("event.recorded", list(new.values()))
+        self._link.append("event.recorded", list(map(_lean, new.values())))
+        if self._recent.check():  # what is told of a pattern that was forgotten meanwhile is not kept
+            self.require([body["pattern_id"] for body in new.values()])
         self._remember(b for b in new.values() if b["given_id"] or b["outcome"] is None)
         return stored
 
     def resolve(self, body: Body) -> Body:
         """Give an event its outcome and return the event; the same outcome again writes nothing."""
+        self._recent.check()
         with self._recent.resolving:
             return self._resolve(body)
 
@@ -130,6 +135,14 @@ class Writer:
     def _stored(self, ids: Sequence[str], *, latest: bool = False) -> dict[str, Body]:
         found = self._link.ask(Desk.known_events, ids, latest=latest)
         return {event.event_id: body_of(event) for event in found}
+
+
+def _lean(body: Body) -> Body:
+    """The body of an event without what it does not say: most say little, and there are many."""
+    lean = {name: value for name, value in body.items() if value or (value == 0 and value is not False)}
+    if lean["recorded_at"] == lean["timestamp"]:
+        del lean["recorded_at"]
+    return lean
 
 
 def _same(earlier: Body, body: Body) -> bool:
@@ -189,13 +202,25 @@ def body_of(event: UsageEvent) -> Body:
 
 def event_of(body: Mapping[str, Any]) -> UsageEvent:
     """The event that a record stands for."""
-    timestamp, late = moment_of(body["timestamp"]), body.get("resolved_at")
-    resolved_at = timestamp if body["state"] == "resolved" else None
-    # The caller may change it, a retry compares; most events have none.
-    metadata = deepcopy(body["metadata"]) if body["metadata"] else {}
-    return UsageEvent(  # by place: by name takes a quarter longer
-        body["event_id"], body["pattern_id"], timestamp, body["state"], body["outcome"],
-        body["context"], body["context_id"], body["session_id"], body["source"], body["channel"],
-        tuple(body["files"]), tuple(body["tools"]), body["duration_ms"], body["cost"],
-        body["prediction_id"], metadata, resolved_at if late is None else moment_of(late),
-    )  # fmt: skip
+    at, late = moment_of(body["timestamp"]), body.get("resolved_at")
+    resolved_at = moment_of(late) if late is not None else at if body["state"] == "resolved" else None
+    return UsageEvent(
+        event_id=body["event_id"],
+        pattern_id=body["pattern_id"],
+        timestamp=at,
+        state=body["state"],
+        outcome=body["outcome"],
+        context=body["context"],
+        context_id=body["context_id"],
+        session_id=body["session_id"],
+        source=body["source"],
+        channel=body["channel"],
+        files=tuple(body["files"]),
+        tools=tuple(body["tools"]),
+        duration_ms=body["duration_ms"],
+        cost=body["cost"],
+        prediction_id=body["prediction_id"],
+        # The caller may change it, a retry compares; most events have none.
+        metadata=deepcopy(body["metadata"]) if body["metadata"] else {},
+        resolved_at=resolved_at,
+    )

@@ -76,7 +76,7 @@ def test_every_failpoint_is_in_the_list_of_them() -> None:
 def test_every_fault_suite_has_a_place_for_its_figures() -> None:
     from faults import page, running
 
-    text = page.PAGE.read_text()
+    text = "".join(path.read_text() for path in page.PAGES)
     for name in running.SUITES:
         assert name == running.suite(name).NAME
         for mark in ("figures of", "end of"):

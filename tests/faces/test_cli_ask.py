@@ -219,4 +219,6 @@ def test_the_nearest_store_upwards_is_taken(
     (tmp_path / "project" / "deep").mkdir(parents=True)
     filled.path.rename(tmp_path / "project" / ".whatworks")
     monkeypatch.chdir(tmp_path / "project" / "deep")
+    assert "was not made by you on this machine" in run("stats").stderr
+    run("init", "--store", str(tmp_path / "project" / ".whatworks"))
     assert shown(run("stats", "--json"))["path"] == str(tmp_path / "project" / ".whatworks")

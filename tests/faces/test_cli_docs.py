@@ -27,9 +27,9 @@ LEAVES = {name: command for name, command in COMMANDS.items() if name != "import
     f"import {name}": command for name, command in IMPORTS.items()
 }
 EXPECTED = (
-    "init add record resolve similar trend predict why diff patterns events stats "
-    "calibrate evaluate lift install uninstall plugin mcp suggest sync teach import export serve "
-    "backup restore rebuild reembed migrate doctor stores "
+    "init add record resolve similar trend predict why diff patterns events sources stats "
+    "calibrate evaluate lift install uninstall plugin mcp suggest sync teach import export forget "
+    "serve backup restore rebuild reembed migrate doctor stores "
     "bench demo version"
 )
 

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from typer.testing import Result
 
+from support.exports import LANGFUSE, lines
+
 Run = Callable[..., Result]
 
 TABLE = """at,request,tool,ok
@@ -155,6 +157,50 @@ def test_texts_wait_for_their_embedding_where_the_embedder_is_not_at_hand(
     assert result.exit_code == 3
     vectors = shown(run("stats", "--store", filled.path, "--json"))["vectors"]
     assert vectors["patterns"] == {"vectors": 2, "waiting": 1, "in_memory": 0}
+
+
+def test_scores_and_their_runs_are_imported_from_several_files(run: Run, tmp_path: Path) -> None:
+    runs, scores = LANGFUSE[:2], (LANGFUSE[2], {**LANGFUSE[2], "id": "2", "name": "stars", "value": 2})
+    files = [lines(tmp_path / "scores.jsonl", *scores), lines(tmp_path / "runs.jsonl", *runs)]
+    words = ["import", "scores", *files, "--no-embed", "--json", "--store", tmp_path / "s"]
+    result = run(*words)
+    assert result.exit_code == 2 and "helpfulness (1), stars (1)" in result.stderr
+    chosen = ["--score", "stars", "--score", "helpfulness", "--scale", "stars=1:5", "--scale", "1:0"]
+    assert shown(run(*words, *chosen))["read"] == {
+        "runs": 2, "scores": 2, "unmatched": 0, "unread": 0, "events": 2
+    }  # fmt: skip
+    found = shown(run("events", "--json", "--store", tmp_path / "s"))
+    assert sorted(event["outcome"] for event in found) == [0.0, 0.25]
+
+
+def test_scores_are_imported_from_a_time_on(run: Run, tmp_path: Path) -> None:
+    file = lines(tmp_path / "a.jsonl", *LANGFUSE)
+    words = ["import", "scores", file, "--no-embed", "--json", "--store", tmp_path / "s", "--since"]
+    assert shown(run(*words, "2026-05-02"))["read"]["events"] == 0
+    assert shown(run(*words, "2026-05-01T10:00:00Z"))["read"]["events"] == 2
+    assert run(*words, "yesterday").exit_code == 2
+
+
+def test_the_lines_of_an_export_that_cannot_be_read_are_told(run: Run, tmp_path: Path) -> None:
+    file = lines(tmp_path / "a.jsonl", *LANGFUSE)
+    file.write_text(file.read_text() + "no json")
+    result = run("import", "scores", file, "--no-embed", "--store", tmp_path / "s")
+    assert result.exit_code == 3
+    assert "line 4: is not JSON" in result.stdout + result.stderr
+
+
+@pytest.mark.parametrize("scale", ["1", "1:2:3", "a:b", "1:1", "nan:1", "0:inf", "stars=", "stars=2:2"])
+def test_a_scale_that_is_none_is_refused(run: Run, tmp_path: Path, scale: str) -> None:
+    file = lines(tmp_path / "a.jsonl", *LANGFUSE)
+    result = run("import", "scores", file, "--scale", scale, "--store", tmp_path / "s")
+    assert result.exit_code == 2 and "expected WORST:BEST" in result.stderr
+
+
+def test_two_scales_of_one_score_are_refused(run: Run, tmp_path: Path) -> None:
+    file = lines(tmp_path / "a.jsonl", *LANGFUSE)
+    scales = ["--scale", "stars=1:5", "--scale", "stars=1:3"]
+    result = run("import", "scores", file, *scales, "--store", tmp_path / "s")
+    assert result.exit_code == 2 and "one scale of each score" in result.stderr
 
 
 def test_importing_needs_a_form(run: Run) -> None:

@@ -128,3 +128,23 @@ def test_the_demo_and_the_benchmark_get_what_the_command_line_says(
         (None, False),
         (filled.path, True),
     ]
+
+
+def test_forget_counts_asks_and_then_leaves_nothing(run: Run, filled: Any, tmp_path: Path) -> None:
+    name = "build"
+    with Memory.open(filled.path, embedder="none") as memory:
+        name = memory.patterns()[0].pattern_id
+        tries = memory.get_pattern(name).usage_count
+    counted = shown(run("forget", name, "--store", filled.path, "--json"))
+    assert (counted["patterns"], counted["events"], counted["dry_run"]) == (1, tries, True)
+    asked = run("forget", name, "--store", filled.path, input="n\n")
+    assert "Forget this for good? [y/N]: n\nnothing was forgotten" in asked.stdout
+    assert shown(run("forget", name, "--store", filled.path, "--json", "--dry-run"))["events"] == tries
+    done = run("forget", name, "--store", filled.path, "--yes", "--backups", tmp_path / "backups")
+    assert done.exit_code == 0, done.stderr
+    assert "of the journal written over" in done.stdout
+    assert len(list((tmp_path / "backups").iterdir())) == 1
+    gone = run("forget", name, "--store", filled.path, "--yes")
+    assert gone.exit_code == 4
+    assert gone.stderr.startswith(f"whatworks: there is no pattern '{name}'")
+    assert run("forget", "--store", filled.path).exit_code == 2

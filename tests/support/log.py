@@ -12,6 +12,7 @@ import orjson
 from whatworks import NewEvent, NewPattern, Prior, checks
 from whatworks.evidence import Evidence, fold
 from whatworks.evidence.changed import Changed
+from whatworks.redaction import UNKEYED
 
 NOW = datetime(2025, 3, 14, tzinfo=UTC)
 ORIGIN = {"source": "local", "channel": "library"}
@@ -37,14 +38,16 @@ def fill_lookup(evidence: Evidence) -> Evidence:
 
 
 def pattern(name: str, description: str = "try again", **fields: Any) -> tuple[str, dict[str, Any]]:
-    return "pattern.added", checks.pattern(NewPattern(description, pattern_id=name, **fields), NOW)
+    return "pattern.added", checks.pattern(
+        NewPattern(description, pattern_id=name, **fields), NOW, UNKEYED
+    )
 
 
 def event(
     name: str, pattern_id: str, outcome: float | None, **fields: Any
 ) -> tuple[str, dict[str, Any]]:
     given = NewEvent(pattern_id, outcome=outcome, event_id=name, **fields)
-    return "event.recorded", checks.event(given, NOW) | ORIGIN
+    return "event.recorded", checks.event(given, NOW, UNKEYED) | ORIGIN
 
 
 def resolved(
@@ -69,7 +72,7 @@ def random_log(random: Random, size: int) -> Log:
             prior = Prior(
                 random.choice(patterns), random.random(), random.randrange(50), random.choice("ab")
             )
-            log.append(("prior.added", checks.prior(prior, NOW)))
+            log.append(("prior.added", checks.prior(prior, NOW, UNKEYED)))
         elif kind == "resolve" and events:
             outcome, state = random.choice(
                 [(0.0, None), (1.0, None), (0.25, None), (None, "not_used"), (None, "unknown")]

@@ -18,7 +18,7 @@ def methods(kind: type) -> set[str]:
 
 
 def test_it_has_the_methods_of_memory() -> None:
-    assert methods(AsyncMemory) | {"clock"} == methods(Memory)
+    assert methods(AsyncMemory) | {"clock", "secrets"} == methods(Memory)
 
 
 def test_each_method_runs_that_of_the_same_name() -> None:

@@ -18,7 +18,9 @@ from hypothesis import strategies as st
 
 from whatworks import InvalidInputError, NewEvent, NewPattern, Prior, Where, checks
 from whatworks.ids import content_id
+from whatworks.redaction import Secrets
 
+SECRETS = Secrets("a store")
 NOW = datetime(2025, 3, 14, 12, 0, tzinfo=UTC)
 DEEP: list[Any] = []
 for _ in range(200_000):
@@ -75,25 +77,25 @@ def test_a_text_that_cannot_be_shown_or_kept_is_refused(value: object) -> None:
     with pytest.raises(
         InvalidInputError, match=r"^description .*expected|^description has [0-9,]+ bytes"
     ):
-        checks.pattern({"description": value}, NOW)
+        checks.pattern({"description": value}, NOW, SECRETS)
 
 
 @pytest.mark.parametrize(
     "value", ["tab\there", "two\nlines\r\n", "émigré", "🙂", "a\u200bb", "\ufffd\uffff"]
 )
 def test_printable_text_of_any_script_is_kept(value: str) -> None:
-    assert checks.text(value, "description") == value
+    assert checks.text(value, "description", SECRETS) == value
 
 
 def test_a_text_of_exactly_64_kib_is_kept() -> None:
-    assert checks.text("x" * 65_536, "description")
+    assert checks.text("x" * 65_536, "description", SECRETS)
     with pytest.raises(InvalidInputError, match="65,537 bytes"):
-        checks.text("x" * 65_537, "description")
+        checks.text("x" * 65_537, "description", SECRETS)
 
 
 def test_the_error_says_where_the_hidden_character_is() -> None:
     with pytest.raises(InvalidInputError, match=r"U\+202E at position 4.*clean_text"):
-        checks.text("abc \u202edef", "context")
+        checks.text("abc \u202edef", "context", SECRETS)
 
 
 @pytest.mark.parametrize("value", NO_IDS)
@@ -108,16 +110,16 @@ def test_ids_are_opaque_and_stay_as_they_are(value: str) -> None:
 
 
 def test_terminal_colours_are_taken_out_of_a_context() -> None:
-    assert checks.context("\x1b[31merror\x1b[0m ") == "error"
-    assert checks.context(None) is None
+    assert checks.context("\x1b[31merror\x1b[0m ", SECRETS) == "error"
+    assert checks.context(None, SECRETS) is None
     with pytest.raises(InvalidInputError, match="empty"):
-        checks.context("\x1b[31m\x1b[0m")
+        checks.context("\x1b[31m\x1b[0m", SECRETS)
 
 
 @given(st.text(st.characters(exclude_categories=()), max_size=30))
 def test_every_text_is_kept_as_it_is_or_refused(value: str) -> None:
     try:
-        assert checks.text(value, "description") == value
+        assert checks.text(value, "description", SECRETS) == value
     except InvalidInputError:
         return
     value.encode()
@@ -159,7 +161,7 @@ def test_minus_zero_becomes_zero() -> None:
 def test_an_amount_must_be_finite_and_not_negative(value: Any) -> None:
     for name in ("duration_ms", "cost"):
         with pytest.raises(InvalidInputError, match=f"^{name} is"):
-            checks.event(NewEvent("p", outcome=1, **{name: value}), NOW)
+            checks.event(NewEvent("p", outcome=1, **{name: value}), NOW, SECRETS)
 
 
 @pytest.mark.parametrize("value", [0, -1, 1_000_001, 1.0, "10", None, True, 10**400])
@@ -192,12 +194,12 @@ def test_limits_are_inclusive() -> None:
 )
 def test_a_time_must_be_aware_and_not_in_the_future(value: Any) -> None:
     with pytest.raises(InvalidInputError, match=r"^timestamp is"):
-        checks.event(NewEvent("p", outcome=1, timestamp=value), NOW)
+        checks.event(NewEvent("p", outcome=1, timestamp=value), NOW, SECRETS)
 
 
 def test_times_are_kept_in_utc_to_the_microsecond() -> None:
     local = datetime(2025, 3, 14, 1, 2, 3, 456_789, tzinfo=timezone(timedelta(hours=5, minutes=45)))
-    kept = checks.event(NewEvent("p", outcome=1, timestamp=local), NOW)["timestamp"]
+    kept = checks.event(NewEvent("p", outcome=1, timestamp=local), NOW, SECRETS)["timestamp"]
     assert checks.moment_of(kept) == local
     assert checks.moment_of(kept).utcoffset() == timedelta(0)
 
@@ -241,14 +243,14 @@ def test_microseconds_since_1970_are_exact(value: datetime) -> None:
 )
 def test_metadata_must_be_a_json_object(value: Any) -> None:
     with pytest.raises(InvalidInputError, match="metadata"):
-        checks.pattern(NewPattern("d", metadata=value), NOW)
+        checks.pattern(NewPattern("d", metadata=value), NOW, SECRETS)
 
 
 def test_a_loop_in_metadata_is_refused() -> None:
     loop: dict[str, Any] = {}
     loop["again"] = loop
     with pytest.raises(InvalidInputError, match="nested more than 32 deep"):
-        checks.metadata(loop)
+        checks.metadata(loop, SECRETS)
 
 
 Point = namedtuple("Point", "x y")
@@ -264,17 +266,17 @@ Point = namedtuple("Point", "x y")
     ],
 )
 def test_any_mapping_is_a_json_object(value: Any) -> None:
-    assert checks.metadata(value) == {"a": {"b": 1}}
+    assert checks.metadata(value, SECRETS) == {"a": {"b": 1}}
 
 
 @pytest.mark.parametrize("value", [{"a": (1, 2)}, {"a": Point(1, 2)}, {"a": [1.0, np.float64(2)]}])
 def test_sequences_and_floats_of_other_kinds_are_json_too(value: Any) -> None:
-    assert orjson.dumps(checks.metadata(value)["a"]) in (b"[1,2]", b"[1.0,2.0]")
+    assert orjson.dumps(checks.metadata(value, SECRETS)["a"]) in (b"[1,2]", b"[1.0,2.0]")
 
 
 def test_metadata_is_a_copy_to_its_depth() -> None:
     given = {"tags": ["a"]}
-    kept = checks.metadata(given)
+    kept = checks.metadata(given, SECRETS)
     given["tags"].append("b")
     assert kept == {"tags": ["a"]}
 
@@ -291,7 +293,7 @@ JSON = st.recursive(
 @given(st.dictionaries(st.text(max_size=5), JSON, max_size=4))
 def test_every_json_object_is_kept_as_it_is_or_refused(value: dict[str, Any]) -> None:
     try:
-        kept = checks.metadata(value)
+        kept = checks.metadata(value, SECRETS)
     except InvalidInputError:
         return
     assert kept == value
@@ -304,7 +306,7 @@ def test_every_json_object_is_kept_as_it_is_or_refused(value: dict[str, Any]) ->
 def test_files_and_tools_must_be_lists_of_texts(value: Any) -> None:
     for name in ("files", "tools"):
         with pytest.raises(InvalidInputError, match=name):
-            checks.event(NewEvent("p", outcome=1, **{name: value}), NOW)
+            checks.event(NewEvent("p", outcome=1, **{name: value}), NOW, SECRETS)
 
 
 # -- records --------------------------------------------------------------------------------------
@@ -322,7 +324,7 @@ def test_files_and_tools_must_be_lists_of_texts(value: Any) -> None:
     ],
 )
 def test_the_state_goes_with_the_outcome(result: float | None, state: Any, kept: str) -> None:
-    assert checks.event(NewEvent("p", outcome=result, state=state), NOW)["state"] == kept
+    assert checks.event(NewEvent("p", outcome=result, state=state), NOW, SECRETS)["state"] == kept
 
 
 @pytest.mark.parametrize(
@@ -339,7 +341,7 @@ def test_the_state_goes_with_the_outcome(result: float | None, state: Any, kept:
 )
 def test_a_state_that_contradicts_the_outcome_is_refused(result: float | None, state: Any) -> None:
     with pytest.raises(InvalidInputError, match=r"^state is"):
-        checks.event(NewEvent("p", outcome=result, state=state), NOW)
+        checks.event(NewEvent("p", outcome=result, state=state), NOW, SECRETS)
 
 
 @pytest.mark.parametrize("state", [None, "pending", "resolved", "done"])
@@ -349,7 +351,7 @@ def test_a_resolution_needs_an_outcome_or_a_reason(state: Any) -> None:
 
 
 def test_a_mapping_stands_for_a_record() -> None:
-    body = checks.event({"pattern_id": "p", "outcome": 1, "event_id": "e"}, NOW)
+    body = checks.event({"pattern_id": "p", "outcome": 1, "event_id": "e"}, NOW, SECRETS)
     assert (body["pattern_id"], body["outcome"], body["given_id"]) == ("p", 1.0, True)
 
 
@@ -371,17 +373,17 @@ def test_a_mapping_stands_for_a_record() -> None:
 )
 def test_a_misspelt_or_missing_field_is_refused(check: Callable[..., Any], value: object) -> None:
     with pytest.raises(InvalidInputError, match=r"has no field|is incomplete|expected"):
-        check(value, NOW)
+        check(value, NOW, SECRETS)
 
 
 def test_the_id_of_a_pattern_follows_from_what_it_says() -> None:
     given = NewPattern(" try again ", pattern_type="retry")
-    assert checks.pattern(given, NOW)["pattern_id"] == content_id("retry", "try again")
-    assert checks.pattern("try again", NOW)["pattern_id"] == content_id("general", "try again")
+    assert checks.pattern(given, NOW, SECRETS)["pattern_id"] == content_id("retry", "try again")
+    assert checks.pattern("try again", NOW, SECRETS)["pattern_id"] == content_id("general", "try again")
 
 
 def test_an_event_without_an_id_gets_a_new_one_each_time() -> None:
-    one, other = (checks.event(NewEvent("p", outcome=1), NOW) for _ in range(2))
+    one, other = (checks.event(NewEvent("p", outcome=1), NOW, SECRETS) for _ in range(2))
     assert one["event_id"] != other["event_id"]
     assert not one["given_id"]
 
@@ -396,13 +398,15 @@ def test_an_event_without_an_id_gets_a_new_one_each_time() -> None:
 )  # fmt: skip
 def test_an_aggregate_is_a_rate_and_a_count_of_a_pattern(value: Prior) -> None:
     with pytest.raises(InvalidInputError):
-        checks.prior(value, NOW)
+        checks.prior(value, NOW, SECRETS)
 
 
 def test_an_aggregate_of_the_same_origin_is_the_same_aggregate() -> None:
-    one, other = (checks.prior(Prior("p", rate, 10, "file"), NOW) for rate in (0.5, 0.6))
+    one, other = (checks.prior(Prior("p", rate, 10, "file"), NOW, SECRETS) for rate in (0.5, 0.6))
     assert (
-        one["prior_id"] == other["prior_id"] != checks.prior(Prior("p", 0.5, 10, "x"), NOW)["prior_id"]
+        one["prior_id"]
+        == other["prior_id"]
+        != checks.prior(Prior("p", 0.5, 10, "x"), NOW, SECRETS)["prior_id"]
     )
 
 
@@ -421,18 +425,18 @@ def test_an_aggregate_of_the_same_origin_is_the_same_aggregate() -> None:
 )  # fmt: skip
 def test_a_condition_must_be_typed(value: dict[str, Any]) -> None:
     with pytest.raises(InvalidInputError):
-        checks.where(value, NOW)
+        checks.where(value, NOW, SECRETS)
 
 
 def test_a_bound_may_lie_in_the_future() -> None:
     bound = NOW + timedelta(days=400)
-    made = checks.where(Where(used_before=bound), NOW)
+    made = checks.where(Where(used_before=bound), NOW, SECRETS)
     assert made is not None
     assert made.used_before == bound
 
 
 def test_one_type_is_a_list_of_one_type_and_no_types_are_none() -> None:
-    made = [checks.where(Where(pattern_type=value), NOW) for value in ("a", ["a"], [], None)]
+    made = [checks.where(Where(pattern_type=value), NOW, SECRETS) for value in ("a", ["a"], [], None)]
     assert [where.pattern_type for where in made if where] == [("a",), ("a",), (), None]
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+import shutil
 import stat
 from pathlib import Path
 from typing import Any
@@ -7,8 +9,17 @@ from typing import Any
 import orjson
 import pytest
 
-from whatworks import InvalidInputError, Memory, NotFoundError, SchemaVersionError, StoreError, config
+from whatworks import (
+    InvalidInputError,
+    Memory,
+    NotFoundError,
+    SchemaVersionError,
+    StoreError,
+    config,
+    places,
+)
 from whatworks.config import Config
+from whatworks.hooks import spool
 
 
 @pytest.fixture
@@ -143,9 +154,9 @@ def test_the_place_of_a_store_is_given_named_or_found_upwards(
     project = tmp_path / "project"
     below = project / "src" / "deep"
     below.mkdir(parents=True)
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     config.create(project / config.FOLDER, embedder="model", dim=4, vectors="exact")
     monkeypatch.chdir(below)
-    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     monkeypatch.delenv("WHATWORKS_STORE", raising=False)
     assert config.locate(None) == project / config.FOLDER
     monkeypatch.setenv("WHATWORKS_STORE", str(made))
@@ -154,6 +165,66 @@ def test_the_place_of_a_store_is_given_named_or_found_upwards(
     monkeypatch.delenv("WHATWORKS_STORE")
     monkeypatch.chdir(tmp_path)
     assert config.locate(None) == tmp_path / "data" / "whatworks" / "default"
+
+
+def test_a_store_that_came_with_a_repository_has_to_be_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may hold what others have planted, and say that its vectors are to go to their server."""
+    monkeypatch.delenv("WHATWORKS_STORE", raising=False)
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "theirs"))
+    project = tmp_path / "project"
+    config.create(project / config.FOLDER, embedder="model", dim=4, vectors="exact")
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    monkeypatch.chdir(project)
+    with pytest.raises(StoreError, match=r"not made by you on this machine.* whatworks init --store"):
+        config.locate(None)
+    with pytest.raises(StoreError, match="not made by you"):
+        Memory.open(embedder="none")
+    assert spool.locate() == tmp_path / "data" / "whatworks" / "default"
+    assert config.locate(project / config.FOLDER) == project / config.FOLDER
+    places.make_own(project / config.FOLDER)
+    assert config.locate(None) == spool.locate() == project / config.FOLDER
+
+
+@pytest.mark.parametrize("held", [b"", b"[]", b'{"store_id": "../../x"}', b'{"store_id": 5}', b"\xff"])
+def test_what_is_no_store_is_nobodys_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, held: bytes
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    (tmp_path / config.FILE).write_bytes(held)
+    places.make_own(tmp_path)
+    assert not places.is_own(tmp_path)
+    assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes are of POSIX")
+@pytest.mark.parametrize("mode", [0o777, 0o770, 0o702])
+def test_a_store_that_others_may_write_to_is_refused(made: Path, mode: int) -> None:
+    Memory.open(made, embedder="none").close()
+    made.chmod(mode)
+    with pytest.raises(StoreError, match=r"other users may write to .* chmod"):
+        Memory.open(made, embedder="none")
+    made.chmod(0o700)
+    Memory.open(made, embedder="none").close()
+
+
+def test_a_copy_of_ones_own_store_is_not_ones_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    made = tmp_path / "mine" / config.FOLDER
+    config.create(made, embedder="model", dim=4, vectors="exact")
+    copy = tmp_path / "theirs" / config.FOLDER
+    shutil.copytree(made, copy)
+    assert places.is_own(made)
+    assert not places.is_own(copy)
+    found = config.load(made)
+    config.save(made, found.changed(generation=2))
+    assert places.is_own(made)  # we changed it ourselves
+    said = (made / config.FILE).read_bytes().replace(b'"exact"', b'"qdrant+https://elsewhere"')
+    (made / config.FILE).write_bytes(said)
+    assert not places.is_own(made)
 
 
 def test_a_home_folder_is_expanded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import typer
 
-from whatworks.cli import agents, ask, calibrate, exchange, judge, upkeep, write
+from whatworks.cli import agents, ask, calibrate, exchange, forget, judge, upkeep, write
 from whatworks.cli import stores as vector_stores
 from whatworks.cli.exits import CODES, Group
 
@@ -24,6 +24,7 @@ _PANELS: dict[str, tuple[Callable[..., None], ...]] = {
         ask.diff,
         ask.patterns,
         ask.events,
+        ask.sources,
         ask.stats,
     ),
     "Judge": (calibrate.calibrate, judge.evaluate, judge.lift),
@@ -38,6 +39,7 @@ _PANELS: dict[str, tuple[Callable[..., None], ...]] = {
         agents.teach,
     ),
     "Look after": (
+        forget.forget,
         upkeep.serve,
         upkeep.backup,
         upkeep.restore,

@@ -30,7 +30,7 @@ from whatworks.cli.common import (
 if TYPE_CHECKING:
     from whatworks.records import Risk
 
-__all__ = ["diff", "events", "patterns", "predict", "similar", "stats", "trend", "why"]
+__all__ = ["diff", "events", "patterns", "predict", "similar", "sources", "stats", "trend", "why"]
 
 AsOf = Annotated[
     str | None, typer.Option(metavar="TIME", help="Answer from what was known at that day or time.")
@@ -233,6 +233,18 @@ def events(
     with opened(store) as memory:
         found = memory.events(pattern, limit=limit)
     print_json(found) if as_json else views.events(found)
+
+
+def sources(store: Store = None, as_json: Json = False) -> None:
+    """Say who has told of tries, and what others tell of the same patterns.
+
+    Example: whatworks sources
+    """
+    from whatworks.cli import views
+
+    with opened(store) as memory:
+        found = memory.sources()
+    print_json(found) if as_json else views.sources(found)
 
 
 def stats(store: Store = None, as_json: Json = False) -> None:

@@ -16,7 +16,7 @@ import typer
 
 from whatworks import config
 from whatworks.checks import shown
-from whatworks.cli.common import Json, Store, embed_waiting, opened, print_json
+from whatworks.cli.common import Json, Store, embed_waiting, moment, opened, print_json
 from whatworks.cli.exits import INCOMPLETE
 from whatworks.cli.show import count, progress, say
 from whatworks.errors import InvalidInputError
@@ -174,17 +174,27 @@ def import_tests(
 
 
 def import_scores(
-    file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="Of Langfuse, LangSmith, MLflow, or OTLP as JSON.")
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="PATH...",
+            help="Of Langfuse, LangSmith, MLflow, or OTLP as JSON; or folders of them.",
+        ),
     ],
     score: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="Which score is the outcome, if there are several."),
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Which score is the outcome; of several the first there is."),
     ] = None,
     scale: Annotated[
-        str,
-        typer.Option(metavar="WORST:BEST", help="Of scores that are numbers; 1:0 if less is better."),
-    ] = "0:1",
+        list[str] | None,
+        typer.Option(
+            metavar="[NAME=]WORST:BEST",
+            help="Of scores that are numbers, or of one; 1:0 if less is better. 0:1 if not given.",
+        ),
+    ] = None,
+    since: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Only what ran at or after this time.")
+    ] = None,
     dry_run: DryRun = False,
     no_embed: NoEmbed = False,
     store: Store = None,
@@ -196,10 +206,10 @@ def import_scores(
     """
     from whatworks.importers.scores import import_scores as run
 
-    ends = _scale(scale)
+    scales = _scales(scale or [])
     _import(
-        run, file, dry_run=dry_run, no_embed=no_embed, store=store, as_json=as_json,
-        score=score, scale=ends,
+        run, files, dry_run=dry_run, no_embed=no_embed, store=store, as_json=as_json,
+        score=score, scale=scales.pop("", (0.0, 1.0)), scales=scales, since=moment(since, "--since"),
     )  # fmt: skip
 
 
@@ -221,13 +231,25 @@ def import_notes(
     _import(run, path, dry_run=dry_run, no_embed=no_embed, store=store, as_json=as_json)
 
 
-def _scale(given: str) -> tuple[float, float]:
+def _scales(given: list[str]) -> dict[str, tuple[float, float]]:
+    """Scales by the names of their scores; that of all others has none."""
+    found: dict[str, tuple[float, float]] = {}
+    for item in given:
+        name, _, ends = item.rpartition("=")
+        if name in found:
+            raise InvalidInputError(f"--scale has {shown(item)}; expected one scale of each score")
+        found[name] = _scale(item, ends)
+    return found
+
+
+def _scale(given: str, ends: str) -> tuple[float, float]:
+    expected = f"--scale is {shown(given)}; expected WORST:BEST or NAME=WORST:BEST, as in 1:5"
     try:
-        worst, best = map(float, given.split(":"))
+        worst, best = map(float, ends.split(":"))
     except ValueError as error:
-        raise InvalidInputError(f"--scale is {shown(given)}; expected WORST:BEST, as in 1:5") from error
-    if not (math.isfinite(worst) and math.isfinite(best)) or worst == best:
-        raise InvalidInputError(f"--scale is {shown(given)}; expected two different numbers, as in 1:5")
+        raise InvalidInputError(expected) from error
+    if not math.isfinite(best - worst) or worst == best:
+        raise InvalidInputError(f"{expected}, with two different numbers")
     return worst, best
 
 
@@ -246,7 +268,7 @@ def _mapping(given: list[str]) -> dict[str, str]:
 
 def _import(
     run: Callable[..., Report],
-    given: Path,
+    given: Path | list[Path],
     *,
     dry_run: bool,
     no_embed: bool,

@@ -37,10 +37,12 @@ if TYPE_CHECKING:
         Contribution,
         Diff,
         Explanation,
+        Forgotten,
         Match,
         Migration,
         Pattern,
         Prediction,
+        Source,
         Stats,
         Trend,
         UsageEvent,
@@ -495,6 +497,44 @@ def migrated(found: Migration) -> None:
     say(f"vectors in {found.after}" + (f", before in {found.before}" if found.vectors else ""))
     if found.former:
         say(f"{found.former} is kept: whatworks migrate --back returns to it, --drop-old removes it")
+
+
+def sources(found: Sequence[Source]) -> None:
+    """Who has told of tries; where others tried the same, what both say of it."""
+    if not found:
+        say("nobody has told of a try")
+        return
+    rows = [
+        (
+            cell(item.source),
+            cell(item.channel),
+            count(item.events),
+            count(item.patterns),
+            number(item.mean_outcome),
+            f"{number(item.mean_shared)} / {number(item.mean_others)}" if item.shared else NONE,
+            when(item.last_at),
+        )
+        for item in found
+    ]
+    names = ("*source", "channel", ">tries", ">patterns", ">outcome", ">says / others", "last")
+    show(table(names, rows))
+
+
+def forgotten(found: Forgotten) -> None:
+    """How much was forgotten, or would be, and what was done to the disk."""
+    kinds = ("patterns", "events", "contexts", "priors", "predictions")
+    rows = [[name, count(getattr(found, name))] for name in kinds]
+    if found.records:
+        rows.append(["records of the journal with the text", count(found.records)])
+    show(table(("kind", ">would be forgotten" if found.dry_run else ">forgotten"), rows))
+    if found.erased is not None:
+        done = found.erased
+        say("")
+        written = f"{count(done.records)} records of the journal written over"
+        say(f"{written}, {size(done.bytes)} looked through;")
+        say(f"evidence and vectors made anew in {done.seconds:.1f} s")
+        if done.unreadable:
+            say(f"{count(done.unreadable)} damaged records could not be looked through, and were left")
 
 
 def backed_up(found: Backup) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from whatworks import config
+from whatworks import config, places
 from whatworks.cli.common import Json, Store, moment, next_command, opened, pairs, print_json, text
 from whatworks.cli.show import say
 from whatworks.errors import InvalidInputError
@@ -48,6 +48,7 @@ def init(
     created = not (folder / config.FILE).exists()
     embedder: Literal["none"] | None = None if created else "none"
     Memory.open(folder, embedder=embedder, vectors=vectors, channel="cli").close()
+    places.make_own(folder)
     made = config.load(folder)
     if as_json:
         print_json({"path": str(folder), "created": created, "store": made})

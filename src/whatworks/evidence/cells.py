@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
-from itertools import accumulate
+from itertools import accumulate, compress
 from operator import itemgetter
 from typing import Any, NamedTuple
 
@@ -158,12 +158,22 @@ def _coverage(evidence: Evidence, as_of: datetime | None) -> float | None:
     return float(row[0] / row[1]) if row[1] else None
 
 
-def neighbours(evidence: Evidence, contexts: Sequence[str], as_of: datetime | None) -> list[CellRow]:
-    """The cells of these contexts, by context, pattern and day."""
+def neighbours(
+    evidence: Evidence,
+    contexts: Sequence[str],
+    as_of: datetime | None,
+    *,
+    pairs: int | None = None,
+) -> list[CellRow]:
+    """The cells of these contexts, by context, pattern and day.
+
+    With ``pairs``, those of so many pairs of a context and a pattern: of the
+    first contexts, in their order, and of the last of them by the number of the pattern.
+    """
     if not contexts:
         return []
     if as_of is None:
-        looked_up = _looked_up(evidence, contexts)
+        looked_up = _looked_up(evidence, contexts, pairs)
         if looked_up is not None:
             return looked_up
     with_, values = _then(as_of)
@@ -176,14 +186,34 @@ def neighbours(evidence: Evidence, contexts: Sequence[str], as_of: datetime | No
         SELECT context_no, pattern_no, tries, outcome_sum / tries, worth, epoch_us(last_at)
         FROM known_cells WHERE context_no IN ({listed(names)})
     """
-    rows = [CellRow(names[row[0]], *row[1:]) for row in evidence.rows(query, values)]
-    return sorted(rows, key=_by_place)
+    rows = evidence.rows(query, values)
+    numbers = np.array([row[:2] for row in rows], np.int64).reshape(-1, 2)
+    chosen = _first(numbers[:, 0], numbers[:, 1], names, contexts, pairs).tolist()
+    cells = [CellRow(names[row[0]], *row[1:]) for row in compress(rows, chosen)]
+    return sorted(cells, key=_by_place)
 
 
 _by_place = itemgetter(0, 1, 5)
 
 
-def _looked_up(evidence: Evidence, contexts: Sequence[str]) -> list[CellRow] | None:
+def _first(
+    context: NDArray[Any],
+    pattern: NDArray[Any],
+    names: Mapping[int, str],
+    contexts: Sequence[str],
+    pairs: int | None,
+) -> NDArray[np.bool_]:
+    """Which rows belong to the first ``pairs``, by the numbers of their contexts and patterns."""
+    if pairs is None or len(context) <= pairs:
+        return np.ones(len(context), bool)
+    places = {name: place for place, name in enumerate(contexts)}
+    numbers = np.array(sorted(names), np.int64)
+    place = np.array([places[names[number]] for number in numbers.tolist()], np.int64)
+    keys = (place[np.searchsorted(numbers, context)] << 32) + pattern
+    return np.isin(keys, np.unique(keys)[:pairs])
+
+
+def _looked_up(evidence: Evidence, contexts: Sequence[str], pairs: int | None) -> list[CellRow] | None:
     found = evidence.lookup.contexts(ids=contexts)
     if found is None:
         return None
@@ -191,9 +221,11 @@ def _looked_up(evidence: Evidence, contexts: Sequence[str]) -> list[CellRow] | N
     rows = evidence.lookup.cells_of_contexts(names)
     if rows is None:
         return None
+    rows = rows[rows["tries"] > 0]
+    rows = rows[_first(rows["context"], rows["pattern"], names, contexts, pairs)]
     cells = [
         CellRow(names[number], pattern, tries, total / tries, 2.0 * tries / (tries + 1), at)
-        for number, pattern, _, tries, total, at, _ in rows[rows["tries"] > 0].tolist()
+        for number, pattern, _, tries, total, at, _ in rows.tolist()
     ]
     return sorted(cells, key=_by_place)
 

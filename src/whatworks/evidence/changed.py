@@ -63,6 +63,8 @@ class Changed:
     says how many tries the cells had (context, pattern, day). ``states``: by how much
     the number of events in a state grew; ``times``: of some of the new ones, the first and the
     last among them.
+    ``gone`` are the ids that were forgotten, by collection; ``spoilt`` says that what the lookup
+    holds is not brought up to date by this.
     And ``postings``: word, pattern, how often, among how many; 0 times if it has it no more.
     Nothing is kept unless it is ``wanted``.
     """
@@ -73,6 +75,8 @@ class Changed:
     before: dict[Row, int] = field(default_factory=dict)
     states: Counter[str] = field(default_factory=Counter)
     times: list[int] = field(default_factory=list)
+    gone: dict[str, list[str]] = field(default_factory=dict)
+    spoilt: bool = False
 
     @property
     def size(self) -> int:
@@ -81,8 +85,9 @@ class Changed:
 
     def clear(self) -> None:
         """Begin again."""
-        for held in (self.rows, self.corrected, self.before, self.states, self.times):
+        for held in (self.rows, self.corrected, self.before, self.states, self.times, self.gone):
             held.clear()
+        self.spoilt = False
 
     def add(self, name: str, rows: Sequence[Row] | Iterator[Row]) -> None:
         """Rows whose values are known."""

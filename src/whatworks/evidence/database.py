@@ -14,6 +14,7 @@ from whatworks import failpoints
 from whatworks.errors import StoreError, StoreFullError, disk_error
 from whatworks.evidence import damage, fold
 from whatworks.evidence.changed import Changed
+from whatworks.evidence.forgetting import TO_ERASE
 from whatworks.evidence.lookup import Lookup
 from whatworks.evidence.rows import Table, insert, update, written_out
 from whatworks.evidence.schema import SCHEMA, VERSION
@@ -92,11 +93,13 @@ class Evidence:
         self.moved_aside: Path | None = None
         self.build = 0
         self.opened_at = 0
+        self.to_erase = False  # whether what was forgotten is still on the disk
         self.opening = ""  # another one each time that the file is opened
         self.lost = False
         self._spoilt = self._struggles = False
         self._threads = 1
         self.described = 0  # how often descriptions of patterns came or changed
+        self.gone: dict[str, list[str]] = {}  # ids that were forgotten since somebody took them
         self._con = self._open()
 
     def _open(self) -> duckdb.DuckDBPyConnection:
@@ -180,6 +183,7 @@ class Evidence:
         self.opening = os.urandom(8).hex()
         self._fresh = True
         self.build = int(meta.get("build", 0))
+        self.to_erase = TO_ERASE in meta
         self.lookup.open(self._state())
         return True
 
@@ -338,6 +342,9 @@ class Evidence:
         self.lookup.apply(changed, self._state())
         self._unsure = False
         self.described += "pattern.added" in batch.bodies
+        for collection, ids in changed.gone.items():
+            self.gone.setdefault(collection, []).extend(ids)
+            self.to_erase = True
         return touched
 
     def write(self, step: Callable[[duckdb.DuckDBPyConnection], Any]) -> Any:
@@ -421,6 +428,23 @@ class Evidence:
             self._move_aside()
         self._con = self._open()
         self.lost = self._spoilt = False
+
+    def replaced(self, by: Callable[[Path], object]) -> None:
+        """Let ``by`` put another file of the same tables into the place of this one.
+
+        Nobody may write meanwhile, and questions under way end with an error.
+        """
+        self.lost = True  # first: who is interrupted asks again
+        self.close()
+        try:
+            by(self._path)
+        finally:
+            self._reopen()
+
+    def erased(self) -> None:
+        """Nothing of what was forgotten is left."""
+        self.write(lambda con: con.execute("DELETE FROM meta WHERE name = ?", [TO_ERASE]))
+        self.to_erase = False
 
     def open_again(self) -> bool:
         """Whether the last committed state can be asked, after opening it again where it was lost."""

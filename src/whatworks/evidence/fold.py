@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from whatworks.evidence import handful
+from whatworks.evidence import forgetting, handful
 from whatworks.evidence.changed import NO_CONTEXT, Changed
 from whatworks.evidence.latest import correct_tries, correct_uses, next_numbers
 from whatworks.evidence.schema import WORTH
+from whatworks.replay import FORGOTTEN
 from whatworks.text import word_key, words
 
 if TYPE_CHECKING:
@@ -87,6 +88,10 @@ def _stage(con: duckdb.DuckDBPyConnection, table: str, fields: str, bodies: str)
 
 def _ids(con: duckdb.DuckDBPyConnection, query: str) -> set[str]:
     return {row[0] for row in con.execute(query).fetchall()}
+
+
+def _forget(con: duckdb.DuckDBPyConnection, bodies: str, changed: Changed) -> set[str]:
+    return forgetting.forget(con, bodies.encode().split(b"\n"), changed)
 
 
 def _patterns(con: duckdb.DuckDBPyConnection, bodies: str, changed: Changed) -> set[str]:
@@ -231,7 +236,8 @@ def _events(con: duckdb.DuckDBPyConnection, bodies: str, changed: Changed) -> se
                make_timestamp(timestamp), ? + nth
         FROM (SELECT context_id, first(context) AS context, min(timestamp) AS timestamp,
                      min(nth) AS nth
-              FROM new_events WHERE context_id IS NOT NULL GROUP BY context_id) n
+              FROM new_events SEMI JOIN pattern_rows USING (pattern_id)
+              WHERE context_id IS NOT NULL GROUP BY context_id) n
         ANTI JOIN context_rows c USING (context_id)
         """,
         [first_no, change],
@@ -253,9 +259,10 @@ def _events(con: duckdb.DuckDBPyConnection, bodies: str, changed: Changed) -> se
         SELECT e.event_id, md5_number_lower(e.event_id), m.pattern_no, m.context_no,
                m.timestamp, e.state, e.outcome,
                make_timestamp(coalesce(e.resolved_at, if(e.state = 'resolved', e.timestamp, NULL))),
-               make_timestamp(coalesce(e.resolved_at, e.timestamp)), make_timestamp(e.recorded_at),
-               e.session_id, e.source, e.channel, e.files, e.tools, e.duration_ms, e.cost,
-               e.prediction_id, e.metadata
+               make_timestamp(coalesce(e.resolved_at, e.timestamp)),
+               make_timestamp(coalesce(e.recorded_at, e.timestamp)),
+               e.session_id, e.source, e.channel, coalesce(e.files, []), coalesce(e.tools, []),
+               e.duration_ms, e.cost, e.prediction_id, coalesce(e.metadata, '{}')
         FROM new_events e JOIN moves m USING (nth)
         ORDER BY e.timestamp, e.nth
         """
@@ -499,6 +506,7 @@ def _learned(con: duckdb.DuckDBPyConnection, bodies: str, changed: Changed) -> s
 
 
 _STEPS = {
+    FORGOTTEN: _forget,  # alone in its batch
     "pattern.added": _patterns,
     "prior.added": _priors,
     "event.recorded": _events,

@@ -118,8 +118,10 @@ def _events(con: duckdb.DuckDBPyConnection, bodies: Sequence[bytes], changed: Ch
     numbered = _unknown(con, [(nth, orjson.loads(body)) for nth, body in enumerate(bodies, 1)])
     named = read(con, _PATTERNS_BY_ID, {(event["pattern_id"],) for _, event in numbered})
     patterns = {name: row[0] for (name,), row in named.items()}
+    # The pattern of one that was recorded while that was forgotten is not there.
+    numbered = [(nth, event) for nth, event in numbered if event["pattern_id"] in patterns]
     contexts = _contexts(con, numbered, changed)
-    events = [event for _, event in numbered if event["pattern_id"] in patterns]
+    events = [event for _, event in numbered]
     events.sort(key=lambda event: int(event["timestamp"]))
     places = [
         _Place(
@@ -134,7 +136,7 @@ def _events(con: duckdb.DuckDBPyConnection, bodies: Sequence[bytes], changed: Ch
     insert(con, "earlier_states", [row for event, place in placed for row in _pending(event, place)])
     changed.states.update(event["state"] for event in events)
     changed.times += [event["timestamp"] for event in events]
-    moves = [(place, _amounts(event["state"], event["outcome"])) for event, place in placed]
+    moves = [(place, _amounts(event["state"], event.get("outcome"))) for event, place in placed]
     _count(con, moves, {row[0]: _Known(*row) for row in named.values()}, changed)
     return {event["pattern_id"] for event in events}
 
@@ -195,19 +197,19 @@ def _event_row(event: Body, place: _Place) -> Row:
         place.context_no,
         at,
         state,
-        event["outcome"],
+        event.get("outcome"),
         late or (at if state == "resolved" else None),
         late or at,
-        _time(event["recorded_at"]),
+        _time(event["recorded_at"] if "recorded_at" in event else event["timestamp"]),
         event.get("session_id"),
         event.get("source"),
         event.get("channel"),
-        event.get("files"),
-        event.get("tools"),
+        event.get("files", []),
+        event.get("tools", []),
         event.get("duration_ms"),
         event.get("cost"),
         event.get("prediction_id"),
-        event.get("metadata"),
+        event.get("metadata", {}),
     )
 
 

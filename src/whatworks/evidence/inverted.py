@@ -95,7 +95,7 @@ def postings(con: sqlite3.Connection, words: Sequence[int]) -> Postings:
 def put(con: sqlite3.Connection, rows: Sequence[Row], patterns: int) -> None:
     """Keep postings (word, pattern, times, words), or with ``times`` 0 take them away.
 
-    ``patterns``: how many there are now, at least.
+    ``patterns``: how many there are more than before.
     """
     by_part: defaultdict[tuple[int, int], dict[int, tuple[int, int]]] = defaultdict(dict)
     for word, pattern, times, length in rows:  # the last that is said of one stands
@@ -113,9 +113,9 @@ def put(con: sqlite3.Connection, rows: Sequence[Row], patterns: int) -> None:
         known = dict(_bucket(con, number).tolist())
         known |= {word: known.get(word, 0) + by for word, by in words.items()}
         _put_bucket(con, number, sorted(pair for pair in known.items() if pair[1]))
-    before_now = int(_bucket(con, PATTERNS)["count"][0])
-    if patterns > before_now:
-        _put_bucket(con, PATTERNS, [(0, patterns)])
+    if patterns:
+        held = int(_bucket(con, PATTERNS)["count"][0])
+        _put_bucket(con, PATTERNS, [(0, held + patterns)])
 
 
 def fill(

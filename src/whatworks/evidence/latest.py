@@ -22,11 +22,13 @@ class Next(NamedTuple):
 
 def next_numbers(con: duckdb.DuckDBPyConnection) -> Next:
     """The numbers that go on from those given."""
+    # Of a text that was forgotten, the embeddings made later still know the number.
     query = """
         SELECT coalesce(max(change), 0), coalesce(max(pattern_no) + 1, 0),
                coalesce(max(context_no) + 1, 0)
         FROM (SELECT change, pattern_no, NULL AS context_no FROM pattern_rows
-              UNION ALL SELECT change, NULL, context_no FROM context_rows)
+              UNION ALL SELECT change, NULL, context_no FROM context_rows
+              UNION ALL SELECT value, NULL, NULL FROM meta WHERE starts_with(name, 'embedded '))
     """
     return Next(*con.execute(query).fetchall()[0])
 

@@ -71,10 +71,10 @@ def lives(con: sqlite3.Connection, numbers: Collection[int]) -> dict[int, Array]
     return {number: cells for number in numbers if len(cells := _read(con, number)[1])}
 
 
-def begin(con: sqlite3.Connection, numbers: Iterable[int]) -> None:
-    """Give new patterns a life without cells; others keep theirs."""
+def begin(con: sqlite3.Connection, numbers: Iterable[int]) -> int:
+    """Give new patterns a life without cells, others keep theirs; return how many are new."""
     rows = ((number, *_packed(number, 0, np.empty(0, _CELL))) for number in numbers)
-    con.executemany("INSERT OR IGNORE INTO lives VALUES (?, ?, ?, ?)", rows)
+    return con.executemany("INSERT OR IGNORE INTO lives VALUES (?, ?, ?, ?)", rows).rowcount
 
 
 def put(
@@ -127,9 +127,9 @@ def fill(
         left = [row for row in rows if row[0] == last]
         _insert(con, [row for row in rows if row[0] != last])
     _insert(con, left)
-    (count,) = tables.execute("SELECT count(*) FROM pattern_rows").fetchone() or (0,)
+    numbers = tables.execute("SELECT pattern_no FROM pattern_rows").fetchall()
     con.execute("BEGIN")
-    begin(con, range(count))
+    begin(con, (number for (number,) in numbers))
     con.execute("COMMIT")
     return True
 

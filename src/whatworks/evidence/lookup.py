@@ -183,7 +183,9 @@ class Lookup:
 
     def apply(self, changed: Changed, state: Sequence[int]) -> None:
         """Take in what a fold changed; ``state`` is that of the tables after it."""
-        if self._waiting is not None:
+        if changed.spoilt:
+            self.remove()
+        elif self._waiting is not None:
             self._waiting.append(changed)
         elif self.whole:
             self._unasked += changed.size if changed.size > MANY else 0
@@ -222,14 +224,12 @@ class Lookup:
     def _put(con: sqlite3.Connection, changed: Changed) -> None:
         if changed.states or changed.times:
             _put_events(con, changed.states, changed.times)
-        if new := changed.rows.get("patterns"):
-            lives.begin(con, (row[0] for row in new))
+        begun = lives.begin(con, (row[0] for row in changed.rows.get("patterns", ())))
         if cells := changed.rows.get("cells"):
             lives.put(con, cells, changed.corrected, changed.before)
         for name, rows in changed.rows.items():
             if name == "postings":
-                patterns = max((row[0] for row in changed.rows["patterns"]), default=-1) + 1
-                inverted.put(con, rows, patterns)
+                inverted.put(con, rows, begun)
             else:
                 con.executemany(_PUT[name], _PACKED[name](rows))
 
@@ -308,6 +308,12 @@ class Lookup:
                         con.close()
             self._reader = self._writer = None
 
+    def remove(self) -> None:
+        """Close the file and remove it; it is filled anew."""
+        self.close()
+        with suppress(OSError):  # one that cannot be removed says of which state it is
+            self._remove()
+
     def _remove(self) -> None:
         for suffix in reversed(SUFFIXES):
             self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
@@ -353,8 +359,8 @@ class Lookup:
         def question(con: sqlite3.Connection) -> list[tuple[Row, Row]]:
             records = dict(_records(con, "pattern_id", set(ids)))
             texts = _chosen(con, "SELECT * FROM patterns WHERE pattern_no IN", records)
-            found = {row[0]: row[:-1] for row in texts if row == _text_row(row[:-1])}
-            if len(found) < len(records):
+            found = {row[0]: row[:-1] for row in texts}
+            if texts != _text_rows(found.values()) or len(found) < len(records):
                 raise DamagedError("a pattern is damaged")
             return [(record, found[number]) for number, record in records.items()]
 
@@ -382,7 +388,7 @@ class Lookup:
     def days(self, number: int) -> list[Row] | None:
         """The rows ``SELECTS["days"]`` of a pattern, the oldest first."""
         found = self._ask(partial(_together, table="days", by="pattern", numbers={number}))
-        return None if found is None else sorted(row[:-1] for row in found.tolist())
+        return None if found is None else sorted([row[:-1] for row in found.tolist()])
 
     def events(self) -> dict[str, int] | None:
         """How many events are in each state, and the times ``FIRST`` and ``LAST`` if there are any."""
@@ -411,9 +417,9 @@ def _records(con: sqlite3.Connection, by: str, keys: Collection[Any]) -> Iterato
 
 
 def _contexts(con: sqlite3.Connection, by: str, keys: Collection[Any]) -> list[Row]:
-    rows = list(_chosen(con, f"SELECT * FROM contexts WHERE {by} IN", keys))
+    rows = _chosen(con, f"SELECT * FROM contexts WHERE {by} IN", keys)
     found = [row[:-1] for row in rows]
-    if rows != [_text_row(row) for row in found]:
+    if rows != _text_rows(found):
         raise DamagedError("a context is damaged")
     if len(found) < len(keys):
         raise _UnknownError
@@ -436,7 +442,7 @@ def _together(con: sqlite3.Connection, *, table: str, by: str, numbers: set[int]
 def _events(con: sqlite3.Connection) -> dict[str, int]:
     rows = con.execute("SELECT * FROM events").fetchall()
     found = {row[0]: row[1] for row in rows}
-    if rows != [_text_row(row[:-1]) for row in rows] or not found.keys() >= set(STATES):
+    if rows != _text_rows([row[:-1] for row in rows]) or not found.keys() >= set(STATES):
         raise DamagedError("the numbers of events are damaged")
     if any(found[state] for state in STATES) and not {FIRST, LAST} <= found.keys():
         raise DamagedError("the times of events are missing")
@@ -449,13 +455,14 @@ def _put_events(con: sqlite3.Connection, more: Mapping[str, int], times: Sequenc
     if times:
         now[FIRST] = min(times) if FIRST not in known else min(known[FIRST], *times)
         now[LAST] = max(times) if LAST not in known else max(known[LAST], *times)
-    con.executemany("INSERT OR REPLACE INTO events VALUES (?, ?, ?)", map(_text_row, now.items()))
+    con.executemany("INSERT OR REPLACE INTO events VALUES (?, ?, ?)", _text_rows(now.items()))
 
 
-def _chosen(con: sqlite3.Connection, query: str, keys: Iterable[Any]) -> Iterator[Row]:
-    keys = iter(keys)
+def _chosen(con: sqlite3.Connection, query: str, keys: Iterable[Any]) -> list[Row]:
+    keys, found = iter(keys), list[Row]()
     while part := list(islice(keys, ASKED_AT_ONCE)):
-        yield from con.execute(f"{query} ({','.join('?' * len(part))})", part)
+        found += con.execute(f"{query} ({','.join('?' * len(part))})", part).fetchall()
+    return found
 
 
 # -- rows as they are kept -------------------------------------------------------------------------
@@ -478,8 +485,8 @@ def _body(form: struct.Struct, values: Sequence[Any], more: bytes = b"") -> byte
     return packed + _CRC.pack(crc32(packed, crc32(more)))
 
 
-def _text_row(row: Row) -> Row:
-    return (*row, crc32("\0".join(map(str, row)).encode()))
+def _text_rows(rows: Iterable[Row]) -> list[Row]:
+    return [(*row, crc32("\0".join(map(str, row)).encode())) for row in rows]
 
 
 def _record_row(row: Row) -> Row:
@@ -519,9 +526,9 @@ def _cut(joined: bytes, size: int) -> Iterator[bytes]:
 
 
 _PACKED: dict[str, Callable[[Sequence[Row]], Iterable[Row]]] = {
-    "patterns": partial(map, _text_row),
+    "patterns": _text_rows,
     "records": partial(map, _record_row),
-    "contexts": partial(map, _text_row),
+    "contexts": _text_rows,
     "cells": _cell_rows,
     "days": _day_rows,
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import orjson
 
@@ -13,8 +13,11 @@ from whatworks.evidence.changed import day_of
 from whatworks.evidence.database import Evidence
 from whatworks.evidence.lookup import FIRST, LAST
 from whatworks.evidence.rows import listed
-from whatworks.evidence.schema import IDS
+from whatworks.evidence.schema import IDS, NUMBERS
 from whatworks.records import Pattern, Prior, UsageEvent, Where
+
+if TYPE_CHECKING:
+    from whatworks.records import Source
 
 __all__ = [
     "STATES",
@@ -37,6 +40,7 @@ __all__ = [
     "patterns_after",
     "priors_after",
     "receipt",
+    "sources",
     "states_at",
 ]
 
@@ -54,9 +58,11 @@ _PATTERN = """
     outcome_sum / nullif(resolved, 0), used, resolved, last_used_at,
     prior_sum / nullif(prior_count, 0), prior_count
 """
-_EVENT = """
-    event_id, pattern_no, timestamp, state, outcome, context_no, session_id, source,
-    channel, files, tools, duration_ms, cost, prediction_id, metadata, resolved_at
+# Without joins: the engine would read every context to name those of a few events.
+_EVENTS = """
+    SELECT pattern_no, context_no, event_id, timestamp, state, outcome, session_id, source,
+           channel, files, tools, duration_ms, cost, prediction_id, metadata, resolved_at
+    FROM event_rows
 """
 
 
@@ -97,44 +103,12 @@ def _pattern(row: tuple[Any, ...]) -> Pattern:
                    last_used, row[10], row[11])  # fmt: skip
 
 
-def _events(evidence: Evidence, which: str, values: Sequence[object]) -> list[UsageEvent]:
-    """The events that a clause chooses, in its order.
-
-    What they name is read by its number: for a join the engine reads all contexts.
-    """
-    rows = evidence.rows(f"SELECT {_EVENT} FROM event_rows {which}", values)
-    if not rows:
-        return []
-    patterns = _pattern_ids(evidence, {row[1] for row in rows})
-    contexts = _contexts(evidence, {row[5] for row in rows} - {None})
-    names = ((patterns.get(row[1]), *contexts.get(row[5], (None, None))) for row in rows)
-    return [_event(row, *named) for row, named in zip(rows, names, strict=True) if named[0]]
-
-
-def _event(row: tuple[Any, ...], pattern: str, context: str | None, name: str | None) -> UsageEvent:
+def _event(row: tuple[Any, ...], pattern_id: str, context: tuple[Any, ...]) -> UsageEvent:
     return UsageEvent(
-        row[0], pattern, row[2].replace(tzinfo=UTC), row[3], row[4], context, name, row[6], row[7],
-        row[8], tuple(row[9]), tuple(row[10]), row[11], row[12], row[13], orjson.loads(row[14]),
-        _utc(row[15]),
+        row[2], pattern_id, row[3].replace(tzinfo=UTC), row[4], row[5], context[1], context[0], row[6],
+        row[7], row[8], tuple(row[9]), tuple(row[10]), row[11], row[12], row[13], orjson.loads(row[14]),
+        None if row[15] is None else row[15].replace(tzinfo=UTC),
     )  # fmt: skip
-
-
-def _pattern_ids(evidence: Evidence, numbers: Collection[int]) -> dict[int, str]:
-    """The ids of patterns by their numbers."""
-    looked_up = evidence.lookup.records(numbers=numbers)
-    if looked_up is not None:
-        return {row[0]: row[1] for row in looked_up}
-    query = f"SELECT pattern_no, pattern_id FROM pattern_rows WHERE pattern_no IN ({listed(numbers)})"
-    return dict(evidence.rows(query))
-
-
-def _contexts(evidence: Evidence, numbers: Collection[int]) -> dict[int, tuple[str, str]]:
-    """The texts and ids of contexts by their numbers."""
-    looked_up = evidence.lookup.contexts(numbers=numbers)
-    if looked_up is None:
-        query = "SELECT context_no, context_id, text FROM context_rows WHERE context_no IN"
-        looked_up = evidence.rows(f"{query} ({listed(numbers)})") if numbers else []
-    return {number: (text, name) for number, name, text in looked_up}
 
 
 # -- patterns -------------------------------------------------------------------------------------
@@ -266,28 +240,85 @@ def allowed(evidence: Evidence, where: Where, among: Sequence[str] | None = None
 
 def events(evidence: Evidence, *, pattern_id: str | None = None, limit: int) -> list[UsageEvent]:
     """Events of a pattern, or of all; the newest first."""
-    part = "true"
+    order = f"ORDER BY timestamp DESC, event_id DESC LIMIT {limit}"
+    # So that of blocks of older events no more is read than the time.
+    newest = f"SELECT timestamp FROM event_rows ORDER BY timestamp DESC LIMIT {limit}"
+    part = f"timestamp >= (SELECT min(timestamp) FROM ({newest}))"
     if pattern_id is not None:
         known = number_of(evidence, pattern_id)
         if known is None:
             return []
         part = f"pattern_no = {known.number}"  # with a question in its place all events are read
-    return _events(evidence, f"WHERE {part} ORDER BY timestamp DESC, event_id DESC LIMIT ?", [limit])
+        since = _day_of_newest(evidence, known.number, limit)
+        if since is not None:
+            recent = f"{_EVENTS} WHERE {part} AND timestamp >= DATE '{since}' {order}"
+            found = _named(evidence, evidence.rows(recent))
+            if len(found) == limit:  # else some were forgotten meanwhile
+                return found
+    return _named(evidence, evidence.rows(f"{_EVENTS} WHERE {part} {order}"))
+
+
+def _day_of_newest(evidence: Evidence, number: int, limit: int) -> date | None:
+    """A day since which a pattern was used so often, if that can be told without reading much."""
+    count = 0
+    for row in reversed(evidence.lookup.days(number) or ()):
+        count += row[2]
+        if count >= limit:
+            return day_of(row[1])
+    return None
 
 
 def events_of(evidence: Evidence, ids: Sequence[str]) -> list[UsageEvent]:
     """The events with these ids, in no order; those that are not there are left out."""
     if len(ids) == 1:  # half the time of a list of one
-        return _events(evidence, "WHERE event_key = md5_number_lower(?)", ids)
-    among = f"WHERE event_key IN (SELECT md5_number_lower(id) FROM {IDS} AS given(id))"
-    return _events(evidence, among, [_json(ids)])
+        found = evidence.rows(f"{_EVENTS} WHERE event_key = md5_number_lower(?)", ids)
+    else:
+        listed = f"WHERE event_key IN (SELECT md5_number_lower(id) FROM {IDS} AS given(id))"
+        found = evidence.rows(f"{_EVENTS} {listed}", [_json(ids)])
+    return _named(evidence, found)
 
 
 def events_after(evidence: Evidence, after: Place | None) -> list[UsageEvent]:
     """The next events behind a place, the oldest first."""
     condition, values = _behind(after, "timestamp", "event_id")
-    page = f"WHERE {condition} ORDER BY timestamp, event_id LIMIT {PAGE}"
-    return _page(_events(evidence, page, values), lambda e: len(e.context or ""))
+    # Of thousands of events the names are read faster by joins.
+    query = f"""
+        SELECT e.*, p.pattern_id, c.context_id, c.text
+        FROM ({_EVENTS} WHERE {condition} ORDER BY timestamp, event_id LIMIT {PAGE}) e
+        JOIN pattern_rows p USING (pattern_no)
+        LEFT JOIN context_rows c USING (context_no)
+        ORDER BY e.timestamp, e.event_id
+    """
+    found = (_event(row, row[-3], row[-2:]) for row in evidence.rows(query, values))
+    return _page(found, lambda e: len(e.context or ""))
+
+
+def _named(evidence: Evidence, rows: Sequence[tuple[Any, ...]]) -> list[UsageEvent]:
+    """Events with the names of their patterns and contexts; of a pattern forgotten meanwhile, none."""
+    patterns = _pattern_ids(evidence, {row[0] for row in rows})
+    contexts = _contexts(evidence, {row[1] for row in rows} - {None})
+    return [
+        _event(row, patterns[row[0]], contexts.get(row[1], (None, None)))
+        for row in rows
+        if row[0] in patterns
+    ]
+
+
+def _pattern_ids(evidence: Evidence, numbers: Collection[int]) -> dict[int, str]:
+    looked_up = evidence.lookup.records(numbers=numbers)
+    if looked_up is not None:
+        return {row[0]: row[1] for row in looked_up}
+    query = f"SELECT pattern_no, pattern_id FROM pattern_rows WHERE pattern_no IN {NUMBERS}"
+    return dict(evidence.rows(query, [_json(list(numbers))]))
+
+
+def _contexts(evidence: Evidence, numbers: Collection[int]) -> dict[int, tuple[str, str]]:
+    """The ids and texts of contexts."""
+    found = evidence.lookup.contexts(numbers=numbers)
+    if found is None:
+        query = f"SELECT context_no, context_id, text FROM context_rows WHERE context_no IN {NUMBERS}"
+        found = evidence.rows(query, [_json(list(numbers))])
+    return {row[0]: row[1:] for row in found}
 
 
 def priors_after(evidence: Evidence, after: Place | None) -> list[Prior]:
@@ -411,6 +442,36 @@ def counts(evidence: Evidence) -> dict[str, Any]:
     shown, told = _coverage(evidence)
     ends = {"first_event_at": first, "last_event_at": last}
     return found | ends | {"shown": shown, "shown_resolved": told}
+
+
+def sources(evidence: Evidence) -> list[Source]:
+    """Who has told of tries; those of the most tries first."""
+    from whatworks.records import Source  # few questions need it
+
+    query = """
+        WITH mine AS (
+            SELECT source, channel, pattern_no, count(*) AS events, count(outcome) AS resolved,
+                   sum(outcome) AS total
+            FROM event_rows GROUP BY ALL),
+        compared AS (
+            SELECT source, channel, m.events, m.resolved, m.total, p.resolved - m.resolved AS others,
+                   m.resolved > 0 AND others > 0 AS both_tried,
+                   (p.outcome_sum - m.total) / nullif(others, 0) AS they_say
+            FROM mine m JOIN pattern_rows p USING (pattern_no)),
+        about AS (
+            SELECT source, channel, count(DISTINCT session_id) AS sessions,
+                   min(timestamp) AS first_at, max(timestamp) AS last_at
+            FROM event_rows GROUP BY source, channel)
+        SELECT source, channel, sum(events)::BIGINT AS events, sum(resolved)::BIGINT, count(*),
+               first(sessions), sum(total) / nullif(sum(resolved), 0),
+               coalesce(sum(resolved) FILTER (both_tried), 0)::BIGINT AS shared,
+               sum(total) FILTER (both_tried) / nullif(shared, 0),
+               sum(resolved * they_say) FILTER (both_tried) / nullif(shared, 0),
+               first(first_at), first(last_at)
+        FROM compared JOIN about USING (source, channel)
+        GROUP BY source, channel ORDER BY events DESC, source, channel
+    """
+    return [Source(*row[:10], *map(_utc, row[10:])) for row in evidence.rows(query)]
 
 
 def _coverage(evidence: Evidence) -> tuple[int, int]:

@@ -15,15 +15,17 @@ from typing import TYPE_CHECKING
 from whatworks import failpoints, system
 from whatworks.errors import StoreFullError, disk_error
 from whatworks.evidence import texts
+from whatworks.evidence.copies import copy
 from whatworks.evidence.database import LARGE_LIMIT, Evidence, closed, connect, is_damage, refused
 
 if TYPE_CHECKING:
     import duckdb
 
-__all__ = ["clear", "renew", "take_over"]
+__all__ = ["clear", "compact", "renew", "take_over"]
 
 # The engine may leave logs and a folder for what did not fit into memory.
-_LEFT = (".new", ".new.wal", ".new.tmp", ".tmp")
+_NEW = (".new", ".new.wal", ".new.tmp")
+_LEFT = (*_NEW, ".tmp")
 _LOGS = (".wal", ".wal.checkpoint", ".wal.recovery")
 
 # An embedding is taken over if it is of the text that its pattern or context has now, as the old
@@ -54,9 +56,9 @@ SELECT ?, coalesce(
 """
 
 
-def clear(path: Path) -> None:
+def clear(path: Path, *, in_use: bool = False) -> None:
     """Remove what an interrupted renewal of the evidence at ``path`` has left."""
-    for suffix in _LEFT:
+    for suffix in _NEW if in_use else _LEFT:
         left = path.with_name(path.name + suffix)
         try:
             shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
@@ -105,6 +107,23 @@ def _filled(made: Path, fill: Callable[[Evidence], object]) -> None:
         fill(evidence)
     finally:
         evidence.close()
+
+
+def compact(evidence: Evidence, path: Path) -> None:
+    """Put a copy without what was deleted into the place of the file of ``evidence``.
+
+    The caller holds the owner's lock. Questions go on but for the moment in
+    which the file is replaced, and are asked again then.
+    """
+    made = path.with_name(f"{path.name}.new")
+    try:
+        clear(path, in_use=True)
+        with evidence.snapshot() as con:
+            copy(con, made)
+        failpoints.reached("compaction.copied")
+        evidence.replaced(lambda path: _put_in_place(made, path))
+    except OSError as error:
+        raise disk_error(error, f"make {path} anew") from error
 
 
 def take_over(made: Path, old: Path, *, model: str, dim: int | None) -> str | None:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from whatworks import failpoints
 from whatworks.evidence.database import Evidence
+from whatworks.evidence.schema import IDS
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection as Connection
@@ -23,6 +24,7 @@ __all__ = [
     "count_waiting",
     "drop_other_models",
     "embedded",
+    "known",
     "mark",
     "of",
     "total",
@@ -182,6 +184,13 @@ def of(
     """
     rows = evidence.rows(query, [collection, model, orjson.dumps(list(ids)).decode()])
     return _unpacked(rows)[:2] if rows else ([], np.empty((0, 0), np.float32))
+
+
+def known(evidence: Evidence, collection: str, model: str, ids: Sequence[str]) -> set[str]:
+    """Those of some ids that have an embedding."""
+    query = f"SELECT id FROM embeddings WHERE collection = ? AND model = ? AND id IN {IDS}"
+    rows = evidence.rows(query, [collection, model, orjson.dumps(list(ids)).decode()])
+    return {row[0] for row in rows}
 
 
 def drop_other_models(evidence: Evidence, model: str) -> None:

@@ -101,7 +101,8 @@ def _scores(
     idf = np.array([weights[key] for key in asked])[np.searchsorted(keys, found.word)]
     relative = found.words / found.words.mean() if len(found.words) else found.words
     length = BM25_K1 * (1 - BM25_B + BM25_B * relative)
-    numbers, place = np.unique(found.pattern, return_inverse=True)
+    # With the index it sorts by runs, and the patterns of each word are one.
+    numbers, _, place = np.unique(found.pattern, return_index=True, return_inverse=True)
     part = idf * found.times * (BM25_K1 + 1) / (found.times + length)
     scores: NDArray[np.float64] = np.bincount(place, part, len(numbers)).astype(float)
     return numbers, scores.round(9)
@@ -112,7 +113,9 @@ def _best_first(
 ) -> Iterator[dict[int, float]]:
     """Scores by pattern in parts of ``size`` at least, the best part first; ties stay together."""
     while len(scores):
-        place = max(len(scores) - size, 0)
-        best = scores >= np.partition(scores, place)[place]
-        yield dict(zip(numbers[best].tolist(), scores[best].tolist(), strict=True))
+        last = max(len(scores) - size, 0)
+        best = scores >= np.partition(scores, last)[last]
+        part, found = numbers[best], scores[best]
+        order = np.argsort(-found, kind="stable")
+        yield dict(zip(part[order].tolist(), found[order].tolist(), strict=True))
         numbers, scores, size = numbers[~best], scores[~best], 4 * size

@@ -9,10 +9,12 @@ from __future__ import annotations
 import json
 import os
 import re
-import sys
 import time
 from pathlib import Path
 from typing import Any
+
+from whatworks import places
+from whatworks.redaction import Secrets
 
 __all__ = ["FOLDER", "append", "locate", "plain", "trimmed"]
 
@@ -23,15 +25,6 @@ MAX_LINE = 60_000
 MAX_TEXT = 4_000
 MAX_DEPTH = 6
 MAX_ITEMS = 50
-# Secrets are not kept, as far as they look like some.
-_SECRETS = re.compile(
-    r"(?i)((?:api[_-]?key|access[_-]?key|token|secret|passw(?:or)?d|authorization)[\"']?(?:\s*[:=]\s*|\s+)"
-    r"(?:bearer\s+|basic\s+)?[\"']?)[^\s\"',;]{6,}"
-    r"|(://[^/\s:@]*:)[^/\s@]+(?=@)"
-    r"|\b(?:sk-|gh[oprsu]_|github_pat_|xox[abprs]-|AKIA|glpat-|AIza|eyJ)[A-Za-z0-9_.-]{8,}"
-    r"|-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)"
-)
-_SECRET_NAME = re.compile(r"(?i)key|token|secret|passw|authorization|credential|cookie")
 # What a file holds is not needed: its name is.
 _CONTENTS = {
     "content",
@@ -46,35 +39,24 @@ _CONTENTS = {
 
 
 def locate(cwd: str | None = None) -> Path:
-    """The store that is meant in a folder; as ``config.locate``, without its libraries."""
+    """The store that is meant in a folder; one that came with a repository is passed over."""
     if named := os.environ.get("WHATWORKS_STORE"):
         return Path(named).expanduser().absolute()
-    here = Path(cwd or os.getcwd()).absolute()
-    for folder in (here, *here.parents):
-        if (folder / ".whatworks" / "store.json").is_file():
-            return folder / ".whatworks"
-    return _data() / "whatworks" / "default"
-
-
-def _data() -> Path:
-    home = Path.home()
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA", home / "AppData" / "Local"))
-    if sys.platform == "darwin":
-        return home / "Library" / "Application Support"
-    return Path(os.environ.get("XDG_DATA_HOME") or home / ".local" / "share")
+    found = places.nearest(cwd)
+    return found if found is not None and places.is_own(found) else places.default()
 
 
 def append(store: Path, harness: str, session: str, happened: dict[str, Any]) -> None:
     """Write down one thing that happened, as it came but for its length and its secrets."""
     folder = store / FOLDER
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    line = {"harness": harness, "at": time.time(), "payload": trimmed(happened)}
+    secrets = Secrets(_store_id(store))
+    line = {"harness": harness, "at": time.time(), "payload": trimmed(happened, secrets)}
     data = json.dumps(line, separators=(",", ":"), ensure_ascii=True)
     if len(data) > MAX_LINE:
         known = {name: value for name, value in line["payload"].items() if not isinstance(value, dict)}
         data = json.dumps(line | {"payload": known | {"cut": True}}, separators=(",", ":"))
-    name = f"{plain(session)}.jsonl"
+    name = f"{plain(secrets.redacted(session))}.jsonl"
     file = os.open(folder / name, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     try:
         os.write(file, data[:MAX_LINE].encode() + b"\n")
@@ -82,10 +64,13 @@ def append(store: Path, harness: str, session: str, happened: dict[str, Any]) ->
         os.close(file)
 
 
-def _item(name: str, value: Any, depth: int) -> Any:
-    if isinstance(value, str) and _SECRET_NAME.search(name):
-        return "***"
-    return trimmed(value, depth + 1)
+def _store_id(store: Path) -> str | None:
+    """What the digits of secrets depend on; none where hooks write before there is a store."""
+    try:
+        found = json.loads((store / places.FILE).read_bytes())["store_id"]
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
+    return found if isinstance(found, str) else None
 
 
 def plain(name: str) -> str:
@@ -93,19 +78,35 @@ def plain(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9_.-]", "_", name)[:100] or "none"
 
 
-def trimmed(value: Any, depth: int = 0) -> Any:
+def trimmed(value: Any, secrets: Secrets, depth: int = 0) -> Any:
     """``value`` without the middle of long texts, what lies too deep, and secrets."""
     if isinstance(value, str):
         # First: of a secret that is cut in two the rest would not look like one.
-        value = _SECRETS.sub(lambda found: f"{found[1] or found[2] or ''}***", value)
-        if len(value) > MAX_TEXT:
-            value = f"{value[: MAX_TEXT // 2]}\n...\n{value[-MAX_TEXT // 2 :]}"
-        return value
+        return _cut(secrets.redacted(value))
     if isinstance(value, dict):
         if depth >= MAX_DEPTH:
             return {}
         items = [item for item in value.items() if item[0] not in _CONTENTS][:MAX_ITEMS]
-        return {str(key)[:100]: _item(str(key), item, depth) for key, item in items}
+        return {
+            secrets.redacted(str(key))[:100]: _item(str(key), item, secrets, depth)
+            for key, item in items
+        }
     if isinstance(value, list):
-        return [] if depth >= MAX_DEPTH else [trimmed(item, depth + 1) for item in value[:MAX_ITEMS]]
+        return (
+            []
+            if depth >= MAX_DEPTH
+            else [trimmed(item, secrets, depth + 1) for item in value[:MAX_ITEMS]]
+        )
     return value
+
+
+def _item(name: str, value: Any, secrets: Secrets, depth: int) -> Any:
+    if isinstance(value, str):
+        return _cut(secrets.redacted_value(name, value))
+    return trimmed(value, secrets, depth + 1)
+
+
+def _cut(text: str) -> str:
+    if len(text) <= MAX_TEXT:
+        return text
+    return f"{text[: MAX_TEXT // 2]}\n...\n{text[-MAX_TEXT // 2 :]}"

@@ -24,6 +24,7 @@ from whatworks.importers.intake import Intake
 from whatworks.importers.report import At, Report, printable
 from whatworks.memory import Memory
 from whatworks.records import NewEvent, NewPattern
+from whatworks.redaction import Secrets
 from whatworks.text import clean_text
 
 __all__ = ["Commit", "commits", "import_history"]
@@ -104,7 +105,7 @@ def import_history(
         elif commit.at > now - FOLLOWED_BY_FIX:
             report.read["too young"] += 1
             continue
-        taken.append((commit, *_records(commit, outcome)))
+        taken.append((commit, *_records(commit, outcome, memory.secrets)))
     if not dry_run:
         _correct(memory, {event.event_id or "": event for _, _, event in taken})
     for place, (commit, pattern, event) in enumerate(taken):
@@ -115,13 +116,13 @@ def import_history(
     return report
 
 
-def _records(commit: Commit, outcome: float) -> tuple[NewPattern, NewEvent]:
+def _records(commit: Commit, outcome: float, secrets: Secrets) -> tuple[NewPattern, NewEvent]:
     description = _described(commit)
     pattern = NewPattern(description, PATTERN_TYPE, pattern_id=content_id(PATTERN_TYPE, description))
     event = NewEvent(
         pattern.pattern_id or "",
         outcome=outcome,
-        context=clean_text(commit.subject, max_bytes=1_000) or None,
+        context=clean_text(secrets.redacted(commit.subject), max_bytes=1_000) or None,
         timestamp=commit.at,
         event_id=f"git-{commit.name[:24]}",
         session_id=f"git-{commit.at:%Y-%m-%d}",

@@ -67,6 +67,7 @@ class Intake:
         arrived: Callable[[Mapping[str, Any]], object] | None = None,
     ) -> None:
         self._memory = memory
+        self.secrets = memory.secrets
         self._report = report
         self._dry_run = dry_run
         self._arrived = arrived
@@ -97,7 +98,7 @@ class Intake:
     def prior(self, at: At, item: Prior) -> bool:
         """Take an aggregate; false if it cannot be stored."""
         try:
-            body = checks.prior(item, self._memory.clock())
+            body = checks.prior(item, self._memory.clock(), self.secrets)
         except InvalidInputError as error:
             self._report.skip(at, str(error))
             return False
@@ -134,16 +135,16 @@ class Intake:
         return True
 
     def _pattern_body(self, item: NewPattern | Pattern) -> dict[str, Any]:
-        now = self._memory.clock()
+        now, secrets = self._memory.clock(), self.secrets
         if isinstance(item, Pattern):
-            return checks.restored_pattern(item, now)
-        return checks.pattern(item, now)
+            return checks.restored_pattern(item, now, secrets)
+        return checks.pattern(item, now, secrets)
 
     def _event_body(self, item: NewEvent | UsageEvent) -> dict[str, Any]:
-        now = self._memory.clock()
+        now, secrets = self._memory.clock(), self.secrets
         if isinstance(item, UsageEvent):
-            return checks.restored_event(item, now)
-        return checks.event(item, now)
+            return checks.restored_event(item, now, secrets)
+        return checks.event(item, now, secrets)
 
     def known(self, ids: Iterable[str]) -> set[str]:
         """Which of these ids are patterns, of the memory or added by this import."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import orjson
 
@@ -17,6 +17,7 @@ from whatworks.exporters.jsonl import FIELDS, FORMAT
 from whatworks.importers import values
 from whatworks.importers.intake import Intake
 from whatworks.importers.report import At, Report, printable
+from whatworks.json_lines import numbered
 from whatworks.memory import Memory
 from whatworks.records import Pattern, Prior, UsageEvent
 
@@ -62,7 +63,7 @@ def import_jsonl(
     intake = Intake(memory, report, dry_run=dry_run)
     try:
         with open(path, "rb") as stream:
-            lines = _lines(stream)
+            lines = numbered(stream, MAX_LINE_BYTES)
             _, first = next(lines, (0, b""))
             _check_header(path, first)
             report.read["lines"] += 1
@@ -75,18 +76,6 @@ def import_jsonl(
         raise InvalidInputError(f"{path} cannot be read: {error.strerror}") from error
     intake.finish()
     return report
-
-
-def _lines(stream: BinaryIO) -> Iterator[tuple[int, bytes]]:
-    """Lines with their numbers; one that is too long is cut, so that it is no JSON any more."""
-    number = 0
-    while line := stream.readline(MAX_LINE_BYTES):
-        number += 1
-        rest = line
-        while rest and not rest.endswith(b"\n"):
-            rest = stream.readline(MAX_LINE_BYTES)
-        if line.strip():
-            yield number, line
 
 
 def _check_header(path: Path, line: bytes) -> None:

@@ -23,6 +23,7 @@ from whatworks.importers.report import At, Report, printable
 from whatworks.json_lines import objects
 from whatworks.memory import Memory
 from whatworks.records import NewEvent, NewPattern
+from whatworks.redaction import Secrets
 from whatworks.text import clean_text
 
 __all__ = ["import_tests"]
@@ -72,7 +73,7 @@ def import_tests(
         report.read["failed"] += bool(run.failed)
         report.read["skipped"] += run.failed is None
         seen[run.name] += 1
-        pattern, event = _records(run, digest, seen[run.name])
+        pattern, event = _records(run, digest, seen[run.name], memory.secrets)
         intake.event(At(printable(path), f"test {number}"), event, pattern=pattern)
         if progress and number % 1_000 == 0:
             progress(1_000)
@@ -80,14 +81,14 @@ def import_tests(
     return report
 
 
-def _records(run: _Run, digest: str, occurrence: int) -> tuple[NewPattern, NewEvent]:
+def _records(run: _Run, digest: str, occurrence: int, secrets: Secrets) -> tuple[NewPattern, NewEvent]:
     description = f"test {clean_text(run.name)}"
     pattern = NewPattern(description, PATTERN_TYPE, pattern_id=content_id(PATTERN_TYPE, description))
     event = NewEvent(
         pattern.pattern_id or "",
         outcome=None if run.failed is None else float(not run.failed),
         state="not_used" if run.failed is None else None,
-        context=clean_text(run.message, max_bytes=MAX_MESSAGE) or None,
+        context=clean_text(secrets.redacted(run.message), max_bytes=MAX_MESSAGE) or None,
         timestamp=run.at,
         # Of the report itself: a copy of it has another time, and the same runs.
         event_id=f"test-{content_id(digest, run.name, str(occurrence))}",

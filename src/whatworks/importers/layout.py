@@ -18,6 +18,7 @@ from whatworks.errors import InvalidInputError
 from whatworks.importers import values
 from whatworks.importers.report import RefusedError
 from whatworks.records import NewPattern
+from whatworks.redaction import UNKEYED
 from whatworks.text import clean_text
 
 __all__ = [
@@ -141,7 +142,7 @@ def learned(item: object, place: str, now: datetime) -> Learned:
         created_at=_time(given, "first_learned", place, now),
     )
     with _at(place):
-        checks.pattern(pattern, now)
+        checks.pattern(pattern, now, UNKEYED)  # they are taken out with the store's key later
     reinforced_at = _time(given, "last_reinforced", place, now)
     return Learned(pattern, context, tuple(tools), rate, count, reinforced_at)
 
@@ -155,7 +156,7 @@ def turn(item: object, place: str, now: datetime) -> Turn | None:
         return None
     query = text(given, "user_query", place)
     with _at(f"{place}.user_query"):
-        checks.context(query or None)
+        checks.context(query or None, UNKEYED)
     outcome = _share(given, "outcome_quality", place)
     _present(given, "timestamp", place)
     timestamp = _time(given, "timestamp", place, now)
@@ -248,7 +249,9 @@ def _texts(given: dict[str, Any], name: str, place: str) -> list[str]:
 
 def _names(given: dict[str, Any], name: str, place: str) -> list[str]:
     with _at(_path(place, name)):
-        return checks.names(_texts(given, name, place), name)
+        texts = _texts(given, name, place)
+        checks.names(texts, name, UNKEYED)
+        return texts
 
 
 def _path(place: str, name: str) -> str:

@@ -109,12 +109,14 @@ def import_notes(
 
 
 def _take(intake: Intake, file: Path, note: _Note) -> None:
-    description = clean_text(trimmed(note.text), max_bytes=MAX_NOTE)
+    description = clean_text(trimmed(note.text, intake.secrets), max_bytes=MAX_NOTE)
     if len(description.split()) < LEAST_WORDS:
         return
     # Text alone: what YAML makes of a few aliases would take for ever to write out.
     told = {name: value for name, value in note.about.items() if isinstance(value, str) and value}
-    about = {name: clean_text(value, max_bytes=500) for name, value in told.items()}
+    about = {
+        name: clean_text(intake.secrets.redacted(value), max_bytes=500) for name, value in told.items()
+    }
     pattern = NewPattern(
         description,
         note.kind,

@@ -31,7 +31,7 @@ from whatworks.text import clean_text
 if TYPE_CHECKING:
     import duckdb
 
-__all__ = ["Broken", "Row", "Source", "opened"]
+__all__ = ["Broken", "Row", "Source", "opened", "parquet_rows"]
 
 FORMATS = {
     ".csv": "csv",
@@ -102,6 +102,33 @@ def opened(path: Path, columns: Sequence[str], *, key: str | None = None) -> Ite
         raise InvalidInputError(f"{path} ends in none of {', '.join(FORMATS)}; rename it to what it is")
     if not os.path.isfile(path):
         raise InvalidInputError(f"{path} is no file; give a table to read")
+    with _linked(path, form) as (con, link):
+        read = {"csv": _csv, "json": _json, "parquet": _parquet}[form]
+        found = read(con, path, link, columns)
+        yield Source(con, found, None if key is None else list(columns).index(key))
+
+
+def parquet_rows(path: Path) -> Iterator[dict[str, Any]]:
+    """All rows of a Parquet file: numbers and truth values as such, the rest as texts or JSON.
+
+    Raises
+    ------
+    InvalidInputError
+        It is no such file.
+    """
+    with _linked(path, "parquet") as (con, link):
+        found = con.execute("DESCRIBE SELECT * FROM read_parquet(?)", [link]).fetchall()
+        kinds = {row[0]: str(row[1]) for row in found}
+        values = ", ".join(
+            _quoted(name) if _is_number(kind) else _as_text(name, kind) for name, kind in kinds.items()
+        )
+        for row in _streamed(con, f"SELECT {values} FROM read_parquet(?)", [link]):
+            yield dict(zip(kinds, row, strict=True))
+
+
+@contextmanager
+def _linked(path: Path, form: str) -> Iterator[tuple[duckdb.DuckDBPyConnection, str]]:
+    """An engine, and the name by which it may read a file."""
     import duckdb
 
     try:
@@ -110,9 +137,7 @@ def opened(path: Path, columns: Sequence[str], *, key: str | None = None) -> Ite
             link = Path(scratch, f"table.{form}")
             link.symlink_to(path.absolute())
             with _connected(scratch) as con:
-                read = {"csv": _csv, "json": _json, "parquet": _parquet}[form]
-                found = read(con, path, str(link), columns)
-                yield Source(con, found, None if key is None else list(columns).index(key))
+                yield con, str(link)
     except duckdb.Error as error:
         reason = str(error).splitlines()[0].replace(str(link), path.name)
         raise InvalidInputError(f"{path} cannot be read as {form}: {reason}") from error
@@ -303,9 +328,16 @@ def _parquet(con: duckdb.DuckDBPyConnection, path: Path, link: str, columns: Seq
 
 
 def _as_text(name: str, kind: str) -> str:
-    quoted = '"' + name.replace('"', '""') + '"'
     nested = kind.endswith("]") or kind.startswith(_NESTED)
-    return f"to_json({quoted})::VARCHAR" if nested else f"{quoted}::VARCHAR"
+    return f"to_json({_quoted(name)})::VARCHAR" if nested else f"{_quoted(name)}::VARCHAR"
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _is_number(kind: str) -> bool:
+    return kind.startswith(("DOUBLE", "FLOAT", "DECIMAL", "BOOLEAN")) or kind.endswith("INT")
 
 
 def _streamed(

@@ -18,6 +18,7 @@ from whatworks.importers.report import At, Report, printable
 from whatworks.importers.source import Broken, Row
 from whatworks.memory import Memory
 from whatworks.records import NewEvent, NewPattern
+from whatworks.redaction import UNKEYED, Secrets
 from whatworks.text import clean_text
 
 __all__ = ["FIELDS", "import_table"]
@@ -88,7 +89,7 @@ def import_table(
     with source.opened(path, names, key=columns.get("event_id")) as table:
         rows = table.rows()
         while chunk := list(islice(rows, CHUNK)):
-            tries = list(_tries(chunk, fields, printable(path), report))
+            tries = list(_tries(chunk, fields, printable(path), report, memory.secrets))
             known = intake.known(item.text for item in tries if item.text != item.event.pattern_id)
             for item in tries:
                 event, pattern = item.event, item.pattern
@@ -124,12 +125,12 @@ def _fields(columns: Mapping[str, str]) -> list[str]:
             f"{', '.join(FIELDS[len(REQUIRED) :])}"
         )
     for column in columns.values():
-        checks.text(column, "a column's name")
+        checks.text(column, "a column's name", UNKEYED)
     return [field for field in FIELDS if field in columns]
 
 
 def _tries(
-    rows: Iterable[Row | Broken], fields: Sequence[str], path: str, report: Report
+    rows: Iterable[Row | Broken], fields: Sequence[str], path: str, report: Report, secrets: Secrets
 ) -> Iterator[_Try]:
     for row in rows:
         at = At(path, f"row {row.number}")
@@ -137,14 +138,14 @@ def _tries(
             report.skip(at, row.reason)
             continue
         try:
-            yield _try(at, row, dict(zip(fields, row.texts, strict=True)))
+            yield _try(at, row, dict(zip(fields, row.texts, strict=True)), secrets)
         except InvalidInputError as error:
             report.skip(at, str(error))
 
 
-def _try(at: At, row: Row, given: Mapping[str, str | None]) -> _Try:
+def _try(at: At, row: Row, given: Mapping[str, str | None], secrets: Secrets) -> _Try:
     texts = {field: clean_text(text) if text else "" for field, text in given.items()}
-    text = checks.text(texts["pattern"], "pattern")
+    text = checks.text(texts["pattern"], "pattern", secrets)  # which may be an id
     pattern_type = texts.get("pattern_type") or "general"
     pattern_id = text if _speaking(text, MAX_SPEAKING_ID) else content_id(pattern_type, text)
     outcome, state = values.outcome(texts["outcome"])

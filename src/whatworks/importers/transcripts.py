@@ -27,6 +27,7 @@ from whatworks.importers.report import At, Report, printable
 from whatworks.importers.walk import files_at
 from whatworks.json_lines import objects
 from whatworks.memory import Memory
+from whatworks.redaction import Secrets
 
 __all__ = ["import_transcripts"]
 
@@ -79,7 +80,7 @@ def _import(intake: Intake, report: Report, file: Path) -> None:
     if file.stat().st_size > MAX_BYTES:
         report.skip(at, f"it has more than {MAX_BYTES >> 20} MiB")
         return
-    session, found = _session(file)
+    session, found = _session(file, intake.secrets)
     if not found:
         return
     report.read["sessions"] += 1
@@ -91,7 +92,7 @@ def _import(intake: Intake, report: Report, file: Path) -> None:
         intake.event(At(printable(file), f"{event.timestamp:%Y-%m-%d %H:%M}"), event, pattern=pattern)
 
 
-def _session(file: Path) -> tuple[str, list[Happening]]:
+def _session(file: Path, secrets: Secrets) -> tuple[str, list[Happening]]:
     """The name of a session, as the hooks have it, and what happened in it."""
     payloads: list[tuple[float, Line]] = []
     harness, name = "", ""
@@ -104,7 +105,7 @@ def _session(file: Path) -> tuple[str, list[Happening]]:
         harness, name = reader.harness, reader.session or file.stem
         if harness == "claude" and payloads:
             payloads.append((payloads[-1][0], {"hook_event_name": "Stop"}))
-    found = [happening(trimmed(dict(payload)), at) for at, payload in payloads]
+    found = [happening(trimmed(dict(payload), secrets), at) for at, payload in payloads]
     return f"{plain(harness)}-{plain(name)}", [item for item in found if item is not None]
 
 

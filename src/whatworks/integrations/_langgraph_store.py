@@ -13,6 +13,7 @@ from whatworks.checks import MAX_LIMIT, MAX_TEXT_BYTES
 from whatworks.ids import content_id
 from whatworks.integrations._run import missing
 from whatworks.records import NewPattern, Pattern, Where
+from whatworks.redaction import Secrets
 from whatworks.text import clean_text
 
 try:
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 
 __all__ = ["WhatWorksStore"]
 
-ITEM, DELETED = "langgraph", "langgraph-deleted"
+ITEM = "langgraph"
 _COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
     "$eq": operator.eq,
     "$ne": operator.ne,
@@ -58,10 +59,8 @@ class WhatWorksStore(BaseStore):
     finds it; ``index`` names the parts of the value that are its text. Tries
     of an item may be recorded under the id that ``pattern_id`` gives.
 
-    A memory forgets nothing: what is deleted becomes an empty pattern of the
-    type ``langgraph-deleted``, which no method of this store gives again; the
-    journal still holds the text. Unlike the middleware this raises the errors
-    of ``whatworks.errors``. There is no ``ttl``.
+    What is deleted is forgotten, with its tries. Unlike the middleware this
+    raises the errors of ``whatworks.errors``. There is no ``ttl``.
     """
 
     def __init__(self, memory: Memory) -> None:
@@ -79,8 +78,14 @@ class WhatWorksStore(BaseStore):
             validate_op_namespace(op)
         results = [self._answer(op) for op in given]
         puts = {(op.namespace, op.key): op for op in given if isinstance(op, PutOp)}
-        if puts:
-            self._memory.add_patterns(_pattern(op) for op in puts.values())
+        kept = [
+            _pattern(op, op.value, self._memory.secrets) for op in puts.values() if op.value is not None
+        ]
+        if kept:
+            self._memory.add_patterns(kept)
+        deleted = [self.pattern_id(*place) for place, op in puts.items() if op.value is None]
+        if known := self._memory.get_patterns(deleted):
+            self._memory.forget(list(known))
         return results
 
     async def abatch(self, ops: Iterable[Op]) -> list[Result]:
@@ -130,12 +135,13 @@ def _place(namespace: Sequence[str]) -> dict[str, str | int | float | bool | Non
     return {f"namespace.{depth}": label for depth, label in enumerate(namespace)}
 
 
-def _pattern(op: PutOp) -> NewPattern:
-    name = WhatWorksStore.pattern_id(op.namespace, op.key)
-    if op.value is None:
-        return NewPattern("a deleted item", DELETED, pattern_id=name)
-    value = dict(op.value)
-    text = "" if op.index is False else clean_text(_text(value, op.index), max_bytes=MAX_TEXT_BYTES)
+def _pattern(op: PutOp, given: Mapping[str, Any], secrets: Secrets) -> NewPattern:
+    name, value = WhatWorksStore.pattern_id(op.namespace, op.key), dict(given)
+    text = (
+        ""
+        if op.index is False
+        else clean_text(secrets.redacted(_text(value, op.index)), max_bytes=MAX_TEXT_BYTES)
+    )
     metadata = _place(op.namespace) | {
         "namespace": list(op.namespace),
         "key": op.key,

@@ -6,13 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Literal, TypeVar
 
-from whatworks.checks import identifier, outcome
+from whatworks.checks import known_identifier, outcome
 from whatworks.errors import InvalidInputError, MissingExtraError
 from whatworks.following import followed
 from whatworks.hooks.spool import trimmed
 from whatworks.ids import content_id, uuid7
 from whatworks.prompting import shown
 from whatworks.records import NewEvent
+from whatworks.redaction import Secrets
 from whatworks.text import clean_text
 from whatworks.tracking import Attempt, Tracker, known, missed
 
@@ -37,9 +38,9 @@ def missing(extra: str) -> MissingExtraError:
     )
 
 
-def situation_of(said: object) -> str | None:
+def situation_of(said: object, secrets: Secrets) -> str | None:
     """A prompt as a situation: clean, without secrets, cut in the middle if it is long."""
-    return clean_text(trimmed(said)) or None if isinstance(said, str) else None
+    return clean_text(trimmed(said, secrets)) or None if isinstance(said, str) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +97,7 @@ class Watcher:
         outcome: Judge | None = None,
     ) -> None:
         if pattern is not None:
-            identifier(pattern, "pattern")
+            known_identifier(pattern, "pattern")
         if limit < 0:
             raise InvalidInputError(f"limit is {limit}; expected 0 or more")
         self.memory = memory
@@ -110,7 +111,9 @@ class Watcher:
 
     def tell(self, asked: Callable[[], object]) -> Told:
         """What works in the situation that ``asked`` gives; empty if nothing is known."""
-        situation = self.safely("a situation could not be read", lambda: situation_of(asked()), None)
+        situation = self.safely(
+            "a situation could not be read", lambda: situation_of(asked(), self.memory.secrets), None
+        )
         if situation is None or not self._limit:
             return Told(situation)
 

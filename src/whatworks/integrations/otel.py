@@ -158,8 +158,8 @@ class WhatWorksProcessor(SpanProcessor):
 
     def _context(self, span: ReadableSpan) -> str | None:
         if self._situation is None:
-            return situation_of((span.attributes or {}).get(SITUATION))
-        return situation_of(self._situation(span))
+            return situation_of((span.attributes or {}).get(SITUATION), self._memory.secrets)
+        return situation_of(self._situation(span), self._memory.secrets)
 
     def _put(self, key: Key, scores: Sequence[float]) -> list[float]:
         """All the scores of a span that are known so far."""

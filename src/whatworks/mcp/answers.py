@@ -15,6 +15,7 @@ __all__ = [
     "Explained",
     "Found",
     "FoundPattern",
+    "Gone",
     "Recorded",
     "Suggested",
     "Suggestions",
@@ -22,6 +23,7 @@ __all__ = [
     "explained_lines",
     "found",
     "found_lines",
+    "gone_line",
     "recorded",
     "suggestion_lines",
     "suggestions",
@@ -54,6 +56,14 @@ class Recorded(BaseModel):
     pattern_id: str
     state: str
     outcome: float | None
+
+
+class Gone(BaseModel):
+    """What was forgotten, or would be."""
+
+    pattern_id: str
+    tries: int
+    forgotten: bool
 
 
 class FoundPattern(BaseModel):
@@ -123,6 +133,14 @@ def compared_lines(made: Prediction, *, clear: bool) -> list[str]:
         "The first is clearly better." if clear else "Too close to call: either may be the better one."
     )
     return [*rows, f"{said} prediction_id {made.prediction_id}"]
+
+
+def gone_line(gone: Gone) -> str:
+    """What was forgotten, or how to do it."""
+    what = f"[{gone.pattern_id}] with {gone.tries} tries"
+    if gone.forgotten:
+        return f"Forgotten: {what}"
+    return f"Would forget {what}; call it again with confirm=true"
 
 
 def recorded(event: UsageEvent) -> Recorded:

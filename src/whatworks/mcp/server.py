@@ -202,6 +202,21 @@ def _tools(server: MCPServer, source: Source) -> None:
         )
         return _told(model, answers.compared_lines(made, clear=clear))
 
+    @server.tool(annotations=_hints("Forget a pattern", reads=False, destroys=True))
+    def forget_pattern(
+        pattern_id: PatternId,
+        confirm: Annotated[
+            bool, Field(description="Without it, only what would go is counted.")
+        ] = False,
+    ) -> Annotated[CallToolResult, answers.Gone]:
+        """Forget an approach with all its tries, for good: what is wrong, private or planted.
+
+        Not for what failed: that it failed is worth knowing.
+        """
+        told = _asked(lambda: source.memory().forget(pattern_id, dry_run=not confirm))
+        model = answers.Gone(pattern_id=pattern_id, tries=told.events, forgotten=confirm)
+        return _told(model, [answers.gone_line(model)])
+
 
 def _resources(server: MCPServer, source: Source) -> None:
     @server.resource("whatworks://pattern/{pattern_id}", mime_type="text/plain")

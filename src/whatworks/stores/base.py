@@ -15,6 +15,7 @@ from whatworks.errors import InvalidInputError, MissingExtraError, StoreError
 
 __all__ = [
     "CanConnect",
+    "CanErase",
     "CanFilter",
     "CanIterate",
     "CanMaintain",
@@ -170,6 +171,15 @@ class CanMaintain(Protocol):
 
     def maintain(self) -> bool:
         """Do what is due, while searches go on; false if nothing was."""
+        ...
+
+
+@runtime_checkable
+class CanErase(Protocol):
+    """A store that can leave nothing of what was deleted on the disk."""
+
+    def erase(self) -> None:
+        """Return when no file holds a byte of what was deleted; searches go on meanwhile."""
         ...
 
 

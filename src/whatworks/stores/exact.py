@@ -172,6 +172,9 @@ class ExactStore(VectorStore):
         draft.replace(self._file)
         self._changed = False
 
+    def erase(self) -> None:
+        self.flush()  # which writes all that there is
+
     def close(self) -> None:
         self._closed = True
         self._rows = Rows(self.dim)

@@ -341,6 +341,13 @@ class UsearchStore(VectorStore):
                 return True
             return crowded
 
+    def erase(self) -> None:
+        """Begin new files; an index comes with the next upkeep, until then all rows are compared."""
+        with self._write_lock, _translated(self.path):
+            if self._open_state().changed:
+                self._write()
+            self._rewrite()
+
     def _rewrite(self) -> None:
         """Begin new files with the rows that are live, without an index."""
         old = self._open_state().files

@@ -13,6 +13,7 @@ from support import runs
 from support.runs import ASKED, FOLLOWED, PIN, RETRY, known
 from whatworks import Memory
 from whatworks.integrations._run import Told, Watcher, situation_of
+from whatworks.redaction import UNKEYED
 
 PACKAGES = {
     "langchain": "langchain",
@@ -56,11 +57,14 @@ def test_no_framework_is_loaded_before_it_is_asked_for() -> None:
 
 
 def test_a_prompt_becomes_a_situation_without_secrets_and_of_a_bounded_length() -> None:
-    assert situation_of("  why\x00 \x1b[31mred\x1b[0m ") == "why red"
-    assert situation_of("use password=hunter2secret now") == "use password=*** now"
-    assert len(situation_of("x" * 100_000) or "") < 5_000
+    assert situation_of("  why\x00 \x1b[31mred\x1b[0m ", UNKEYED) == "why red"
+    assert (
+        situation_of("use password=hunter2secret now", UNKEYED)
+        == "use password=[secret:named-value] now"
+    )
+    assert len(situation_of("x" * 100_000, UNKEYED) or "") < 5_000
     for nothing in ("", " \n", None, 7, ["text"]):
-        assert situation_of(nothing) is None
+        assert situation_of(nothing, UNKEYED) is None
 
 
 def test_what_a_run_was_told_survives_being_kept_as_json(memory: Memory) -> None:

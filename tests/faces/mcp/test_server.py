@@ -18,7 +18,14 @@ from whatworks import Memory
 from whatworks.mcp.server import INSTRUCTIONS, build
 from whatworks.mcp.source import Source
 
-TOOLS = {"suggest_pattern", "record_outcome", "search_patterns", "explain_pattern", "compare_patterns"}
+TOOLS = {
+    "suggest_pattern",
+    "record_outcome",
+    "search_patterns",
+    "explain_pattern",
+    "compare_patterns",
+    "forget_pattern",
+}
 
 
 def filled(folder: Path) -> Path:
@@ -145,6 +152,24 @@ def test_two_patterns_are_compared_in_a_situation(tmp_path: Path) -> None:
         assert "clearly better" in text(made)
 
     run(filled(tmp_path / "store"), work)
+
+
+def test_a_pattern_is_forgotten_once_that_is_confirmed(tmp_path: Path) -> None:
+    async def work(client: Client) -> None:
+        asked = await client.call_tool("forget_pattern", {"pattern_id": "retry"})
+        assert text(asked) == "Would forget [retry] with 12 tries; call it again with confirm=true"
+        found = await client.call_tool("explain_pattern", {"pattern_id": "retry"})
+        assert not found.is_error
+        done = await client.call_tool("forget_pattern", {"pattern_id": "retry", "confirm": True})
+        assert text(done) == "Forgotten: [retry] with 12 tries"
+        assert done.structured_content == {"pattern_id": "retry", "tries": 12, "forgotten": True}
+        found = await client.call_tool("search_patterns", {"query": "retry the test"})
+        assert "[retry]" not in text(found)
+        again = await client.call_tool("forget_pattern", {"pattern_id": "retry"})
+        assert again.is_error
+        assert "there is no pattern 'retry'" in text(again)
+
+    run(filled(tmp_path), work)
 
 
 def test_resources_and_the_prompt_can_be_read(tmp_path: Path) -> None:

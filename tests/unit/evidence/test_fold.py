@@ -16,6 +16,7 @@ from support.reference import Sums, recompute
 from whatworks import Prior, UsageEvent, checks
 from whatworks.evidence import Evidence, fold, handful, questions
 from whatworks.evidence.changed import Changed
+from whatworks.redaction import UNKEYED
 from whatworks.text import word_key
 from whatworks.writer import event_of
 
@@ -140,7 +141,9 @@ def test_folding_reports_the_patterns_that_it_touched(evidence: Evidence) -> Non
     assert apply(evidence, [pattern("a"), pattern("b"), pattern("c")]) == {"a", "b", "c"}
     assert apply(evidence, [event("e", "a", None), pattern("b", "new")]) == {"a", "b"}
     assert apply(evidence, [resolved("e", 1.0)]) == {"a"}
-    assert apply(evidence, [("prior.added", checks.prior(Prior("c", 0.5, 10, "o"), NOW))]) == {"c"}
+    assert apply(evidence, [("prior.added", checks.prior(Prior("c", 0.5, 10, "o"), NOW, UNKEYED))]) == {
+        "c"
+    }
     assert (
         apply(evidence, [("prediction.made", {"prediction_id": "x", "recorded_at": 0, "context": "c"})])
         == set()
@@ -215,7 +218,7 @@ def test_only_a_new_description_waits_to_be_embedded(evidence: Evidence) -> None
 
 
 def test_the_same_aggregate_twice_counts_once(evidence: Evidence) -> None:
-    prior = ("prior.added", checks.prior(Prior("p", 0.5, 10, "o"), NOW))
+    prior = ("prior.added", checks.prior(Prior("p", 0.5, 10, "o"), NOW, UNKEYED))
     apply(evidence, [pattern("p"), prior, prior])
     apply(evidence, [prior])
     found = questions.patterns(evidence, ["p"])["p"]

@@ -11,6 +11,7 @@ from support.log import NOW, apply, event, pattern, resolved
 from whatworks import Prior, Where, checks
 from whatworks.evidence import Evidence, cells, questions
 from whatworks.ids import content_id
+from whatworks.redaction import UNKEYED
 
 HOSTILE = [
     "x' OR '1'='1",
@@ -38,7 +39,7 @@ HOSTILE = [
 
 
 def matching(evidence: Evidence, **conditions: Any) -> set[str]:
-    where = checks.where(conditions, NOW)
+    where = checks.where(conditions, NOW, UNKEYED)
     found = {item.pattern_id for item in questions.matching(evidence, where, 1_000)}
     if where is not None:
         assert set(questions.allowed(evidence, where)) == found
@@ -248,7 +249,7 @@ def test_what_happened_later_is_left_out(evidence: Evidence) -> None:
             event("e1", "old", 1.0, timestamp=NOW - 8 * day, context="here"),
             event("e2", "old", None, timestamp=NOW - 7 * day, context="here"),
             event("e3", "old", 0.0, timestamp=NOW - 2 * day, context="here"),
-            ("prior.added", checks.prior(Prior("old", 0.5, 10, "o", NOW - 3 * day), NOW)),
+            ("prior.added", checks.prior(Prior("old", 0.5, 10, "o", NOW - 3 * day), NOW, UNKEYED)),
         ],
     )
     apply(evidence, [resolved("e2", 0.0, at=NOW - 2 * day)])
@@ -276,7 +277,7 @@ def test_leaders_are_best_by_their_own_record_shrunk_and_ties_go_by_id(
     apply(evidence, [pattern(name) for name in ("c", "b", "a", "good", "lucky", "bad", "told")])
     tries = [event(f"g{n}", "good", 1.0, context=f"{n}") for n in range(9)]
     tries += [event(f"b{n}", "bad", 0.0, context=f"{n}") for n in range(9)]
-    told = ("prior.added", checks.prior(Prior("told", 1.0, 10, "o", NOW), NOW))
+    told = ("prior.added", checks.prior(Prior("told", 1.0, 10, "o", NOW), NOW, UNKEYED))
     apply(evidence, [*tries, event("l", "lucky", 1.0), told])
     names = {
         row.pattern_no: row.pattern_id

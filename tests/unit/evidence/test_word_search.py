@@ -8,6 +8,7 @@ from support.log import NOW, apply, pattern
 from whatworks import checks
 from whatworks.evidence import Evidence, word_search
 from whatworks.evidence.word_search import word_hits
+from whatworks.redaction import UNKEYED
 from whatworks.text import words
 
 
@@ -75,7 +76,7 @@ def test_words_that_no_description_has_find_nothing(evidence: Evidence, query: s
 
 def test_words_are_sought_among_the_patterns_that_fulfil_the_conditions(evidence: Evidence) -> None:
     apply(evidence, [pattern(n, "retry", pattern_type=n) for n in ("a", "b", "c")])
-    where = checks.where({"pattern_type": ["b", "c"]}, NOW)
+    where = checks.where({"pattern_type": ["b", "c"]}, NOW, UNKEYED)
     assert word_hits(evidence, "retry", where, 10) == ["b", "c"]
     assert word_hits(evidence, "retry", None, 2) == ["a", "b"]
 
@@ -104,7 +105,7 @@ def test_what_fulfils_a_condition_is_found_behind_many_better_ones_that_do_not(
 ) -> None:
     better = [pattern(f"p{n}", "retry", pattern_type="no") for n in range(50)]
     apply(evidence, [*better, pattern("z", "retry some other thing", pattern_type="yes")])
-    where = checks.where({"pattern_type": ["yes"]}, NOW)
+    where = checks.where({"pattern_type": ["yes"]}, NOW, UNKEYED)
     assert word_hits(evidence, "retry", where, 2) == ["z"]
 
 

@@ -10,10 +10,9 @@ from typing import Any
 import duckdb
 import pytest
 
+from support.exports import LANGFUSE, LANGSMITH, MLFLOW, OTLP, Tries, lines, tries
 from whatworks import InvalidInputError, Memory
 from whatworks.importers.scores import import_scores
-
-Tries = list[tuple[str, str | None, float | None, str]]
 
 
 @pytest.fixture
@@ -22,103 +21,7 @@ def memory(tmp_path: Path) -> Iterator[Memory]:
         yield opened
 
 
-def tries(memory: Memory) -> Tries:
-    names = {pattern.pattern_id: pattern.description for pattern in memory.patterns()}
-    found = [(names[e.pattern_id], e.context, e.outcome, e.state) for e in memory.events()]
-    return sorted(found, key=str)
-
-
-def lines(path: Path, *rows: Any) -> Path:
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return path
-
-
 # -- each tool in its own words -----------------------------------------------------------------------
-
-LANGFUSE = (
-    {
-        "id": "t1", "name": "answer-ticket", "timestamp": "2026-05-01T10:00:00.000Z",
-        "input": {"messages": [
-            {"role": "system", "content": "You help."}, {"role": "user", "content": "refund me"},
-        ]},
-        "sessionId": "s1",
-    },
-    {
-        "id": "o1", "traceId": "t1", "type": "TOOL", "name": "find_order", "level": "ERROR",
-        "startTime": "2026-05-01T10:00:01Z", "endTime": "2026-05-01T10:00:01.500Z",
-        "input": {"query": "order 7"},
-    },
-    {
-        "id": "sc1", "name": "helpfulness", "traceId": "t1", "dataType": "NUMERIC", "value": 0.75,
-        "source": "ANNOTATION", "timestamp": "2026-05-01T11:00:00Z",
-    },
-)  # fmt: skip
-LANGSMITH = (
-    {
-        "id": "r1", "name": "agent", "run_type": "chain", "start_time": "2026-05-01T10:00:00",
-        "end_time": "2026-05-01T10:00:02", "inputs": {"question": "refund me"}, "trace_id": "r1",
-    },
-    {
-        "id": "r2", "name": "find_order", "run_type": "tool", "start_time": "2026-05-01T10:00:00",
-        "end_time": "2026-05-01T10:00:01", "inputs": {"input": "order 7"}, "error": None,
-    },
-    {
-        "id": "f1", "run_id": "r1", "key": "correct", "score": 1,
-        "feedback_source": {"type": "app"}, "created_at": "2026-05-01T11:00:00",
-    },
-)  # fmt: skip
-MLFLOW = {
-    "info": {
-        "trace_id": "tr-1", "request_time": "2026-05-01T10:00:00Z", "state": "OK",
-        "execution_duration_ms": 1500, "request_preview": json.dumps({"question": "refund me"}),
-        "tags": {"mlflow.traceName": "agent"},
-        "assessments": [
-            {
-                "assessment_id": "a1", "assessment_name": "correctness", "valid": True,
-                "source": {"source_type": "LLM_JUDGE", "source_id": "judge"},
-                "feedback": {"value": "yes"},
-            },
-            {"assessment_name": "expected", "expectation": {"value": "a refund"}},
-        ],
-    },
-    "data": {"spans": []},
-}  # fmt: skip
-
-
-def attribute(key: str, **value: Any) -> dict[str, Any]:
-    return {"key": key, "value": value}
-
-
-OTLP = {
-    "resourceSpans": [{"scopeSpans": [{"spans": [
-        {
-            "traceId": "aa", "spanId": "b1", "name": "execute_tool find_order",
-            "startTimeUnixNano": "1777629600000000000", "endTimeUnixNano": "1777629600250000000",
-            "status": {"code": 2},
-            "attributes": [
-                attribute("gen_ai.operation.name", stringValue="execute_tool"),
-                attribute("gen_ai.tool.name", stringValue="find_order"),
-                attribute("error.type", stringValue="timeout"),
-            ],
-        },
-        {
-            "traceId": "aa", "spanId": "b2", "name": "invoke_agent support",
-            "startTimeUnixNano": "1777629600000000000", "endTimeUnixNano": "1777629602000000000",
-            "status": {},
-            "attributes": [
-                attribute("gen_ai.agent.name", stringValue="support"),
-                attribute("gen_ai.input.messages", stringValue=json.dumps(
-                    [{"role": "user", "parts": [{"type": "text", "content": "refund me"}]}]
-                )),
-            ],
-            "events": [{"name": "gen_ai.evaluation.result", "attributes": [
-                attribute("gen_ai.evaluation.name", stringValue="relevance"),
-                attribute("gen_ai.evaluation.score.value", doubleValue=0.25),
-            ]}],
-        },
-        {"traceId": "aa", "spanId": "b3", "name": "chat", "attributes": [], "status": {}},
-    ]}]}]
-}  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -203,15 +106,6 @@ def test_a_number_is_read_on_the_scale_that_is_given(
     assert memory.events()[0].outcome == pytest.approx(expected)
 
 
-@pytest.mark.parametrize("value", [5, -0.1, 1e300, "superb", None, [1]])
-def test_a_score_that_means_nothing_here_is_left_out_and_said(
-    value: object, memory: Memory, tmp_path: Path
-) -> None:
-    report = import_scores(memory, lines(tmp_path / "a.jsonl", *scored(value)))
-    assert memory.stats().events == 0
-    assert len(report.skipped) == 1
-
-
 def test_categories_and_booleans_are_words(memory: Memory, tmp_path: Path) -> None:
     for number, row in enumerate(
         (
@@ -260,44 +154,3 @@ def test_a_parquet_file_is_its_name_and_no_pattern_of_names(memory: Memory, tmp_
         lines(tmp_path / "rows.jsonl", {**run, "inputs": json.dumps(run["inputs"])})
         duckdb.sql(f"COPY (FROM read_json('{tmp_path}/rows.jsonl')) TO '{tmp_path}/{name}'")
     assert import_scores(memory, tmp_path / "a*.parquet").read["runs"] == 1
-
-
-# -- hostile ------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["", "nonsense", "[1, 2]", '{"name": 1}', "[" * 100_000, '{"info": {"trace_id": 1}', "\x00\xff"],
-)
-def test_what_is_no_export_is_refused_and_changes_nothing(
-    text: str, memory: Memory, tmp_path: Path
-) -> None:
-    for name in ("a.json", "a.jsonl", "a.parquet"):
-        (tmp_path / name).write_text(text)
-        with pytest.raises(InvalidInputError):
-            import_scores(memory, tmp_path / name)
-    assert (memory.stats().patterns, memory.stats().events) == (0, 0)
-
-
-def test_fields_of_wrong_kinds_take_no_other_row_with_them(memory: Memory, tmp_path: Path) -> None:
-    wrong: list[Any] = [
-        {"id": "x", "name": ["a"], "timestamp": {"b": 1}, "input": [[[[[[[[1]]]]]]]]},
-        {"run_type": "tool", "id": None, "name": None, "start_time": "yesterday", "inputs": 7},
-        {"info": {"trace_id": "t", "tags": 7, "assessments": [1, {"feedback": {"value": {}}}]}},
-        {"resourceSpans": [{"scopeSpans": [{"spans": [7, {"events": [{"name": "x"}]}]}]}]},
-        {"resourceSpans": 7},
-        {"run_id": "r", "key": None, "feedback_source": "me"},
-        {"run_type": "chain", "id": "y", "name": "late", "start_time": 1e308, "inputs": ""},
-        {"run_type": "chain", "id": "z", "name": "early", "start_time": -1e308, "inputs": ""},
-        {"name": None, "dataType": None},
-    ]
-    file = lines(tmp_path / "a.jsonl", *wrong, *LANGFUSE)
-    import_scores(memory, file, score="helpfulness")
-    assert ("answer-ticket", "refund me", 0.75, "resolved") in tries(memory)
-
-
-def test_secrets_in_what_a_run_was_given_do_not_come_along(memory: Memory, tmp_path: Path) -> None:
-    run = {**LANGFUSE[0], "input": "use password=hunter2secret to log in"}
-    import_scores(memory, lines(tmp_path / "a.jsonl", run, LANGFUSE[2]))
-    (event,) = memory.events()
-    assert event.context is not None and "hunter2secret" not in event.context
