@@ -52,7 +52,12 @@ class Answers:
 
     def patterns(self, ids: Sequence[str]) -> dict[str, Pattern]:
         """The patterns of these ids, as far as they exist, from the cache where possible."""
-        evidence = self._keeper.evidence()
+        self._keeper.evidence()
+        return self.folded_patterns(ids)
+
+    def folded_patterns(self, ids: Sequence[str]) -> dict[str, Pattern]:
+        """The same as of the last fold: for a question that has looked for what is new already."""
+        evidence = self._keeper.folded()
         found = self._keeper.patterns.many(ids, lambda missing: questions.patterns(evidence, missing))
         return {name: _own(pattern) for name, pattern in found.items()}
 
@@ -108,7 +113,7 @@ class Answers:
     def _matches(self, near: Mapping[str, float], by_words: list[str], limit: int) -> list[Match]:
         scores = rank.fuse(list(near), by_words)
         order = sorted(scores, key=lambda name: (-scores[name], near.get(name, 2.0), name))[:limit]
-        found = self.patterns(order)
+        found = self.folded_patterns(order)
         vector_rank = {name: n for n, name in enumerate(near, 1)}
         word_rank = {name: n for n, name in enumerate(by_words, 1)}
         return [
@@ -126,11 +131,12 @@ class Answers:
     def _found(self, text: str, where: Where | None, k: int) -> Found:
         """Distances by meaning and ids by words; kept where no condition depends on tries."""
         keeper = self._keeper
+        keeper.expect_text()
         vectors = keeper.vectors("patterns")  # first: it embeds what is new
 
         def search() -> Found:
             near = self._nearest(vectors, keeper.embed_query(text), where, k)
-            return near, word_hits(keeper.evidence(), text, where, k)
+            return near, word_hits(keeper.folded(), text, where, k)
 
         if where is not None or not keeper.all_embedded:
             return search()
@@ -142,7 +148,7 @@ class Answers:
         if where is None:
             hits = vectors.search(query, k)
             return dict(zip(hits.ids, hits.distances.tolist(), strict=True))
-        evidence = self._keeper.evidence()
+        evidence = self._keeper.folded()
         # Most conditions are fulfilled by many: then it is enough to look at what is near.
         hits = vectors.search(query, 4 * k)
         permitted = set(questions.allowed(evidence, where, hits.ids))

@@ -65,7 +65,7 @@ class Changes:
         return self._points(self._lives(numbers, as_of), self._vectors(), as_of)
 
     def _lives(self, numbers: Sequence[int], as_of: datetime | None) -> Lives:
-        return cells.lives(self._keeper.evidence(), numbers, as_of)
+        return cells.lives(self._keeper.folded(), numbers, as_of)
 
     def _vectors(self) -> _Vectors:
         return _Vectors(self._keeper)
@@ -80,7 +80,7 @@ class Changes:
         }
         found: dict[int, ChangePoint | None] = dict.fromkeys(lives)
         if begun:
-            evidence = self._keeper.evidence()
+            evidence = self._keeper.folded()
             along = coincidences(evidence, begun, as_of)
             for n, sums in cells.sides(evidence, begun, as_of).items():
                 found[n] = _point(begun[n], sums, along.get(n, ()))
@@ -96,7 +96,7 @@ class _Vectors:
 
     def of(self, life: Life) -> NDArray[np.float64]:
         """The vectors of a life's contexts ``(n, dim)``; zero for what has none."""
-        names = cells.context_ids(self._keeper.evidence(), _contexts(life))
+        names = cells.context_ids(self._keeper.folded(), _contexts(life))
         found = self._keeper.embedded("contexts", sorted(names.values()))
         self._absent |= {number for number in _contexts(life) if names.get(number) not in found}
         nothing = np.zeros(len(next(iter(found.values()), ())))
@@ -104,7 +104,7 @@ class _Vectors:
 
     def knew(self, life: Life) -> bool:
         """Whether nothing of what a life's estimate needed was absent."""
-        return self._absent.isdisjoint(_contexts(life))
+        return not self._absent or self._absent.isdisjoint(_contexts(life))
 
 
 def _contexts(life: Life) -> set[int]:

@@ -72,6 +72,10 @@ def text(value: object, name: str, secrets: Secrets, *, max_bytes: int = MAX_TEX
 def _visible(value: object, name: str, max_bytes: int) -> str:
     if not isinstance(value, str):
         raise InvalidInputError(f"{name} is {type(value).__name__} {shown(value)}; expected text (str)")
+    # As most are: it has nothing to hide.
+    plain = value.isascii() and value.isprintable() and not value.isspace()
+    if plain and 0 < len(value) <= max_bytes:
+        return value
     if hidden := HIDDEN.search(value):
         raise InvalidInputError(
             f"{name} has the hidden character U+{ord(hidden[0]):04X} at position {hidden.start()}; "
@@ -147,7 +151,9 @@ def amount(value: object, name: str) -> float | None:
     """A finite number of at least 0; ``None`` stays ``None``."""
     if value is None:
         return None
-    number = _float(value) if isinstance(value, Real) and not isinstance(value, bool) else math.nan
+    number = math.nan
+    if isinstance(value, (float, int, Real)) and not isinstance(value, bool):  # as in ``outcome``
+        number = _float(value)
     if not 0 <= number < math.inf:
         raise InvalidInputError(f"{name} is {shown(value)}; expected a finite number of at least 0")
     return number + 0.0
@@ -219,7 +225,9 @@ def chance(explore: object, mask: object, risk: object, seed: object) -> Chance:
 
 
 def _chance(value: object, name: str) -> float:
-    number = _float(value) if isinstance(value, Real) and not isinstance(value, bool) else math.nan
+    number = math.nan
+    if isinstance(value, (float, int, Real)) and not isinstance(value, bool):  # as in ``outcome``
+        number = _float(value)
     if not 0 <= number <= MAX_CHANCE:
         word = " or 'optimistic'" if name == "explore" else ""
         raise InvalidInputError(
@@ -321,7 +329,8 @@ def names(value: object, name: str, secrets: Secrets) -> list[str]:
         return []
     if len(value) > MAX_ITEMS:
         raise InvalidInputError(f"{name} has {len(value):,} items; at most {MAX_ITEMS:,} are kept")
-    return [text(item, f"an item of {name}", secrets, max_bytes=4_096) for item in value]
+    what = f"an item of {name}"
+    return [text(item, what, secrets, max_bytes=4_096) for item in value]
 
 
 def made(kind: type[T], value: object) -> T:

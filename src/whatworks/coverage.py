@@ -52,19 +52,19 @@ class Coverage:
     def _counts(self, rows: Sequence[RecordRow], as_of: datetime | None) -> dict[str, tuple[int, int]]:
         """Tries of these patterns whose outcome is known, and whose outcome is not."""
         if as_of is None:  # the patterns are shown anyway, and cached
-            found = self._answers.patterns([row.pattern_id for row in rows])
+            found = self._answers.folded_patterns([row.pattern_id for row in rows])
             return {
                 name: (pattern.resolved_count, pattern.usage_count - pattern.resolved_count)
                 for name, pattern in found.items()
             }
-        return outcomes.known(self._keeper.evidence(), [row.pattern_id for row in rows], as_of)
+        return outcomes.known(self._keeper.folded(), [row.pattern_id for row in rows], as_of)
 
     def _bounds(
         self, places: Sequence[int], order: Sequence[int], asked: Gathered, made: rank.Estimates
     ) -> list[tuple[float, float]]:
         numbers = [asked.rows[order[place]].pattern_no for place in places]
         contexts = list(asked.similarity)
-        added = outcomes.added(self._keeper.evidence(), numbers, contexts, asked.as_of)
+        added = outcomes.added(self._keeper.folded(), numbers, contexts, asked.as_of)
         names = {hole.context_id for item in added.values() for hole in item.holes}
         vectors = self._keeper.vectors("contexts").get(list(names))
         found = []

@@ -70,6 +70,7 @@ class Gathering:
         now: datetime,
     ) -> Gathered:
         """All that estimates for ``context`` are made from."""
+        self._keeper.expect_text()
         contexts, patterns = self._keeper.vectors("contexts"), self._keeper.vectors("patterns")
         query = self._keeper.embed_query(context)
         sums = self._worlds.population(as_of)
@@ -83,7 +84,7 @@ class Gathering:
         if candidates is None:
             numbers.update(self._leaders(limit, whole, as_of))
         ids = list(alike) if candidates is None else candidates
-        rows = cells.records(self._keeper.evidence(), numbers=numbers, ids=ids, as_of=as_of)
+        rows = cells.records(self._keeper.folded(), numbers=numbers, ids=ids, as_of=as_of)
         points = self._changes.of({row.pattern_no: row.tries for row in rows}, as_of)
         near = nearest(merged(found, points), similarity, k)
         vectors = _vectors(contexts, near)
@@ -105,7 +106,7 @@ class Gathering:
 
     def _leaders(self, limit: int, whole: rank.Population, as_of: datetime | None) -> list[int]:
         """The patterns that are best by their own record; kept until a pattern changes."""
-        evidence = self._keeper.evidence()
+        evidence = self._keeper.folded()
 
         def found() -> list[int]:
             return cells.leaders(
@@ -131,7 +132,7 @@ class Gathering:
             found = dict(zip(hits.ids, hits.distances.tolist(), strict=True))
             if as_of is None:
                 return found
-            there = cells.there(self._keeper.evidence(), hits.ids, as_of)
+            there = cells.there(self._keeper.folded(), hits.ids, as_of)
             found = dict([item for item in found.items() if item[0] in there][:limit])
             if len(found) == limit or len(hits.ids) < reach:
                 return found
@@ -147,7 +148,7 @@ class Gathering:
             similarity = {n: 1 - d for n, d in zip(hits.ids, hits.distances.tolist(), strict=True)}
             nearest_first = sorted(similarity, key=lambda name: (-similarity[name], name))
             # Contexts without a resolved try, or of later, have no cells: look beyond them.
-            found = cells.neighbours(self._keeper.evidence(), nearest_first, as_of, pairs=k)
+            found = cells.neighbours(self._keeper.folded(), nearest_first, as_of, pairs=k)
             if len({cell[:2] for cell in found}) >= k or len(hits.ids) < reach:
                 return found, similarity
             reach *= 4

@@ -37,11 +37,9 @@ def uuid7() -> str:
             drawn = os.urandom(_BYTES * _IDS)
             _random.extend(drawn[at : at + _BYTES] for at in range(0, len(drawn), _BYTES))
         chance = _random.pop()
-    milliseconds, fraction = divmod(tick, 4096)
-    value = (milliseconds & (1 << 48) - 1) << 80 | 0x7 << 76 | fraction << 64
-    value |= 0b10 << 62 | int.from_bytes(chance, "big") >> 2
-    text = f"{value:032x}"
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+    first, second = tick >> 28 & 0xFFFFFFFF, tick >> 12 & 0xFFFF
+    last = 0b10 << 62 | int.from_bytes(chance, "big") >> 2
+    return f"{first:08x}-{second:04x}-7{tick & 0xFFF:03x}-{last >> 48:04x}-{last & (1 << 48) - 1:012x}"
 
 
 def content_id(*parts: str) -> str:

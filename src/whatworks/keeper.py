@@ -507,6 +507,16 @@ class Keeper:
             )
         return made
 
+    def expect_text(self) -> None:
+        """A question by text comes: load the model beside what else has to be opened for it first."""
+        from whatworks.embedders.minilm import MiniLM
+
+        if isinstance(self.embedder, MiniLM) and not self._vectors:
+            with suppress(
+                RuntimeError
+            ):  # where no thread can be started it is loaded when it is needed
+                threading.Thread(target=_quietly, args=[self.embedder.load]).start()
+
     def embed_query(self, text: str) -> NDArray[np.float32]:
         """The vector of a question, from the cache if it was asked before."""
         key = f"{self.config.embedder} {text}"
@@ -910,6 +920,11 @@ class Keeper:
                 self._drop_layers()
         finally:
             self._keeper_lock.release()
+
+
+def _quietly(work: Callable[[], object]) -> None:
+    with suppress(Exception):  # who needs it does it again, and is told
+        work()
 
 
 def _remove(folder: Path) -> None:

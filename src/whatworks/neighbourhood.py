@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whatworks import rank
+from whatworks.checks import micros
 from whatworks.evidence.cells import CellRow, RecordRow
 from whatworks.records import ChangePoint
 
@@ -36,10 +37,11 @@ class Cell(NamedTuple):
 
 def merged(rows: Sequence[CellRow], points: Points) -> list[Cell]:
     """The days of each context and pattern together, before and after a change point apart."""
+    since = {number: micros(point.since) for number, point in points.items()}
     groups: dict[tuple[str, int, bool], list[CellRow]] = {}
     for row in rows:
-        point = points.get(row.pattern_no)
-        early = point is not None and row.last_at < point.since
+        begins = since.get(row.pattern_no)
+        early = begins is not None and row.last_at < begins
         groups.setdefault((row.context_id, row.pattern_no, early), []).append(row)
     return [_one(key, days) for key, days in groups.items()]
 
@@ -96,12 +98,16 @@ def cells_of(
     current = {row.pattern_no: n for n, row in enumerate(rows)}
     changed = [row.pattern_no for row in rows if row.pattern_no in points]
     early = {number: len(rows) + n for n, number in enumerate(changed)}
-    seen = rank.centred(np.array([*vectors, query], float), center)
+    # Each context once: most have several cells.
+    contexts = {cell.context_id: vector for cell, vector in zip(near, vectors, strict=True)}
+    numbers = {name: n for n, name in enumerate(contexts)}
+    place = np.array([numbers[cell.context_id] for cell in near], np.int64)
+    seen = rank.centred(np.array([*contexts.values(), query], float), center)
     matrix = seen[:-1]
     return rank.Cells(
         np.array([(early if c.early else current)[c.pattern_no] for c in near], np.int64),
-        matrix @ seen[-1],
-        matrix @ matrix.T,
+        (matrix @ seen[-1])[place],
+        (matrix @ matrix.T)[np.ix_(place, place)],
         np.array([cell.worth for cell in near], float),
         np.array([cell.mean_outcome for cell in near], float),
     )

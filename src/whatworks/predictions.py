@@ -60,7 +60,7 @@ class Predictions:
             )
         self._keeper.note_down("prediction.made", receipt, holds)
         shown = receipts.shown_contexts(receipt)
-        evidence = self._keeper.evidence()
+        evidence = self._keeper.folded()
         return self._prediction(receipt, questions.context_texts(evidence, shown) if shown else {})
 
     def receipt(
@@ -130,5 +130,5 @@ class Predictions:
         return Why(made, tuple(receipts.explanation(answer, receipt, texts) for answer in told))
 
     def _prediction(self, receipt: Mapping[str, Any], texts: Mapping[str, str]) -> Prediction:
-        patterns = self._answers.patterns([answer["pattern_id"] for answer in receipt["answers"]])
-        return receipts.prediction(receipt, patterns, texts)
+        names = [answer["pattern_id"] for answer in receipt["answers"]]
+        return receipts.prediction(receipt, self._answers.folded_patterns(names), texts)

@@ -44,6 +44,11 @@ def answers(order: Sequence[int], asked: Gathered, made: rank.Estimates) -> dict
     low, high = credible_interval(made.expected, made.n_effective, LEVEL)
     cells = _Cells(asked)
     hope = rank.optimism(records, whole)
+    tries_near = sum(cell.tries for cell in near)
+    places: dict[int, list[int]] = {}  # of the cells of each pattern, but for early ones
+    for j, cell in enumerate(near):
+        if not cell.early:
+            places.setdefault(cell.pattern_no, []).append(j)
     found = []
     for place, n in enumerate(order):
         expected = float(made.expected[place])
@@ -51,7 +56,7 @@ def answers(order: Sequence[int], asked: Gathered, made: rank.Estimates) -> dict
         bottom, top = min(float(low[place]), expected), max(float(high[place]), expected)
         tries = float(records.tries[n] + records.prior_tries[n])
         row = asked.rows[n]
-        own = [j for j, c in enumerate(near) if c.pattern_no == row.pattern_no and not c.early]
+        own = places.get(row.pattern_no, [])
         weight = np.abs(made.influence[place, own])
         largest = np.argsort(-np.abs(made.effect[place]), kind="stable")[:KEPT_EFFECTS]
         effects = [
@@ -79,7 +84,7 @@ def answers(order: Sequence[int], asked: Gathered, made: rank.Estimates) -> dict
                 "parts": parts,
                 "effects": effects,
                 "rest": float(made.raw[place]) - sum(parts) - sum(value for _, value in effects),
-                "rest_tries": int(sum(c.tries for c in near) - sum(near[j].tries for j in largest)),
+                "rest_tries": tries_near - sum(near[j].tries for j in largest),
                 "evidence": [
                     [cells.number(j), float(share)]
                     for j, share in zip(own, weight / max(weight.sum(), 1e-12), strict=True)

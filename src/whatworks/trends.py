@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import date, timedelta
 from math import erf, sqrt
+from typing import NamedTuple
 
 import numpy as np
 
@@ -25,10 +25,10 @@ CHANGE_Z = 1.6449
 STEADY_WIDTH = 0.2
 # To find the ends of an interval takes longer than all else here, however many are asked for.
 _ENDS: HotCache[tuple[float, float]] = HotCache(8_192)
+NO_ENDS = None, None
 
 
-@dataclass(frozen=True, slots=True)
-class DaySum:
+class DaySum(NamedTuple):
     """What happened to one pattern on one day (UTC)."""
 
     day: date
@@ -50,29 +50,15 @@ def trend(pattern_id: str, days: Sequence[DaySum], window_days: int) -> Trend:
     """
     span = timedelta(days=window_days)
     sums = np.array([[d.resolved, d.outcome_sum] for d in days], float).reshape(-1, 2)
-    moving = np.zeros_like(sums)
-    start = 0
-    for end, today in enumerate(days):
-        while days[start].day <= today.day - span:
-            start += 1
-        moving[end] = sums[start : end + 1].sum(axis=0)
-    lows, highs = _intervals(np.vstack([sums, moving]))
-    low, moving_low = np.split(lows, 2)
-    high, moving_high = np.split(highs, 2)
+    pairs = [*sums.tolist(), *_moving(days, sums, span).tolist()]
+    ends = _intervals(pairs)
+    found = [
+        (int(count), _share(count, total), *(between if count else NO_ENDS))
+        for (count, total), between in zip(pairs, ends, strict=True)
+    ]
     rows = [
-        TrendDay(
-            day=d.day,
-            usage_count=d.used,
-            resolved_count=d.resolved,
-            avg_success=_share(*sums[n]),
-            low=float(low[n]) if d.resolved else None,
-            high=float(high[n]) if d.resolved else None,
-            moving_count=int(moving[n, 0]),
-            moving_avg=_share(*moving[n]),
-            moving_low=float(moving_low[n]) if moving[n, 0] else None,
-            moving_high=float(moving_high[n]) if moving[n, 0] else None,
-        )
-        for n, d in enumerate(days)
+        TrendDay(d.day, d.used, *alone, *around)
+        for d, alone, around in zip(days, found, found[len(days) :], strict=False)
     ]
     recent, before = _sides(days, sums, span)
     direction, change, change_low, change_high, probability = _change(recent, before)
@@ -89,9 +75,21 @@ def trend(pattern_id: str, days: Sequence[DaySum], window_days: int) -> Trend:
     )
 
 
-def _intervals(sums: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Lower and upper ends for rows of a count and a sum; days are much alike, so they are kept."""
-    rows = {f"{count} {total}": (count, total) for count, total in sums.tolist()}
+def _moving(days: Sequence[DaySum], sums: np.ndarray, span: timedelta) -> np.ndarray:
+    """Counts and sums of the windows that end with each day."""
+    moving, start = np.zeros_like(sums), 0
+    for end, today in enumerate(days):
+        before = today.day - span
+        while days[start].day <= before:
+            start += 1
+        moving[end] = np.add.reduce(sums[start : end + 1])
+    return moving
+
+
+def _intervals(pairs: Sequence[Sequence[float]]) -> list[tuple[float, float]]:
+    """Lower and upper ends for counts with their sums; days are much alike, so they are kept."""
+    keys = [f"{count} {total}" for count, total in pairs]
+    rows = dict(zip(keys, pairs, strict=True))
 
     def load(missing: list[str]) -> dict[str, tuple[float, float]]:
         count, total = np.array([rows[key] for key in missing]).T
@@ -99,12 +97,11 @@ def _intervals(sums: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return dict(zip(missing, zip(low.tolist(), high.tolist(), strict=True), strict=True))
 
     known = _ENDS.many(list(rows), load)
-    ends = np.array([known[f"{count} {total}"] for count, total in sums.tolist()]).reshape(-1, 2)
-    return ends[:, 0], ends[:, 1]
+    return [known[key] for key in keys]
 
 
 def _share(count: float, total: float) -> float | None:
-    return float(total / count) if count else None
+    return total / count if count else None
 
 
 def _sides(days: Sequence[DaySum], sums: np.ndarray, span: timedelta) -> tuple[np.ndarray, np.ndarray]:

@@ -9,7 +9,7 @@ thrown away and filled again, never tried.
 
 from __future__ import annotations
 
-import secrets
+import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -397,7 +397,7 @@ class Vectors:
         for folder in (self._folder.parent.parent, self._folder.parent, self._folder):
             folder.mkdir(exist_ok=True, mode=0o700)
         if server(self._vectors):
-            name = f"whatworks-{self.collection}-{secrets.token_hex(8)}"
+            name = f"whatworks-{self.collection}-{os.urandom(8).hex()}"
             replace_file(self._folder / NAME, name.encode())
         self._stored = -1
 

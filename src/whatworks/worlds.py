@@ -48,7 +48,7 @@ class Worlds:
 
     def population(self, as_of: datetime | None) -> PopulationRow:
         """Sums over all patterns."""
-        evidence = self._keeper.evidence()
+        evidence = self._keeper.folded()
         if as_of is not None:
             return cells.population(evidence, as_of)
         found = self._keeper.sums.many([NOW], lambda _: {NOW: cells.population(evidence, None)})
@@ -104,7 +104,7 @@ class Worlds:
     def _learn(
         self, contexts: Vectors, size: int, whole: rank.Population, as_of: datetime | None
     ) -> rank.Learned:
-        chosen = cells.sample(self._keeper.evidence(), learning.sample_size(size), as_of)
+        chosen = cells.sample(self._keeper.folded(), learning.sample_size(size), as_of)
         vectors = contexts.get(list({cell.context_id for cell in chosen}))
         chosen = [cell for cell in chosen if cell.context_id in vectors]
         if not chosen:
@@ -126,7 +126,7 @@ class Worlds:
         as_of: datetime | None,
     ) -> Iterator[rank.Trial]:
         """Each cell of ``chosen`` with its neighbours but those of its own context."""
-        evidence = self._keeper.evidence()
+        evidence = self._keeper.folded()
         hits = {name: contexts.search(vector, k + 1) for name, vector in vectors.items()}
         # A search need not find the context it starts from, where others are as near.
         seen = {*vectors, *(name for found in hits.values() for name in found.ids)}
@@ -155,5 +155,5 @@ class Worlds:
         self, by_context: Mapping[str, Sequence[Cell]], as_of: datetime | None
     ) -> list[RecordRow]:
         numbers = {cell.pattern_no for found in by_context.values() for cell in found}
-        evidence = self._keeper.evidence()
+        evidence = self._keeper.folded()
         return cells.records(evidence, numbers=numbers, ids=[], as_of=as_of)

@@ -29,6 +29,7 @@ from whatworks import (
     keeper,
     link,
 )
+from whatworks.embedders.minilm import MiniLM
 from whatworks.errors import WhatWorksError
 from whatworks.evidence import Evidence
 from whatworks.testing import HashEmbedder
@@ -551,6 +552,44 @@ def test_without_an_embedder_all_that_needs_no_vectors_works(store: Path, open_m
     assert full.find_similar("retry")[0].pattern_id == "p0"
     full.close()
     assert snapshot(open_memory(embedder="none"), vectors=False) == before
+
+
+def test_the_first_question_by_text_loads_the_model_beside_what_else_it_opens(
+    open_memory: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = open_memory(embedder=MiniLM())
+    first.add_pattern("retry", pattern_id="p")
+    first.flush()
+    first.close()
+    loading, load = list[threading.Thread](), MiniLM.load
+
+    def loaded(model: MiniLM) -> None:
+        loading.append(threading.current_thread())
+        load(model)
+
+    monkeypatch.setattr(MiniLM, "load", loaded)
+    memory = open_memory(embedder=MiniLM())
+    assert memory.trend("p").days == ()
+    assert loading == []
+    assert memory.find_similar("try again")[0].pattern_id == "p"
+    beside = [thread for thread in loading if thread is not threading.current_thread()]
+    assert len(beside) == 1
+    memory.find_similar("something else")
+    memory.predict("something else")
+    assert [thread for thread in loading if thread is not threading.current_thread()] == beside
+
+
+def test_a_model_that_does_not_load_is_told_to_who_asks(
+    open_memory: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(_model: MiniLM) -> None:
+        raise StoreError("the embedding model is missing")
+
+    monkeypatch.setattr(MiniLM, "load", fails)
+    memory = open_memory(embedder=MiniLM())
+    for ask in (memory.find_similar, memory.predict):
+        with pytest.raises(StoreError, match="is missing"):
+            ask("retry")
 
 
 def test_an_embedder_is_taken_over_from_a_second_handle(open_memory: Open) -> None:

@@ -50,7 +50,7 @@ class MiniLM:
     def __call__(self, texts: list[str], /) -> NDArray[np.float32]:
         import numpy as np
 
-        self._load()
+        self.load()
         if self._bulk is not None and len(texts) < BULK:
             self._bulk = None
             system.give_back_memory()
@@ -72,7 +72,8 @@ class MiniLM:
             found = dict(zip(order, pool.map(lambda row: _vector(bulk, ids[row]), order), strict=True))
         return [found[row] for row in range(len(ids))]
 
-    def _load(self) -> None:
+    def load(self) -> None:
+        """Load the model, unless it is there already."""
         with self._lock:
             if self._session is None:
                 self._tokenizer = _tokenizer()

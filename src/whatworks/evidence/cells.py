@@ -6,9 +6,10 @@ earlier time, from the events as they were known then.
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Collection, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime
+from itertools import accumulate, compress
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,7 +17,7 @@ import orjson
 from numpy.typing import NDArray
 
 from whatworks import learning
-from whatworks.checks import micros, moment_of
+from whatworks.checks import micros
 from whatworks.evidence.changed import NO_CONTEXT
 from whatworks.evidence.database import Evidence
 from whatworks.evidence.lives import kept
@@ -49,7 +50,8 @@ def _json(values: object) -> str:
 class CellRow(NamedTuple):
     """Resolved tries of one pattern in one context on one day.
 
-    ``worth`` effective tries; ``last_at`` is when the last of them was made.
+    ``worth`` effective tries; ``last_at`` is when the last of them was made,
+    in microseconds since 1970.
     """
 
     context_id: str
@@ -57,7 +59,7 @@ class CellRow(NamedTuple):
     tries: int
     mean_outcome: float
     worth: float
-    last_at: datetime
+    last_at: int
 
 
 class RecordRow(NamedTuple):
@@ -181,18 +183,17 @@ def neighbours(
     if not names:
         return []
     query = f"""{with_}
-        SELECT context_no, pattern_no, tries, outcome_sum / tries, worth, last_at
+        SELECT context_no, pattern_no, tries, outcome_sum / tries, worth, epoch_us(last_at)
         FROM known_cells WHERE context_no IN ({listed(names)})
     """
     rows = evidence.rows(query, values)
     numbers = np.array([row[:2] for row in rows], np.int64).reshape(-1, 2)
     chosen = _first(numbers[:, 0], numbers[:, 1], names, contexts, pairs).tolist()
-    cells = [_cell((names[row[0]], *row[1:])) for row in itertools.compress(rows, chosen)]
+    cells = [CellRow(names[row[0]], *row[1:]) for row in compress(rows, chosen)]
     return sorted(cells, key=_by_place)
 
 
-def _by_place(cell: CellRow) -> tuple[str, int, datetime]:
-    return cell.context_id, cell.pattern_no, cell.last_at
+_by_place = itemgetter(0, 1, 5)
 
 
 def _first(
@@ -223,26 +224,22 @@ def _looked_up(evidence: Evidence, contexts: Sequence[str], pairs: int | None) -
     rows = rows[rows["tries"] > 0]
     rows = rows[_first(rows["context"], rows["pattern"], names, contexts, pairs)]
     cells = [
-        CellRow(names[number], pattern, tries, total / tries, 2.0 * tries / (tries + 1), moment_of(at))
+        CellRow(names[number], pattern, tries, total / tries, 2.0 * tries / (tries + 1), at)
         for number, pattern, _, tries, total, at, _ in rows.tolist()
     ]
     return sorted(cells, key=_by_place)
-
-
-def _cell(row: tuple[Any, ...]) -> CellRow:
-    return CellRow._make((*row[:5], row[5].replace(tzinfo=UTC)))
 
 
 def sample(evidence: Evidence, limit: int, as_of: datetime | None) -> list[CellRow]:
     """Cells in the order of ``learning.shuffled``: taken at random, the same in every replay."""
     with_, values = _then(as_of)
     query = f"""{with_}
-        SELECT context_id, pattern_no, tries, mean, worth, last_at FROM (
+        SELECT context_id, pattern_no, tries, mean, worth, epoch_us(last_at) FROM (
             SELECT *, outcome_sum / tries AS mean, {_SHUFFLED} AS place FROM known_cells
             WHERE context_no IS NOT NULL ORDER BY place, context_no, pattern_no, day LIMIT ?)
         JOIN context_rows USING (context_no) ORDER BY place, context_no, pattern_no, day
     """
-    return [_cell(row) for row in evidence.rows(query, [*values, limit])]
+    return [CellRow(*row) for row in evidence.rows(query, [*values, limit])]
 
 
 class Life(NamedTuple):
@@ -268,7 +265,7 @@ def lives(evidence: Evidence, numbers: Collection[int], as_of: datetime | None) 
     if as_of is None:
         looked_up = evidence.lookup.lives(numbers)
         if looked_up is not None:
-            return {number: _life(rows) for number, rows in looked_up.items()}
+            return _lives(looked_up)
     with_, values = _then(as_of)
     query = f"""{with_},
     placed AS (
@@ -283,16 +280,28 @@ def lives(evidence: Evidence, numbers: Collection[int], as_of: datetime | None) 
     found = evidence.columns(query, values)
     owners, starts = np.unique(found.pop("pattern_no"), return_index=True)
     life = Life(found["context"].astype(np.int64), found["worth"], found["mean"], found["last_at"])
-    parts = zip(*(np.split(column, starts[1:]) for column in life), strict=True)
-    return {int(number): Life(*part) for number, part in zip(owners, parts, strict=True)}
+    return _apart(life, owners.tolist(), starts.tolist())
 
 
-def _life(cells: NDArray[Any]) -> Life:
-    """From rows of the lookup."""
-    oldest_first = cells[::-1]
-    context, tries = oldest_first["context"].astype(np.int64), oldest_first["tries"].astype(float)
+def _lives(looked_up: Mapping[int, NDArray[Any]]) -> dict[int, Life]:
+    """From rows of the lookup, the last first; all at once, since most lives are short."""
+    if not looked_up:
+        return {}
+    cells = np.concatenate([rows[::-1] for rows in looked_up.values()])
+    context, tries = cells["context"].astype(np.int64), cells["tries"].astype(float)
     worth = np.where(context == NO_CONTEXT, tries, 2.0 * tries / (tries + 1))
-    return Life(context, worth, oldest_first["total"] / tries, oldest_first["last_at"].copy())
+    life = Life(context, worth, cells["total"] / tries, cells["last_at"].copy())
+    return _apart(life, looked_up, [0, *accumulate(map(len, looked_up.values()))][:-1])
+
+
+def _apart(life: Life, owners: Iterable[int], starts: Sequence[int]) -> dict[int, Life]:
+    """The lives of several patterns that lie one behind the other."""
+    ends = [*starts[1:], len(life.worth)]
+    context, worth, mean, last_at = life
+    return {
+        number: Life(context[at:end], worth[at:end], mean[at:end], last_at[at:end])
+        for number, at, end in zip(owners, starts, ends, strict=True)
+    }
 
 
 def context_ids(evidence: Evidence, numbers: Collection[int]) -> dict[int, str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -124,7 +123,7 @@ class Evidence:
     def _begin(self) -> duckdb.DuckDBPyConnection:
         import duckdb
 
-        build = secrets.randbits(62)
+        build = int.from_bytes(os.urandom(8)) >> 2
         try:
             con = self._connect()
             con.execute(f"BEGIN; {SCHEMA}")
@@ -181,7 +180,7 @@ class Evidence:
             raise OutdatedError(f"the evidence {self._path} is of another version of whatworks")
         self._take_marks(con.execute(_FOLDED).fetchall())
         self.opened_at = self.folded
-        self.opening = secrets.token_hex(8)
+        self.opening = os.urandom(8).hex()
         self._fresh = True
         self.build = int(meta.get("build", 0))
         self.to_erase = TO_ERASE in meta

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from hashlib import md5
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
@@ -16,6 +15,11 @@ import orjson
 from whatworks.evidence.changed import NO_CONTEXT, Changed, days_since, micros_since
 from whatworks.evidence.latest import correct_tries, correct_uses, next_numbers
 from whatworks.evidence.rows import Row, Table, insert, listed, read, select, update
+
+try:  # as in ``ids``
+    from _md5 import md5  # type: ignore[import-not-found]
+except ImportError:
+    from hashlib import md5
 
 if TYPE_CHECKING:
     import duckdb

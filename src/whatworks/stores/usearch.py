@@ -206,6 +206,10 @@ class UsearchStore(VectorStore):
 
     # -- reading ----------------------------------------------------------------------------------
 
+    def _is_empty(self) -> bool:
+        state = self._open_state()  # rows that are not live are passed over by the search
+        return not (state.files.head.rows or len(state.added))
+
     def _search(self, query: NDArray[Float32], k: int) -> Hits:
         state = self._open_state()
         files, indexed = state.files, state.files.head.indexed
