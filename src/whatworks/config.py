@@ -26,6 +26,7 @@ from whatworks.places import FILE, FOLDER
 __all__ = [
     "FILE",
     "FOLDER",
+    "FORGETS",
     "FORMAT",
     "Config",
     "create",
@@ -39,6 +40,8 @@ __all__ = [
 
 # Raise when an older whatworks could not read a store any more.
 FORMAT = 1
+# A file that is written anew whenever something is forgotten, so that other processes know.
+FORGETS = "forgotten"
 
 
 @dataclass(frozen=True, slots=True)

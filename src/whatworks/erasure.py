@@ -23,15 +23,14 @@ import orjson
 from whatworks import failpoints, system
 from whatworks.config import replace_file
 from whatworks.errors import disk_error
-from whatworks.evidence.forgetting import KINDS, key
+from whatworks.evidence.forgetting import KINDS, RECORDS, key
 from whatworks.replay import FORGOTTEN
 from whatworks.segments import Record, Segment, read, segments
 
-__all__ = ["Found", "Told", "find", "holding", "overwrite", "resume", "told"]
+__all__ = ["Found", "Told", "find", "holding", "overwrite", "resume", "says", "told"]
 
 PLAN = "erasing.json"
 ERASED = "erased"
-RECORDS = "records"
 # What names a record of each kind: by the kinds of what is forgotten, the field that has its id.
 _NAMED: Mapping[str, Mapping[str, str]] = {
     "pattern.added": {"patterns": "pattern_id"},
@@ -203,20 +202,20 @@ def holding(folder: Path, text: str) -> list[tuple[str, int]]:
             if record.kind not in _NAMED:
                 continue
             said = record.body.decode().lower()
-            if any(form in said for form in forms) and _says(orjson.loads(record.body), wanted):
+            if any(form in said for form in forms) and says(orjson.loads(record.body), wanted):
                 found.append((segment.name, record.sequence))
     return found
 
 
-def _says(value: Any, text: str) -> bool:
-    """Whether a value holds a text; names of fields that we gave do not count."""
+def says(value: Any, text: str) -> bool:
+    """Whether a value holds a text of lower case; names of fields do not count, but for metadata."""
     if isinstance(value, str):
         return text in value.lower()
     if isinstance(value, dict):
         own = value.get("metadata")
         named = isinstance(own, dict) and any(text in name.lower() for name in own)
-        return named or any(_says(item, text) for item in value.values())
-    return isinstance(value, list) and any(_says(item, text) for item in value)
+        return named or any(says(item, text) for item in value.values())
+    return isinstance(value, list) and any(says(item, text) for item in value)
 
 
 class _Keys(dict[str, str]):

@@ -433,9 +433,10 @@ class Selection:
     containing: str | None = None
 
     @property
-    def only_text(self) -> bool:
-        """Whether a text is the only condition."""
-        return (self.source, self.session_id, self.since, self.until) == (None,) * 4
+    def only_text(self) -> str | None:
+        """The text that is looked for, if there is no other condition."""
+        others = (self.source, self.session_id, self.since, self.until)
+        return self.containing if others == (None,) * 4 else None
 
     @property
     def only_time(self) -> bool:

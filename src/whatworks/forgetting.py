@@ -7,9 +7,7 @@ import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import orjson
+from typing import TYPE_CHECKING
 
 from whatworks import erasure, system
 from whatworks.evidence import forgetting
@@ -52,9 +50,8 @@ def forget(keeper: Keeper, selection: Selection, *, dry_run: bool) -> Forgotten:
 
 def _single(keeper: Keeper, selection: Selection) -> list[tuple[str, int]]:
     """Records that hold the text and that no table shows any more, such as earlier descriptions."""
-    if selection.containing is None or not selection.only_text:
-        return []
-    return erasure.holding(keeper.folder / "journal", selection.containing)
+    text = selection.only_text
+    return [] if text is None else erasure.holding(keeper.folder / "journal", text)
 
 
 # -- what hooks wrote -----------------------------------------------------------------------------
@@ -68,16 +65,11 @@ def _forget_sessions(spool: Path, sessions: Collection[str], text: str | None) -
         for path in spool.glob("*.jsonl"):
             lines = list(objects(path))
             names = {f"{plain(str(line.get('harness')))}-{path.stem}" for line in lines}
-            held = text is not None and any(_holds(line, text.lower()) for line in lines)
+            held = text is not None and any(erasure.says(line, text.lower()) for line in lines)
             if held or not names.isdisjoint(sessions):
                 for each in (path, path.with_suffix(".done"), path.with_suffix(".tmp")):
                     with suppress(FileNotFoundError):
                         each.unlink()
-
-
-def _holds(line: dict[str, Any], text: str) -> bool:
-    said = orjson.dumps(line).decode().lower()
-    return text in said or orjson.dumps(text)[1:-1].decode() in said
 
 
 @contextmanager

@@ -78,8 +78,6 @@ PATTERNS_CACHED = 10_000
 QUERIES_CACHED = 512
 LEADERS_CACHED = 16
 FOUND_CACHED = 512
-# A file that is written anew whenever something is forgotten, so that other processes know.
-FORGOTTEN = "forgotten"
 STOPPED = "background work stopped"
 UNFILLED = "rows are read from the tables, which is slower"
 SCANNED = "vectors are compared one by one, which is slow"
@@ -324,9 +322,9 @@ class Keeper:
     def _tell(self) -> None:
         """Let other processes know that what they know by heart may be forgotten."""
         try:
-            config.replace_file(self.folder / FORGOTTEN, uuid7().encode())
+            config.replace_file(self.folder / config.FORGETS, uuid7().encode())
         except OSError as error:
-            raise disk_error(error, f"write {self.folder / FORGOTTEN}") from error
+            raise disk_error(error, f"write {self.folder / config.FORGETS}") from error
 
     def _drop_gone(self) -> None:
         """Let the stores of vectors that are open find no more of it."""
@@ -512,9 +510,8 @@ class Keeper:
         from whatworks.embedders.minilm import MiniLM
 
         if isinstance(self.embedder, MiniLM) and not self._vectors:
-            with suppress(
-                RuntimeError
-            ):  # where no thread can be started it is loaded when it is needed
+            # Where no thread can be started it is loaded when it is needed.
+            with suppress(RuntimeError):
                 threading.Thread(target=_quietly, args=[self.embedder.load]).start()
 
     def embed_query(self, text: str) -> NDArray[np.float32]:

@@ -56,8 +56,6 @@ COURTESY_SECONDS = 0.5
 CLOSE_SECONDS = 0.5
 SERVE_SECONDS = 0.5
 SOCKET = "keeper.sock"
-# As ``keeper`` calls it, which a client does not load.
-FORGOTTEN = "forgotten"
 ENGINE = "usearch"  # keeps the vectors of a new store, unless another is asked for
 
 _sharing = threading.RLock()  # a handle may be collected while another is opened
@@ -88,7 +86,7 @@ class Recent:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._path = folder / FORGOTTEN
+        self._path = folder / config.FORGETS
         self._seen: tuple[int, int] | None = None
         self.patterns: set[str] = set()
         self.events: dict[str, dict[str, Any]] = {}

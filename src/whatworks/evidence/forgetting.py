@@ -24,11 +24,13 @@ if TYPE_CHECKING:
     from whatworks.evidence.database import Evidence
     from whatworks.records import Selection
 
-__all__ = ["KINDS", "TO_ERASE", "Chosen", "choose", "forget", "key", "records"]
+__all__ = ["KINDS", "RECORDS", "TO_ERASE", "Chosen", "choose", "forget", "key", "records"]
 
 # Stands in ``meta`` until what was forgotten is gone from the disk as well.
 TO_ERASE = "to erase"
 KINDS = ("patterns", "events", "predictions", "priors")
+# Beside these, single records of the journal, by segment and sequence.
+RECORDS = "records"
 # 128 bits of SHA-256: no two ids of a store have the same.
 KEY_DIGITS = 32
 KEYS_PER_RECORD = 10_000
@@ -107,8 +109,8 @@ def choose(evidence: Evidence, selection: Selection, *, must_be: bool) -> Chosen
 
 
 def _patterns(evidence: Evidence, selection: Selection) -> list[str]:
-    if selection.containing is not None and selection.only_text:
-        where, values = _holds(_PATTERN_TEXT, selection.containing)
+    if selection.only_text is not None:
+        where, values = _holds(_PATTERN_TEXT, selection.only_text)
     else:
         where, values = f"pattern_id IN {IDS}", [_json(selection.patterns)]
     rows = evidence.rows(f"SELECT pattern_id FROM pattern_rows WHERE {where} ORDER BY 1", values)
@@ -117,8 +119,8 @@ def _patterns(evidence: Evidence, selection: Selection) -> list[str]:
 
 def _priors(evidence: Evidence, selection: Selection, patterns: list[str]) -> list[str]:
     where, values = f"pattern_id IN {IDS}", [_json(patterns)]
-    if selection.containing is not None and selection.only_text:
-        condition, more = _holds("concat_ws(chr(10), prior_id, origin)", selection.containing)
+    if selection.only_text is not None:
+        condition, more = _holds("concat_ws(chr(10), prior_id, origin)", selection.only_text)
         where, values = f"{where} OR {condition}", values + more
     query = f"SELECT prior_id FROM prior_rows JOIN pattern_rows USING (pattern_no) WHERE {where}"
     return [row[0] for row in evidence.rows(query, values)]
@@ -189,8 +191,8 @@ def _predictions(
         between, bounds = _between("made_at", selection)
         conditions.append(f"({' AND '.join(between)})")
         values += bounds
-    if selection.containing is not None and selection.only_text:
-        condition, more = _holds("receipt", selection.containing)
+    if selection.only_text is not None:
+        condition, more = _holds("receipt", selection.only_text)
         conditions.append(condition)
         values += more
     query = f"SELECT prediction_id FROM prediction_rows WHERE {' OR '.join(conditions)}"
@@ -206,12 +208,10 @@ def _json(names: Sequence[str]) -> str:
 
 def records(chosen: Chosen, single: Sequence[tuple[str, int]]) -> Iterator[dict[str, Any]]:
     """The bodies of the records that say so, of one append; ``single``: segments and sequences."""
-    for start in range(0, len(single), KEYS_PER_RECORD):
-        yield {"records": single[start : start + KEYS_PER_RECORD]}
-    for name in KINDS:
-        keys = list(map(key, getattr(chosen, name)))
-        for start in range(0, len(keys), KEYS_PER_RECORD):
-            yield {name: keys[start : start + KEYS_PER_RECORD]}
+    keys = {name: list(map(key, getattr(chosen, name))) for name in KINDS}
+    for name, items in {RECORDS: single, **keys}.items():
+        for start in range(0, len(items), KEYS_PER_RECORD):
+            yield {name: items[start : start + KEYS_PER_RECORD]}
 
 
 def forget(con: Connection, bodies: Sequence[bytes], changed: Changed) -> set[str]:
@@ -227,7 +227,7 @@ def forget(con: Connection, bodies: Sequence[bytes], changed: Changed) -> set[st
         keys = [item for body in given for item in body.get(name, ())]
         con.execute(
             f"CREATE OR REPLACE TEMP TABLE forgotten_{name} AS "
-            "SELECT DISTINCT unnest(from_json(?::JSON, '[\"VARCHAR\"]')) AS key",
+            f"SELECT DISTINCT key FROM {IDS} given(key)",
             [_json(keys)],
         )
     con.execute(
