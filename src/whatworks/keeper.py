@@ -142,7 +142,7 @@ class Keeper:
         self._folded = -1  # so many appends of this process are folded
         self._forgets = 0  # how often something was forgotten
         self._gone: dict[str, list[str]] = {}  # ids that stores of vectors may still find
-        self._erased: Erased | None = None  # what was done the last time
+        self._erased: Erased | None = None  # what was done and nobody was told yet
         self._spent = 0.0  # time that folds took beyond half of all, as of the last one
         self._folded_at = monotonic()
         self._looked_at = 0.0  # when what others wrote was last looked for
@@ -712,8 +712,11 @@ class Keeper:
         with self._lock:
             yield self.evidence(receipts=True)
 
-    def erase(self) -> Erased:
-        """Take what was forgotten off the disk; interrupted, the next keeper does it again."""
+    def erase(self, *, unasked: bool = False) -> Erased:
+        """Take what was forgotten off the disk; interrupted, the next keeper does it again.
+
+        What was done ``unasked`` is told to whoever asks next, if nothing is left to do for him.
+        """
         from whatworks.records import Erased
 
         start = monotonic()
@@ -721,8 +724,9 @@ class Keeper:
             erasure.resume(self.folder, self._journal_folder)
             evidence = self.evidence(receipts=True)
             told = erasure.told(self._journal_folder)
-            if not told and not evidence.to_erase and self._erased:  # another thread was faster
-                return self._erased
+            if not told and not evidence.to_erase:  # or another thread was faster
+                last, self._erased = self._erased, None
+                return last or Erased(records=0, segments=0, bytes=0, unreadable=0, seconds=0.0)
             self._tell()
             found = erasure.find(self._journal_folder, told, self.check)
             erasure.overwrite(self.folder, self._journal_folder, found.places)
@@ -742,15 +746,16 @@ class Keeper:
                     evidence.erased()
             seconds = monotonic() - start
             self._erase_again_at = start + ERASING_SHARE * seconds
+            done = Erased(
+                records=len(found.places),
+                segments=found.segments,
+                bytes=found.bytes,
+                unreadable=found.unreadable,
+                seconds=seconds,
+            )
+            self._erased = done if unasked else None
         self.wake()  # an index may be due
-        self._erased = Erased(
-            records=len(found.places),
-            segments=found.segments,
-            bytes=found.bytes,
-            unreadable=found.unreadable,
-            seconds=seconds,
-        )
-        return self._erased
+        return done
 
     def _to_erase(self) -> bool:
         """Whether it is time to take what was forgotten off the disk, where nobody waits for that."""
@@ -871,7 +876,7 @@ class Keeper:
         self._fill_lookup()
         if self._to_erase():
             self._erase_again_at = monotonic() + RETRY_SECONDS
-            self.erase()
+            self.erase(unasked=True)
         if self.embedder is not None:
             self.embed()
             for vectors in list(self._vectors.values()):

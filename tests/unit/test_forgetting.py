@@ -477,6 +477,17 @@ def test_an_aggregate_goes_for_the_text_of_its_origin(memory: Memory, store: Pat
     assert found_in(store, "acme-corp") == []
 
 
+def test_where_nothing_is_forgotten_nothing_is_made_anew(memory: Memory, store: Path) -> None:
+    write_canaries(memory)
+    memory.flush()
+    assert memory.forget("canary1b", now=True).erased.records >= 5  # type: ignore[union-attr]
+    before = (store / "evidence.duckdb").stat().st_ino
+    told = memory.forget(source="nobody", now=True)
+    assert told.erased is not None
+    assert (told.events, told.erased.records, told.erased.segments) == (0, 0, 0)
+    assert (store / "evidence.duckdb").stat().st_ino == before
+
+
 def test_it_goes_in_the_background_too(memory: Memory, store: Path) -> None:
     write_canaries(memory)
     memory.flush()
