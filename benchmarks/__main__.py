@@ -88,6 +88,8 @@ def _run(size: str, name: str, work: Callable[[], list[Result]]) -> Run:
     kind = results.part_kind(size, name)
     done = results.finished(kind, found, at=at, seconds=seconds, load_before=before)
     results.save(done)
+    if size == "full":
+        results.keep(results.latest_parts(size))
     report.print_results(found)
     print(f"{name}: {seconds:.0f} s; load {before:.1f} before, {done.load_after:.1f} after", flush=True)
     return done

@@ -134,7 +134,7 @@ def machine() -> dict[str, str]:
         "commit": _git("rev-parse", "--short", "HEAD")
         + (" with changes" if _git("status", "--porcelain") else ""),
         "machine": f"{_processor()}, {os.cpu_count()} cores, "
-        f"{psutil.virtual_memory().total / 1e9:.0f} GB, {platform.system()}",
+        f"{psutil.virtual_memory().total / 1e9:.0f} GB, {platform.system()}{_priority()}",
         "versions": f"Python {platform.python_version()}, "
         + ", ".join(f"{name} {found}" for name in PACKAGES if (found := _version(name))),
     }
@@ -145,6 +145,12 @@ def _version(package: str) -> str:
         return version(package)
     except PackageNotFoundError:
         return ""
+
+
+def _priority() -> str:
+    """Whether other work on the machine had to stand back, which its load does not show."""
+    nice = os.nice(0)
+    return f", niceness {nice}" if nice else ""
 
 
 def _git(*words: str) -> str:

@@ -73,6 +73,66 @@ COMPARISONS = {
         "process; the keeper's is not counted where a client is measured.",
     ),
 }
+MISSES = """## Why what is missed is missed
+
+- **A new short text.** Half of the time is the embedding (*floors* above has the parts): 22
+  million int8 weights, on two threads. Tried: threads that spin within a text (a third less,
+  kept), one thread (half as much again), and embedding no text twice (a repeated text takes 0.05
+  ms).
+- **predict.** The embedding, two searches, eight systems of 256 equations (four for the order,
+  four for the intervals of what is shown), and the tries of the nearest contexts. Tried: rows
+  from an SQLite file instead of DuckDB (18.8 to 14.5 ms), one thread for NumPy (kept), systems as
+  large as a pattern's cells and as there are contexts, where contexts have several tries (kept,
+  `kriging.py`), one factor for both solutions (NumPy's Cholesky takes as long as its solution),
+  leaving out profiles of little weight (here none has less than 5 %).
+- **The view usage_events, newest 100.** DuckDB 1.5.6 does not push a sorted limit below the joins
+  that name patterns and contexts, and begins with the newest blocks only where no join stands in
+  between. Eight forms of the view were tried, among them outer joins alone, subqueries in place of
+  joins, and a union of the last day and all before: only a union at a constant time is much faster,
+  and a view has none that moves with the tries. Even with the limit below the joins, naming a
+  hundred contexts reads all of them. `memory.events()` asks otherwise, and takes a tenth.
+- **record_many.** More than half of the time of the caller is checking and redacting (*Record* has
+  the parts once they are measured), and that looks at each text; folding goes on meanwhile in the
+  same process, a third of it under the same interpreter lock. Tried: checking many tries field by
+  field, ids of many at once, filling the events that are returned without their frozen
+  constructor, cheaper looks for what a secret needs, parsing the journal in half the calls
+  (together 109 to 32 ms for 1,000 tries of `whatworks bench`, on a machine with a load of 22; kept);
+  leaving out what a try does not say (kept); no looking for cycles meanwhile (kept). Of folding the
+  engine takes two thirds, a third of that to read JSON. Tried there: columns as JSON from Python
+  (six times as long), more memory for the engine, larger and smaller batches (no faster), lines
+  without their numbers (a tenth of the reading), JSON from a file (half, but texts would lie in
+  one more file).
+- **Disk.** The journal holds all that was told, as JSON that any tool reads, for ever; a fold
+  does not shorten it. gzip makes a quarter of a segment, but forgetting writes over records in
+  place. A pattern has its embedding twice: in the evidence, which is the truth, and in the vector
+  store.
+- **Start without a keeper.** Loading DuckDB and opening the file, loading NumPy, the model and
+  its tokenizer: the parts of *Start*. Tried: the model beside all else in a thread (1,097 to 890
+  ms with 100,000 patterns), lean imports (a client takes 45 ms).
+- **Growth of search.** Ten thousand vectors lie in the processor's cache, a million do not. Tried:
+  an index with near vectors side by side (no faster); fewer candidates (64 instead of 96: a seventh
+  faster, but .97 of the ten nearest among 100,000 and not .98).
+- **Growth of trend and predict.** A pattern with a hundred times the tries has more days, and each
+  has its interval; those of few tries are alike and remembered. Tried: a continued fraction as
+  long as the tries ask for (no more), an expansion by cumulants (kept). What is said of ten million
+  events was measured a version earlier.
+- **Bulk import.** The model has every processor busy, a text each: what is written, folded and
+  indexed meanwhile takes its time from them. Tried: texts that come in steps of fewer than 128 are
+  embedded in bulk as well (kept: where half a second is not enough for so many, an import took up
+  to three times as long as its embedding).
+- **Beside the file-based memory.** That one compares words; a new text costs whatworks an
+  embedding. Asked again, a text is found 40 times faster. A client starts in what Python takes to
+  import it.
+- **Beside vector stores.** They answer with row numbers. Of the time of whatworks the index takes
+  about half; the rest looks for what other processes wrote, compares candidates exactly and
+  reads patterns.
+- **Beside tables.** SQLite has an index made for each question; whatworks computes intervals and
+  the last change with each trend, and names patterns and contexts of events. Tried: numbers of
+  `stats` are kept until something is written, and then asked in 3 statements instead of 9 (kept). Of
+  the events of a pattern two thirds are the engine's, for twenty columns, two of them lists: late
+  materialization, two steps by row numbers (many times as long) and lists as texts were tried, and
+  are no faster.
+"""
 METHOD = """## How it is measured
 
 - Texts are sentences of Debian's package descriptions; vectors are those of the built-in model (384
@@ -82,7 +142,8 @@ METHOD = """## How it is measured
   the repeated ones is about something else. Subjects that are compared are open at the same time
   and asked in turn, a few questions each, so that other work on the machine meets all alike.
 - Times are wall time of the caller. *Load* is that of the last minute when the figure was taken:
-  with more than 2 on two cores, times are too long.
+  with more than 2 on two cores, times are too long, unless the run had priority (*niceness* below
+  zero, at the end): then other work got what it left.
 - A start is from `python` to the answer, less a Python that does nothing, in turn; the first round
   does not count.
 - Memory is anonymous memory (RssAnon), less that of a Python that does nothing: pages of files may
@@ -122,7 +183,7 @@ def made(runs: Runs, pictures: Sequence[str] = ()) -> str:
     parts.append(_growth(runs, pictures))
     if rest := _rest(runs):
         parts.append(rest)
-    return "\n".join([*parts, METHOD, *([_circumstances(runs)] if runs else [])])
+    return "\n".join([*parts, MISSES, METHOD, *([_circumstances(runs)] if runs else [])])
 
 
 # ---------------------------------------------------------------- goals
@@ -204,13 +265,13 @@ def _sized(runs: Runs, begin: str) -> list[Run]:
 
 
 def _rest(runs: Runs) -> str:
-    names = [name for name in ("start", "record", "rebuild", "embedding") if name in runs]
+    names = [name for name in ("floors", "start", "record", "rebuild", "embedding") if name in runs]
     tables = [
         f"### {name.capitalize()}: {runs[name].results[0].size}\n\n"
         + _beside({"": _of(runs[name].results)})
         for name in names
     ]
-    return "\n".join(["## Start, writing, embedding\n", *tables]) if tables else ""
+    return "\n".join(["## Parts of a question, start, writing, embedding\n", *tables]) if tables else ""
 
 
 def _circumstances(runs: Runs) -> str:

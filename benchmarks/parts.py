@@ -14,6 +14,7 @@ from benchmarks import (
     corpus,
     embedding,
     filled,
+    floors,
     keeping,
     starting,
     writing,
@@ -56,6 +57,7 @@ def full(cache: Path) -> Parts:
         }
     parts |= {
         "start": lambda: starting.run(store(), texts(), USUAL, starts=15),
+        "floors": lambda: floors.run(store(), texts(), USUAL, asked=200),
         "record": lambda: writing.record(store(), USUAL, calls=1_000),
         "rebuild": lambda: writing.rebuild(store(), texts(), USUAL),
         "vectors-10k": lambda: against_vectors.run(store(SMALL), texts(SMALL), 10_000, asked=800),
@@ -83,6 +85,7 @@ def smoke(cache: Path) -> Parts:
         "ask-large": lambda: asking.run(store(), texts, large, asked=20),
         "keep": lambda: keeping.run(store(), texts, large, asked=16),
         "start": lambda: starting.run(store(), texts, large, starts=1),
+        "floors": lambda: floors.run(store(), texts, large, asked=5),
         "record": lambda: writing.record(store(), large, calls=20),
         "rebuild": lambda: writing.rebuild(store(), texts, large),
         "vectors": lambda: against_vectors.run(store(), texts, large.patterns, asked=20),

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
-from dataclasses import astuple, dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, astuple, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
+import orjson
 
 from benchmarks.measure import ROOT, Quantiles, machine
 
 __all__ = [
     "FILE",
+    "KEPT",
     "OURS",
     "Measured",
     "Result",
     "Run",
     "finished",
+    "keep",
+    "kept",
     "latest",
     "latest_parts",
     "part_kind",
@@ -27,6 +31,9 @@ __all__ = [
 ]
 
 FILE = ROOT / "benchmarks" / "results" / "results.duckdb"
+# The last run of each part at full size, in the repository: a part takes up to an hour, and another
+# machine goes on from here.
+KEPT = ROOT / "benchmarks" / "latest.json"
 OURS = "whatworks"
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS runs (
@@ -129,15 +136,39 @@ def latest(kind: str, path: Path = FILE) -> Run | None:
     return Run(at.replace(tzinfo=UTC), kind, commit, machine_, versions, seconds, before, after, found)
 
 
-def latest_parts(size: str, path: Path = FILE) -> dict[str, Run]:
-    """The last run of each part of the suite at a size, by the name of the part; see ``part_kind``."""
+def kept(path: Path = KEPT) -> dict[str, Run]:
+    """The runs in the repository, by the name of the part."""
     if not path.exists():
         return {}
+    found = {}
+    for name, run in orjson.loads(path.read_bytes()).items():
+        run["at"] = datetime.fromisoformat(run["at"])
+        run["results"] = tuple(Result(*values) for values in run["results"])
+        found[name] = Run(**run)
+    return found
+
+
+def keep(runs: Mapping[str, Run], path: Path = KEPT) -> None:
+    """Put runs into the repository, one result a line."""
+    rows = {
+        name: asdict(run) | {"results": [astuple(result) for result in run.results]}
+        for name, run in sorted(runs.items())
+    }
+    text = orjson.dumps(rows).decode()
+    path.write_text(text.replace('"results":[[', '"results":[\n[').replace("],[", "],\n[") + "\n")
+
+
+def latest_parts(size: str, path: Path = FILE) -> dict[str, Run]:
+    """The last run of each part of the suite at a size, by the name of the part; see ``part_kind``."""
+    before = kept() if (size, path) == ("full", FILE) else {}
+    if not path.exists():
+        return before
     with duckdb.connect(str(path), read_only=True) as con:
         rows = con.execute("SELECT DISTINCT kind FROM runs WHERE starts_with(kind, ?)", [f"{size}: "])
         kinds = [kind for (kind,) in rows.fetchall()]
     runs = {kind.partition(": ")[2]: latest(kind, path) for kind in kinds}
-    return {name: run for name, run in runs.items() if run is not None}
+    here = {name: run for name, run in runs.items() if run is not None}
+    return before | {n: run for n, run in here.items() if n not in before or before[n].at < run.at}
 
 
 def part_kind(size: str, name: str) -> str:

@@ -26,7 +26,10 @@ def main() -> int:
     done = running.run(given.size, given.seed, given.only or running.SUITES)
     if given.write:
         page.write(done)
-    return 0 if all(one.sound for one in done) else 1
+    unsound = [one for one in done if not one.sound]
+    for one in unsound:  # once more at the end, where whoever looks for the reason looks first
+        print(*running.lines(one), "", sep="\n", flush=True)
+    return 1 if unsound else 0
 
 
 if __name__ == "__main__":

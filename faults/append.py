@@ -9,7 +9,7 @@ from time import perf_counter, sleep
 
 from faults.acknowledged import reopened
 from faults.child import PATTERNS, Options, command, opened, say, ticks
-from faults.processes import Child, started
+from faults.processes import HANGS, Child, started
 from faults.result import Figure, Result, Size, at_least, at_most, quantile
 
 __all__ = ["NAME", "WHAT", "run", "start_writers", "write"]
@@ -51,7 +51,7 @@ def _measured(folder: Path, seed: int, seconds: float, rate: float) -> list[arra
         start_writers(children, store, seed, PROCESSES, seconds=seconds, rate=rate)
         (folder / "go").touch()
         for child in children:
-            if child.wait(seconds + 60) != 0:
+            if child.wait(seconds + HANGS) != 0:
                 raise RuntimeError(f"a writer failed: {child.last_words()}")
     taken = [times(child) for child in children]
     with reopened(store) as memory:

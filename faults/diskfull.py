@@ -14,7 +14,7 @@ from time import monotonic, sleep
 from faults.acknowledged import Acknowledged, Verdict, examined, reopened
 from faults.child import Options, command, opened, say
 from faults.mounts import may_mount, mounted
-from faults.processes import Child, started
+from faults.processes import HANGS, Child, started
 from faults.result import Control, Result, Size, at_most, none_of
 from whatworks import Memory, StoreFullError, WhatWorksError
 
@@ -95,7 +95,7 @@ def _fill(
         options = ["--room", room, "--guard", guard]
         child = Child(command(work, store, seed, *options), folder / "said")
         children.append(child)
-        child.wait(120)
+        child.wait(HANGS)
         ballast(disk).unlink(missing_ok=True)
         acknowledged = Acknowledged()
         acknowledged.hear(child.lines())

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from faults.append import start_writers
 from faults.child import Options, command, opened, say, ticks
-from faults.processes import Child, keeper_of, started
+from faults.processes import HANGS, Child, keeper_of, started
 from faults.result import Figure, Result, Size, at_most, quantile
 from whatworks import Memory
 
@@ -63,7 +63,7 @@ def _lags(folder: Path, seed: int, size: Size, others: int, rate: float) -> list
         )
         children += [reader, writer]
         for child in (writer, reader):
-            if child.wait(seconds + 60) != 0:
+            if child.wait(seconds + HANGS) != 0:
                 raise RuntimeError(f"{child.said.name} failed: {child.last_words()}")
         if keeper_of(store) not in [child.pid for child in children[:others]]:
             raise RuntimeError("the writer or the reader was the keeper, which shows nothing")

@@ -14,7 +14,7 @@ __all__ = ["PAGE", "points", "table", "write"]
 
 POINT = re.compile(r'failpoints\.reached\(\s*"([a-z.]+)"')
 PAGE = ROOT / "docs" / "reliability.md"
-PAGES = (PAGE, ROOT / "docs" / "security.md")
+PAGES = (PAGE, ROOT / "docs" / "security.md", ROOT / "docs" / "team.md")
 
 
 def write(runs: Iterable[Run]) -> None:

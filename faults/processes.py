@@ -13,12 +13,13 @@ from time import monotonic, sleep
 
 import psutil
 
-__all__ = ["PYTHON", "ROOT", "Child", "keeper_of", "left_behind", "started"]
+__all__ = ["HANGS", "PYTHON", "ROOT", "Child", "keeper_of", "left_behind", "started"]
 
 ROOT = Path(__file__).parents[1]
 PYTHON = [sys.executable, "-m"]
 # Of a child that a suite starts; ``left_behind`` looks for it.
 MARK = "WHATWORKS_FAULTS"
+HANGS = 240  # seconds; one that waits for its turn on a busy machine is done before
 
 
 class Child:

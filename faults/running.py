@@ -29,6 +29,14 @@ SUITES = (
     "failpoints",
     "flips",
     "canaries",
+    "poisoning",
+    "hostile",
+    "isolation",
+    "tokens",
+    "http",
+    "importers",
+    "mcp",
+    "team",
 )
 MOST_NOTES = 20
 
@@ -84,7 +92,7 @@ def _run(module: Suite, size: Size, seed: int) -> Run:
         except Exception:  # noqa: BLE001  a suite that breaks is a failure, and the others still run
             result = Result(
                 (Figure("the suite broke", 1, "", "0", held=False, safety=True),),
-                notes=tuple(traceback.format_exc().splitlines()),
+                notes=tuple(traceback.format_exc().splitlines()[-MOST_NOTES:]),
             )
         left = left_behind()
     if not result.not_run:

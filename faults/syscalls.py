@@ -16,7 +16,7 @@ from subprocess import TimeoutExpired
 
 from faults.acknowledged import Acknowledged, examined, reopened, stored_tries
 from faults.child import Options, command, opened, say, write_one
-from faults.processes import Child, started
+from faults.processes import HANGS, Child, started
 from faults.result import Control, Result, Size, none_of, not_run
 from whatworks import WhatWorksError
 
@@ -34,7 +34,6 @@ NO_ROOM = {"write", "pwrite64", "openat", "mkdir", "ftruncate"}  # calls that EN
 STEPS = 24
 OF_ONE_SCRIPT = 12
 AT_ONCE = 2
-SECONDS = 30
 HUNG = 999
 CONTROL_POINTS = 20
 
@@ -138,7 +137,7 @@ def _calls(folder: Path, seed: str) -> list[list[tuple[str, int]]]:
     store, log = folder / "store", folder / "log"
     with started() as children:
         children.append(_strace(folder, store, seed, log, f"trace={CALLS}"))
-        children[0].wait(SECONDS)
+        children[0].wait(HANGS)
     count: dict[tuple[str, str], int] = defaultdict(int)
     found: dict[str, set[int]] = defaultdict(set)
     for line in log.read_text(errors="replace").splitlines():
@@ -170,7 +169,7 @@ def _try(folder: Path, point: Point, guard: str = "") -> Found:
         child = _strace(here, store, point.seed, log, f"trace={point.call}", inject, guard=guard)
         children.append(child)
         try:
-            code = child.wait(SECONDS)
+            code = child.wait(HANGS)
         except TimeoutExpired:
             code = HUNG
     hit = _hit(log, store, point)
@@ -201,7 +200,7 @@ def _misbehaved(child: Child, code: int, point: Point) -> Iterator[str]:
     if not point.kills and ("Traceback" in printed or "panicked" in printed):
         yield f"untyped on stderr: {_last(printed)}"
     if code not in ((-9, 137) if point.kills else (0, 2)):
-        ended = f"exit code {code}" if code != HUNG else f"did not end within {SECONDS} s"
+        ended = f"exit code {code}" if code != HUNG else f"did not end within {HANGS} s"
         yield f"other: {ended}: {_last(printed)}"
 
 

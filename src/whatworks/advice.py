@@ -7,9 +7,9 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Literal
 
 from whatworks import checks
+from whatworks.analysis import Analysis
 from whatworks.desk import Desk
 from whatworks.errors import InvalidInputError
-from whatworks.handle import Handle
 
 if TYPE_CHECKING:
     from whatworks.evaluation import Policy
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["Advice"]
 
 
-class Advice(Handle):
+class Advice(Analysis):
     """The questions about choices: see ``Memory``."""
 
     def predict(
@@ -239,7 +239,7 @@ class Advice(Handle):
         start, end = checks.moment(earlier, "earlier", now), checks.moment(later, "later", now)
         if start > end:
             raise InvalidInputError(
-                f"earlier is {start.isoformat()} and later is {end.isoformat()}; expected the "
+                f"earlier is {start.isoformat()}, which is after {end.isoformat()}; expected the "
                 "earlier time first"
             )
         return self._ask(

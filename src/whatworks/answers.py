@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from copy import deepcopy
 from dataclasses import replace
@@ -16,7 +16,7 @@ from whatworks import rank, trends
 from whatworks.changes import Changes
 from whatworks.checks import shown
 from whatworks.errors import NotFoundError
-from whatworks.evidence import Evidence, questions
+from whatworks.evidence import Evidence, groups, questions
 from whatworks.evidence.word_search import word_hits
 from whatworks.keeper import Found, Keeper
 from whatworks.records import (
@@ -30,9 +30,9 @@ from whatworks.stores import Hits
 from whatworks.vectors import Vectors
 
 if TYPE_CHECKING:
-    from whatworks.records import Stats
+    from whatworks.records import Stats, Timeline
 
-__all__ = ["Answers"]
+__all__ = ["Answers", "shown_first"]
 
 # Candidates of each kind of search before fusion: enough that a pattern which is
 # eleventh by meaning and first by words is not missed.
@@ -112,7 +112,10 @@ class Answers:
 
     def _matches(self, near: Mapping[str, float], by_words: list[str], limit: int) -> list[Match]:
         scores = rank.fuse(list(near), by_words)
-        order = sorted(scores, key=lambda name: (-scores[name], near.get(name, 2.0), name))[:limit]
+        order = list(near)  # which is that of the scores, where no words were searched for
+        if by_words:
+            order = sorted(scores, key=lambda name: (-scores[name], near.get(name, 2.0), name))
+        order = order[:limit]
         found = self.folded_patterns(order)
         vector_rank = {name: n for n, name in enumerate(near, 1)}
         word_rank = {name: n for n, name in enumerate(by_words, 1)}
@@ -145,10 +148,9 @@ class Answers:
 
     def _nearest(self, vectors: Vectors, query: Any, where: Where | None, k: int) -> dict[str, float]:
         """Ids and distances of the nearest patterns that fulfil ``where``, nearest first."""
-        if where is None:
-            hits = vectors.search(query, k)
-            return dict(zip(hits.ids, hits.distances.tolist(), strict=True))
         evidence = self._keeper.folded()
+        if where is None:
+            return shown_first(vectors, query, k, evidence.shelf.patterns)
         # Most conditions are fulfilled by many: then it is enough to look at what is near.
         hits = vectors.search(query, 4 * k)
         permitted = set(questions.allowed(evidence, where, hits.ids))
@@ -170,20 +172,47 @@ class Answers:
             hits = vectors.search(query, reach)
         return hits
 
+    # -- timeline ---------------------------------------------------------------------------------
+
+    def timeline(self, pattern_id: str) -> Timeline:
+        """What was learned of a pattern, week by week."""
+        from whatworks import rates
+        from whatworks.findings import Timeline
+
+        evidence = self._keeper.evidence()
+        number, tries = self._number(evidence, pattern_id)
+        steps = rates.steps(groups.weeks(evidence, number))
+        return Timeline(pattern_id, tuple(steps), self._changes.last(number, tries, None))
+
     # -- trend ------------------------------------------------------------------------------------
 
     def trend(self, pattern_id: str, window_days: int, as_of: datetime | None) -> Trend:
         """How the outcomes of a pattern develop, and when they last changed for good."""
         evidence = self._keeper.evidence()
-        known = self._keeper.numbers.many([pattern_id], lambda names: _numbers(evidence, names))
-        if pattern_id not in known:
-            raise NotFoundError(f"there is no pattern {shown(pattern_id)} in this store")
-        number, tries = known[pattern_id]
+        number, tries = self._number(evidence, pattern_id)
         if as_of is not None:
             tries = inf  # those of then are not known
         rows = questions.days(evidence, number, as_of)
         found = trends.trend(pattern_id, [trends.DaySum(*row) for row in rows], window_days)
         return replace(found, change_point=self._changes.last(number, tries, as_of))
+
+    def _number(self, evidence: Evidence, pattern_id: str) -> questions.Number:
+        known = self._keeper.numbers.many([pattern_id], lambda names: _numbers(evidence, names))
+        if pattern_id not in known:
+            raise NotFoundError(f"there is no pattern {shown(pattern_id)} in this store")
+        return known[pattern_id]
+
+
+def shown_first(vectors: Vectors, query: Any, k: int, hidden: Collection[str]) -> dict[str, float]:
+    """Ids and distances of the ``k`` nearest that are not hidden, nearest first."""
+    reach = k
+    while True:
+        hits = vectors.search(query, reach)
+        pairs = zip(hits.ids, hits.distances.tolist(), strict=True)
+        found = dict([pair for pair in pairs if pair[0] not in hidden][:k])
+        if len(found) == k or len(hits.ids) < reach:
+            return found
+        reach *= 4
 
 
 def _numbers(evidence: Evidence, names: Sequence[str]) -> dict[str, questions.Number]:

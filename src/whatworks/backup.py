@@ -18,18 +18,16 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from glob import escape
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
-from whatworks import config, failpoints, journal, places, system
+from whatworks import config, drafts, failpoints, journal, places, system
 from whatworks.errors import (
     InvalidInputError,
     NotFoundError,
@@ -121,8 +119,8 @@ def make(
     """
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        _clear(folder)
-        with _draft(folder) as draft:
+        drafts.clear(folder)
+        with drafts.draft(folder) as draft:
             made = _write(con, journal_folder, made_with, draft, made_at)
             finished = _publish(draft, folder, made_at)
         removed = () if keep is None else _trim(finished, made_with.store_id, keep)
@@ -227,39 +225,6 @@ def _of(folder: Path, store_id: str) -> list[tuple[str, str]]:
     return found
 
 
-# -- drafts ---------------------------------------------------------------------------------------
-
-
-@contextmanager
-def _draft(folder: Path, name: str = "whatworks") -> Iterator[Path]:
-    """A private folder inside ``folder`` to build in; removed at the end unless it was renamed.
-
-    It is locked as long as its maker lives, so that what is not may be cleared.
-    """
-    draft = folder / f".{name}-{os.getpid()}-{os.urandom(4).hex()}.partial"
-    draft.mkdir(mode=0o700)
-    handle = os.open(draft, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        system.lock(handle)
-        yield draft
-    finally:
-        os.close(handle)
-        shutil.rmtree(draft, ignore_errors=True)
-
-
-def _clear(folder: Path, name: str = "whatworks") -> None:
-    """Remove what interrupted backups have left in ``folder``."""
-    for ending in ("partial", "removing"):
-        for path in folder.glob(f".{escape(name)}-*.{ending}"):
-            with suppress(OSError):
-                handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-                try:
-                    if system.try_lock(handle):
-                        shutil.rmtree(path, ignore_errors=True)
-                finally:
-                    os.close(handle)
-
-
 # -- restoring ------------------------------------------------------------------------------------
 
 
@@ -285,8 +250,8 @@ def restore(backup: Path, store: Path) -> Backup:
     _require_empty(store)
     try:
         store.parent.mkdir(parents=True, exist_ok=True)
-        _clear(store.parent, store.name)
-        with _draft(store.parent, store.name) as draft:
+        drafts.clear(store.parent, store.name)
+        with drafts.draft(store.parent, store.name) as draft:
             (draft / JOURNAL).mkdir(mode=0o700)
             for name, expected in made.files.items():
                 if _copy(backup / name, draft / name, expected.bytes) != expected:

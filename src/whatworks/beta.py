@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import erfc, exp, pi, sqrt
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,6 +16,10 @@ Float64 = NDArray[np.float64]
 JEFFREYS = 0.5
 # Quantiles are sought between odds of e-24 and e24, which are 4e-11 from 0 and 1.
 LOG_ODDS = 24.0
+# From so many successes and failures on an expansion is a good place to begin, and from so many it
+# is exact, unless so many deviations from the mean or more are asked for.
+FEW, ALL_CUMULANTS, FAR = 3.0, 250.0, 2.0
+SIGNS = np.array([-1, 1, -1, 1, -1, 1])[:, None]  # of the cumulants of log odds
 # Of the continued fraction; enough for a sample of a million.
 MOST_TERMS = 500
 BLOCK = 2_000
@@ -35,10 +41,8 @@ def credible_interval(mean: Float64, size: Float64, level: float) -> tuple[Float
     -------
     Lower and upper bounds, each of shape ``(n,)``, in [0, 1], to 1e-9.
     """
-    a, b = np.tile(mean * size, 2), np.tile((1 - mean) * size, 2)
-    tail = np.repeat([(1 - level) / 2, (1 + level) / 2], len(mean))
-    low, high = np.split(_beta_quantile(a, b, tail), 2)
-    return low, high
+    low, high = _log_odds(mean * size, (1 - mean) * size, level)
+    return 1 / (1 + np.exp(-low)), 1 / (1 + np.exp(-high))
 
 
 def rate_interval(total: Float64, count: Float64, level: float) -> tuple[Float64, Float64]:
@@ -71,19 +75,107 @@ def beta_cdf(x: Float64, mean: Float64, size: Float64) -> Float64:
     return np.where(x <= 0, 0.0, np.where(x >= 1, 1.0, value))
 
 
-def _beta_quantile(a: Float64, b: Float64, probability: Float64) -> Float64:
-    """Halley's method on the log odds, where a Beta distribution is nearly normal.
+def _log_odds(a: Float64, b: Float64, level: float) -> Float64:
+    """The ends of the interval of Beta(a, b) as log odds, shape ``(2, n)``.
 
-    Its error is about the cube of the step before, as a share of the standard
+    There a Beta distribution is nearly normal: how nearly, its cumulants tell. From
+    ``ALL_CUMULANTS`` on that is all; below, Halley's method finds the rest.
+    """
+    z = _deviations(level)
+    least = np.minimum(a, b)
+    ends, deviation = _near_normal(np.maximum(a, FEW), np.maximum(b, FEW), z)
+    few = least < FEW  # which begin at the normal approximation
+    deviation[few] = np.minimum(np.sqrt(1 / a[few] + 1 / b[few]), 1)
+    ends[:, few] = np.log(a[few] / b[few]) + z * deviation[few] * [[-1], [1]]
+    left = np.flatnonzero((least < ALL_CUMULANTS) | (z > FAR))
+    if len(left):
+        a, b = a[left], b[left]
+        log_beta = _lgamma(a) + _lgamma(b) - _lgamma(a + b)
+        both = (np.tile(part, 2) for part in (a, b, log_beta, deviation[left]))
+        tail = np.repeat([(1 - level) / 2, (1 + level) / 2], len(left))
+        ends[:, left] = _halley(ends[:, left].ravel(), tail, *both).reshape(2, -1)
+    return ends
+
+
+def _deviations(level: float) -> float:
+    """How many standard deviations on either side hold ``level`` of a normal distribution."""
+    tail = (1 - level) / 2
+    # Joiner & Rosenblatt (1971), JASA 66:394; then Newton's method.
+    z: float = 4.91 * ((1 - tail) ** 0.14 - tail**0.14)
+    for _ in range(4):
+        z += (erfc(z / sqrt(2)) / 2 - tail) * sqrt(2 * pi) * exp(z * z / 2)
+    return z
+
+
+def _near_normal(a: Float64, b: Float64, z: float) -> tuple[Float64, Float64]:
+    """The log odds ``z`` deviations below and above the mean, and their standard deviation.
+
+    By the first six cumulants, which are sums of polygamma functions; the expansion is that of
+    Cornish & Fisher, Abramowitz & Stegun (1964), 26.2.49. Off by less than 0.005 deviations from
+    ``FEW`` on, and from ``ALL_CUMULANTS`` on by less than 1e-9 of the quantile (measured, up to
+    ``FAR``).
+    """
+    of_a, of_b = np.swapaxes(_polygammas(np.array([a, b])), 0, 1)
+    first, variance, *others = of_a + of_b * SIGNS
+    mean, deviation = np.log(a / b) + first, np.sqrt(variance)
+    k3, k4, k5, k6 = (
+        cumulant / scale
+        for cumulant, scale in zip(
+            others,
+            (variance * deviation, variance**2, variance**2 * deviation, variance**3),
+            strict=True,
+        )
+    )
+    s, q = z * z, z**4
+    alike = (
+        (s - 1) / 6 * k3
+        + (q - 6 * s + 3) / 120 * k5
+        - (q - 5 * s + 2) / 24 * k3 * k4
+        + (12 * q - 53 * s + 17) / 324 * k3**3
+    )
+    apart = z * (
+        1
+        + (s - 3) / 24 * k4
+        - (2 * s - 5) / 36 * k3**2
+        + (q - 10 * s + 15) / 720 * k6
+        - (3 * q - 24 * s + 29) / 384 * k4**2
+        - (2 * q - 17 * s + 21) / 180 * k3 * k5
+        + (14 * q - 103 * s + 107) / 288 * k3**2 * k4
+        - (252 * q - 1688 * s + 1511) / 7776 * k3**4
+    )
+    return mean + deviation * np.array([alike - apart, alike + apart]), deviation
+
+
+def _polygammas(x: Float64) -> Float64:
+    """Digamma less the logarithm, and its first five derivatives, for x of ``FEW`` or more.
+
+    DLMF 5.11.2 and its derivatives; the terms left out are below 1e-3 of the whole at 3,
+    1e-7 at 8.
+    """
+    i = 1 / x
+    s = i * i
+    return np.array(
+        [
+            -i / 2 - s * (1 / 12 - s * (1 / 120 - s * (1 / 252 - s / 240))),
+            i * (1 + i / 2 + s * (1 / 6 - s * (1 / 30 - s * (1 / 42 - s / 30)))),
+            -s * (1 + i + s * (1 / 2 - s * (1 / 6 - s * (1 / 6 - s * 0.3)))),
+            i * s * (2 + 3 * i + s * (2 - s * (1 - s * (4 / 3 - s * 3)))),
+            -s * s * (6 + 12 * i + s * (10 - s * (7 - s * (12 - s * 33)))),
+            i * s * s * (24 + 60 * i + s * (60 - s * (56 - s * (120 - s * 396)))),
+        ]
+    )
+
+
+def _halley(
+    odds: Float64, probability: Float64, a: Float64, b: Float64, log_beta: Float64, deviation: Float64
+) -> Float64:
+    """The log odds of quantiles, from log odds near them.
+
+    The error of Halley's method is about the cube of the step before, as a share of the standard
     deviation. Inside a bracket that only ever shrinks; where a step leaves it, halving.
     """
-    log_beta = _lgamma(a) + _lgamma(b) - _lgamma(a + b)
     low, high = np.full_like(a, -LOG_ODDS), np.full_like(a, LOG_ODDS)
-    # Start at the normal approximation; its quantile by Joiner & Rosenblatt (1971), JASA 66:394.
-    z = 4.91 * (probability**0.14 - (1 - probability) ** 0.14)
-    deviation = np.minimum(np.sqrt(1 / a + 1 / b), 1)
-    odds = np.log(a / b) + z * deviation
-    found = np.zeros(a.shape, bool)
+    found, left = odds.copy(), np.arange(len(a))
     for _ in range(80):
         x = 1 / (1 + np.exp(-odds))
         excess = _beta_cdf(x, a, b, log_beta) - probability
@@ -98,11 +190,15 @@ def _beta_quantile(a: Float64, b: Float64, probability: Float64) -> Float64:
         # What is left beyond the borders is less than what is promised.
         done |= (odds > LOG_ODDS - 1) & (excess < 0)
         done |= (odds < 1 - LOG_ODDS) & (excess > 0)
-        odds = np.where(found, odds, np.where(inside, odds - step, (low + high) / 2))
-        found |= done
-        if found.all():
+        odds = np.where(inside, odds - step, (low + high) / 2)
+        found[left] = odds
+        if done.all():
             break
-    return 1 / (1 + np.exp(-odds))
+        rest = ~done
+        left, odds, low, high = left[rest], odds[rest], low[rest], high[rest]
+        a, b, probability = a[rest], b[rest], probability[rest]
+        log_beta, deviation = log_beta[rest], deviation[rest]
+    return found
 
 
 def _beta_cdf(x: Float64, a: Float64, b: Float64, log_beta: Float64) -> Float64:
@@ -134,6 +230,8 @@ def _lgamma(x: Float64) -> Float64:
     shift = np.zeros_like(x)
     for _ in range(8):
         small = x < 8
+        if not small.any():
+            break
         shift = shift + np.where(small, np.log(np.where(small, x, 1)), 0)
         x = np.where(small, x + 1, x)
     inverse = 1 / (x * x)

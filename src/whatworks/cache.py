@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import threading
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from typing import Generic, TypeVar
-
-from cachetools import LRUCache
 
 __all__ = ["HotCache"]
 
@@ -17,7 +16,8 @@ class HotCache(Generic[V]):
     """The most recently used ``size`` values by key, with a count of hits and misses."""
 
     def __init__(self, size: int) -> None:
-        self._values: LRUCache[str, V] = LRUCache(size)
+        self._values: OrderedDict[str, V] = OrderedDict()  # what was used last is at the end
+        self._size = size
         self._lock = threading.Lock()
         self._version = 0
         self.hits = 0
@@ -31,6 +31,8 @@ class HotCache(Generic[V]):
         """
         with self._lock:
             found = {key: self._values[key] for key in keys if key in self._values}
+            for key in found:
+                self._values.move_to_end(key)
             missing = [key for key in keys if key not in found]
             self.hits += len(found)
             self.misses += len(missing)
@@ -39,9 +41,14 @@ class HotCache(Generic[V]):
             loaded = load(missing)
             with self._lock:
                 if version == self._version:
-                    self._values.update(loaded)
+                    self._keep(loaded)
             found |= loaded
         return found
+
+    def _keep(self, loaded: dict[str, V]) -> None:
+        self._values |= loaded
+        while len(self._values) > self._size:
+            self._values.popitem(last=False)
 
     def invalidate(self, keys: Iterable[str]) -> None:
         """Forget the values of ``keys``."""
@@ -61,7 +68,7 @@ class HotCache(Generic[V]):
         with self._lock:
             return {
                 "size": len(self._values),
-                "limit": int(self._values.maxsize),
+                "limit": self._size,
                 "hits": self.hits,
                 "misses": self.misses,
             }

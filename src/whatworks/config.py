@@ -28,7 +28,10 @@ __all__ = [
     "FOLDER",
     "FORGETS",
     "FORMAT",
+    "REORDER",
+    "TEAM",
     "Config",
+    "address",
     "create",
     "load",
     "locate",
@@ -38,10 +41,15 @@ __all__ = [
     "save",
 ]
 
-# Raise when an older whatworks could not read a store any more.
-FORMAT = 1
+# Raise when an older whatworks could not read a store any more. A store of a team has 2: an
+# older one would go on writing what other machines have begun. All others still have 1.
+FORMAT, ALONE = 2, 1
 # A file that is written anew whenever something is forgotten, so that other processes know.
 FORGETS = "forgotten"
+# There while the evidence is to be made anew, since records came too late to be folded in their order.
+REORDER = "reorder"
+# What a store of a team knows of it; see ``team.settings``.
+TEAM = "team.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +65,8 @@ class Config:
     # The store of the vectors before the last migration, which can be gone back to.
     former: str | None = None
     former_generation: int | None = None
+    # Which machine of a team this store is; ``None`` where it is alone.
+    machine: str | None = None
 
     def next_generation(self) -> int:
         """A number that no store of vectors has had that may still be there."""
@@ -65,6 +75,10 @@ class Config:
     def generations(self) -> set[str]:
         """The folders of vectors that are not left over."""
         return {str(self.generation), str(self.former_generation)}
+
+    def in_team(self, machine: str) -> Config:
+        """A copy that is one of the stores of a team."""
+        return self.changed(format=FORMAT, machine=machine)
 
     def changed(self, **values: Any) -> Config:
         """A copy with other values."""
@@ -81,15 +95,16 @@ _KINDS: dict[str, type | tuple[type, ...]] = {
     "generation": int,
     "former": (str, NoneType),
     "former_generation": (int, NoneType),
+    "machine": (str, NoneType),
 }
 
 
 def locate(path: str | os.PathLike[str] | None) -> Path:
     """The folder of the store that is meant.
 
-    ``path`` itself; without it ``$WHATWORKS_STORE``; without that the nearest
-    ``.whatworks`` in the working directory or above; else the user's data
-    directory.
+    ``path`` itself, or where this user has the store of the team whose address it is; without it
+    ``$WHATWORKS_STORE``; without that the nearest ``.whatworks`` in the working directory or above;
+    else the user's data directory.
 
     Raises
     ------
@@ -115,14 +130,23 @@ def locate(path: str | os.PathLike[str] | None) -> Path:
     return place
 
 
+def address(path: str | os.PathLike[str] | None) -> str | None:
+    """The address of the team's database, where the store that is meant is named by it."""
+    named = os.environ.get("WHATWORKS_STORE") if path is None else path
+    return str(named) if places.is_address(named) else None
+
+
 def _absolute(path: str | os.PathLike[str]) -> Path:
     try:
+        if places.is_address(path):
+            return places.of_team(str(path)).absolute()
         found = Path(path).expanduser().absolute()
         if b"\0" in str(found).encode():  # engines and messages need UTF-8
             raise ValueError("it has a NUL")
     except (TypeError, ValueError, RuntimeError) as error:
+        shown = "of a database" if places.is_address(path) else repr(path)  # it may hold a password
         raise InvalidInputError(
-            f"the path {path!r} cannot be used: {error}; give another one"
+            f"the path {shown} cannot be used: {error}; give another one"
         ) from error
     return found
 
@@ -199,9 +223,22 @@ def require_free(folder: Path) -> None:
         )
 
 
-def create(folder: Path, *, embedder: str, dim: int | None, vectors: str) -> Config:
-    """Make the folder of a new store, private to its owner, and write its configuration."""
-    config = Config(FORMAT, uuid7(), embedder, dim, vectors)
+def create(
+    folder: Path,
+    *,
+    embedder: str,
+    dim: int | None,
+    vectors: str,
+    store_id: str | None = None,
+    machine: str | None = None,
+) -> Config:
+    """Make the folder of a new store, private to its owner, and write its configuration.
+
+    ``store_id`` and ``machine`` where it is to be one of the stores of a team.
+    """
+    config = Config(ALONE, store_id or uuid7(), embedder, dim, vectors)
+    if machine is not None:
+        config = config.in_team(machine)
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         failpoints.reached("store.founded")
@@ -225,7 +262,7 @@ def _left_over(item: Path) -> bool:
         return item.is_dir() and not any(item.iterdir())
     if item.name == "spool":  # hooks write before there is a store
         return item.is_dir()
-    return item.name in ("keeper.lock", f"{FILE}.tmp")
+    return item.name in ("keeper.lock", f"{FILE}.tmp", TEAM)
 
 
 def save(folder: Path, config: Config) -> None:

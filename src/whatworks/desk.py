@@ -21,26 +21,37 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from whatworks.differences import Differences
-    from whatworks.embedders import Embedder
+    from whatworks.embedders import Embedder, EmbeddingPool
     from whatworks.evaluation import Policy
     from whatworks.keeper import Keeper
     from whatworks.ledgers import Calibration
     from whatworks.predictions import Predictions
     from whatworks.records import (
         Backup,
+        Cluster,
+        ContextMap,
         Diff,
         Erased,
         Evaluation,
         Forgotten,
+        Held,
+        Import,
+        Judgement,
         Lift,
         Match,
         Migration,
+        Overview,
         Pattern,
+        Predicted,
         Prediction,
         Prior,
+        Proposal,
+        Rate,
+        RelatedFile,
         Selection,
         Source,
         Stats,
+        Timeline,
         Trend,
         UsageEvent,
         Where,
@@ -104,6 +115,12 @@ class Desk:
 
         return questions.events_after(self.keeper.evidence(), after)
 
+    def held_after(self, after: Place | None) -> list[UsageEvent]:
+        """A page of all tries that are held back, oldest first; empty behind the last one."""
+        from whatworks.evidence import questions
+
+        return questions.held_after(self.keeper.evidence(), after)
+
     def priors_after(self, after: Place | None) -> list[Prior]:
         """A page of all imported aggregates, oldest first; empty behind the last one."""
         from whatworks.evidence import questions
@@ -125,6 +142,83 @@ class Desk:
         from whatworks.evidence import questions
 
         return questions.sources(self.keeper.evidence())
+
+    def imports(self) -> list[Import]:
+        """Which files tries were imported from."""
+        from whatworks.evidence import trust
+
+        return trust.imports(self.keeper.evidence())
+
+    def judgement(self, source: str) -> Judgement:
+        """What is thought of a source, and how many of its tries count."""
+        from whatworks.evidence import trust
+
+        return trust.judgement(self.keeper.evidence(), source)
+
+    def judgements(self) -> list[Judgement]:
+        """What the owner said of sources."""
+        from whatworks.evidence import trust
+
+        return trust.judgements(self.keeper.evidence())
+
+    def quarantine(self, limit: int) -> list[Held]:
+        """What is held back, and why."""
+        from whatworks.evidence import trust
+
+        return trust.held(self.keeper.evidence(), limit)
+
+    def held_of(self, ids: Sequence[str]) -> dict[str, str]:
+        """Which of these tries are held back, and why."""
+        from whatworks.evidence import trust
+
+        return trust.held_of(self.keeper.evidence(), ids)
+
+    def predictions(self, limit: int) -> list[Predicted]:
+        """The predictions that were made, newest first."""
+        from whatworks.evidence import questions
+
+        return questions.predictions(self.keeper.evidence(receipts=True), limit)
+
+    def overview(self, window_days: int, limit: int) -> Overview:
+        """What works now, rises, falls, and was never tried."""
+        from whatworks.overviews import overview
+
+        return overview(self.keeper, self._answers, window_days, limit)
+
+    def context_map(self, pattern_id: str, limit: int) -> ContextMap:
+        """Where the contexts of a pattern lie."""
+        from whatworks.context_maps import context_map
+
+        return context_map(self.keeper, pattern_id, limit)
+
+    def timeline(self, pattern_id: str) -> Timeline:
+        """What was learned of a pattern, week by week."""
+        return self._answers.timeline(pattern_id)
+
+    def rates(
+        self, by: str, *, since: datetime | None, until: datetime | None, limit: int
+    ) -> list[Rate]:
+        """Tries grouped by what they have in common, with their mean outcomes."""
+        from whatworks import rates
+        from whatworks.evidence import groups
+
+        return rates.rates(groups.by(self.keeper.evidence(), by, since, until, limit))
+
+    def clusters(self, count: int | None) -> list[Cluster]:
+        """Patterns that mean something alike, the largest clusters first."""
+        from whatworks.clusters import clusters
+
+        return clusters(self.keeper, count)
+
+    def related_files(
+        self, path: str, *, together: Literal["try", "session"], limit: int, now: datetime
+    ) -> list[RelatedFile]:
+        """The files that change together with one."""
+        from whatworks import rates
+        from whatworks.evidence import groups
+
+        changes = groups.file_changes(self.keeper.evidence(), path, together, now)
+        return rates.related(changes[0], changes[1], path, changes[2], limit)
 
     # -- what a writer must know ------------------------------------------------------------------
 
@@ -245,6 +339,12 @@ class Desk:
         """Throw evidence and vectors away; make the evidence again."""
         self.keeper.rebuild()
 
+    def proposals(self, keep: int | None, now: datetime) -> list[Proposal]:
+        """The patterns that are better archived, and why."""
+        from whatworks.optimizing import proposals
+
+        return proposals(self.keeper, keep, now)
+
     def forget(self, selection: Selection, *, dry_run: bool) -> Forgotten:
         """Forget what is chosen, or only count it; it is still on the disk."""
         from whatworks.forgetting import forget
@@ -255,9 +355,21 @@ class Desk:
         """Take what was forgotten off the disk."""
         return self.keeper.erase()
 
+    def put_in_order(self) -> None:
+        """Fold what other machines wrote, in its order, and erase what they forgot."""
+        self.keeper.put_in_order()
+
+    def put_vectors(self, url: str, place: str) -> tuple[int, int, int, bool, bool]:
+        """Put a part of the vectors where a team shares them; a ``Put``."""
+        return self.keeper.put_vectors(url, place)
+
     def backup(self, folder: str, *, keep: int | None, made_at: datetime) -> Backup:
         """Make a backup into ``folder``."""
         return self.keeper.backup(Path(folder), keep=keep, made_at=made_at)
+
+    def snapshot(self, target: str) -> None:
+        """Copy the evidence to a new file."""
+        self.keeper.snapshot(Path(target))
 
     def migrate(self, to: str | None, *, keep: bool, progress: Callable[[int], object]) -> Migration:
         """Move the vectors to another store."""
@@ -276,6 +388,10 @@ class Desk:
             seconds=monotonic() - start,
         )
 
-    def reembed(self, embedder: Embedder, progress: Any) -> None:
+    def reembed(self, embedder: Embedder, progress: Any, pool: EmbeddingPool | None) -> None:
         """Change the embedder, in this process alone."""
-        self.keeper.reembed(embedder, progress)
+        self.keeper.reembed(embedder, progress, pool)
+
+    def flush_by(self, pool: EmbeddingPool, progress: Any) -> None:
+        """As ``flush``, texts embedded by a pool of this process."""
+        self.keeper.flush(progress, pool)

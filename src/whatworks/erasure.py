@@ -21,15 +21,33 @@ from zlib import crc32
 import orjson
 
 from whatworks import failpoints, system
-from whatworks.config import replace_file
+from whatworks.config import TEAM, replace_file
 from whatworks.errors import disk_error
+from whatworks.evidence.archive import ARCHIVED
 from whatworks.evidence.forgetting import KINDS, RECORDS, key
+from whatworks.evidence.quarantine import JUDGED
+from whatworks.ids import uuid7
 from whatworks.replay import FORGOTTEN
 from whatworks.segments import Record, Segment, read, segments
 
-__all__ = ["Found", "Told", "find", "holding", "overwrite", "resume", "says", "told"]
+__all__ = [
+    "ERASED",
+    "TO_SHIP",
+    "Found",
+    "Place",
+    "Told",
+    "erased",
+    "find",
+    "holding",
+    "overwrite",
+    "resume",
+    "says",
+    "told",
+]
 
 PLAN = "erasing.json"
+# Where a store of a team keeps what was written over until the other machines know: a file each time.
+TO_SHIP = "erased"
 ERASED = "erased"
 # What names a record of each kind: by the kinds of what is forgotten, the field that has its id.
 _NAMED: Mapping[str, Mapping[str, str]] = {
@@ -38,7 +56,13 @@ _NAMED: Mapping[str, Mapping[str, str]] = {
     "event.recorded": {"patterns": "pattern_id", "events": "event_id"},
     "event.resolved": {"events": "event_id"},
     "prediction.made": {"predictions": "prediction_id"},
+    JUDGED: {"sources": "source"},
+    "import.begun": {"imports": "import_id"},
+    ARCHIVED: {"patterns": "pattern_id"},
 }
+# Words of the format, and hashes: nobody wrote them. A record that was written over for them would
+# take an outcome along that the tables still have, and that is missing once they are made anew.
+_NOBODYS = {"state", "trust", "context_id", "import_id"}
 LEARNED = "world.learned"
 BLOCK = 4 << 20
 # How many records are looked at before it is asked again whether to go on.
@@ -202,9 +226,14 @@ def holding(folder: Path, text: str) -> list[tuple[str, int]]:
             if record.kind not in _NAMED:
                 continue
             said = record.body.decode().lower()
-            if any(form in said for form in forms) and says(orjson.loads(record.body), wanted):
+            if any(form in said for form in forms) and _holds(record, wanted):
                 found.append((segment.name, record.sequence))
     return found
+
+
+def _holds(record: Record, text: str) -> bool:
+    told = orjson.loads(record.body)
+    return says({name: value for name, value in told.items() if name not in _NOBODYS}, text)
 
 
 def says(value: Any, text: str) -> bool:
@@ -243,12 +272,18 @@ def _place(segment: Segment, start: int, record: Record) -> Place:
 # -- writing over ---------------------------------------------------------------------------------
 
 
-def overwrite(folder: Path, journal: Path, places: list[Place]) -> None:
-    """Write over records, in the journal of the store in ``folder``; on return they are gone."""
+def overwrite(folder: Path, journal: Path, places: list[Place], *, ship: bool = True) -> None:
+    """Write over records, in the journal of the store in ``folder``; on return they are gone.
+
+    ``ship`` has the other machines of a team told, if there is one.
+    """
     if not places:
         return
     try:
         body = orjson.dumps(list(map(list, places)))
+        if ship and (folder / TEAM).exists():
+            (folder / TO_SHIP).mkdir(exist_ok=True, mode=0o700)
+            replace_file(folder / TO_SHIP / f"{uuid7()}.json", body)
         replace_file(folder / PLAN, sha256(body).hexdigest().encode() + b"\n" + body)
         failpoints.reached("erasure.planned")
         _overwrite(journal, places)
@@ -286,7 +321,7 @@ def _overwrite(journal: Path, places: list[Place]) -> None:
         try:
             for place in group:
                 if _is_line(file, place):
-                    _write(file, _erased(place), place.start)
+                    _write(file, erased(place), place.start)
             failpoints.reached("erasure.overwritten")
             system.sync_data(file)
         finally:
@@ -306,7 +341,7 @@ def _write(file: int, data: bytes, start: int) -> None:
         view, start = view[written:], start + written
 
 
-def _erased(place: Place) -> bytes:
+def erased(place: Place) -> bytes:
     """A record of the same length, sequence and stamp that says nothing."""
     # Format 1 has no stamps.
     stamp = f" {place.stamp}{'+' if place.more else ''}" if place.stamp else ""

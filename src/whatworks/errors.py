@@ -10,7 +10,9 @@
     │   ├── StoreBusyError                      another process holds the store
     │   ├── StoreFullError                      no room on the disk; nothing was acknowledged
     │   ├── StoreClosedError                    the handle was closed, or the process forked
-    │   └── ModelMismatchError                  the store's vectors are of another model
+    │   ├── ModelMismatchError                  the store's vectors are of another model
+    │   ├── CopiedStoreError                    a copy of the folder is in the team already
+    │   └── UnreachableError                    the team's database does not answer
     └── SchemaVersionError                      the store was written by a newer whatworks
 
 Every message is one line: what was given, what was expected, what to do. The
@@ -22,6 +24,7 @@ from __future__ import annotations
 import errno
 
 __all__ = [
+    "CopiedStoreError",
     "InvalidInputError",
     "MissingExtraError",
     "ModelMismatchError",
@@ -31,6 +34,7 @@ __all__ = [
     "StoreClosedError",
     "StoreError",
     "StoreFullError",
+    "UnreachableError",
     "WhatWorksError",
     "disk_error",
 ]
@@ -74,6 +78,14 @@ class StoreClosedError(StoreError):
 
 class ModelMismatchError(StoreError):
     """The store holds embeddings of another model, or of another dimension."""
+
+
+class CopiedStoreError(StoreError):
+    """Another copy of this folder, or a later state of it, has shipped to the team under its name."""
+
+
+class UnreachableError(StoreError):
+    """The database of the team does not answer; what is recorded is shipped when it does."""
 
 
 class SchemaVersionError(WhatWorksError):

@@ -176,7 +176,7 @@ def policy_of(name: str) -> Policy:
         return lambda receipt: fixed
     if name not in POLICIES:
         known = ", ".join([*POLICIES, "fixed:PATTERN_ID"])
-        raise InvalidInputError(f"policy is {name!r}; expected one of {known}, or a function")
+        raise InvalidInputError(f"policy is {name!r}; expected one of {known}, or in Python a function")
     return POLICIES[name]
 
 

@@ -7,17 +7,20 @@ because most processes need none of them, and making one takes half a millisecon
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import date, datetime
 from typing import Any, Literal
 
-from whatworks.records import ChangePoint, Effect, Pattern, Risk, Verdict
+from whatworks.records import ChangePoint, Effect, Pattern, Reason, Risk, Trust, Verdict
 
 __all__ = [
     "Answer",
     "Backup",
     "Cause",
     "Change",
+    "Cluster",
+    "ContextMap",
+    "ContextPoint",
     "Contribution",
     "Diff",
     "Erased",
@@ -27,14 +30,28 @@ __all__ = [
     "Explanation",
     "Flip",
     "Forgotten",
+    "Held",
+    "Import",
+    "Judgement",
     "Lift",
     "Migration",
+    "Mover",
+    "Overview",
+    "Predicted",
     "Prediction",
+    "Proposal",
+    "Rate",
+    "RelatedFile",
+    "Rows",
     "Selection",
     "Source",
     "Stats",
+    "Step",
     "Suggestion",
+    "Timeline",
+    "Told",
     "Why",
+    "Working",
 ]
 
 
@@ -69,7 +86,9 @@ class Answer:
     known and those pending or unknown; ``coverage`` is the share of the
     former, ``None`` without tries. Where it is below 0.8, ``bounds`` are the
     estimates if all the missing tries of this pattern had failed, and if all
-    had worked (see ``missing.bounds``); they hold ``expected``.
+    had worked (see ``missing.bounds``); they hold ``expected``. ``unvouched`` is the
+    share of its evidence that is told by sources nobody vouches for; above a
+    quarter it is not ``recommended``.
     """
 
     pattern: Pattern
@@ -85,6 +104,7 @@ class Answer:
     coverage: float | None = None
     bounds: tuple[float, float] | None = None
     change: ChangePoint | None = None
+    unvouched: float = 0.0
 
     @property
     def pattern_id(self) -> str:
@@ -168,6 +188,19 @@ class Flip:
 
 
 @dataclass(frozen=True, slots=True)
+class Told:
+    """Who told of the ``outcomes`` of a pattern that were known when it was predicted, and count.
+
+    A check found ``checked`` of them, who did the work told the others. ``imported`` counts those that
+    came with files, by the label of these.
+    """
+
+    outcomes: int
+    checked: int
+    imported: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Explanation:
     """Why one pattern was given its number, and what speaks against it.
 
@@ -181,7 +214,8 @@ class Explanation:
     its order with the next pattern, for all but the first that above it.
     Where the tries that were kept do not suffice, it is ``None`` and
     ``remains`` is the margin that is left without all of them; that too is
-    ``None`` for a pattern that is alone.
+    ``None`` for a pattern that is alone. ``told`` says who told of its
+    outcomes, from the tries that the store has now and that were known then.
     """
 
     pattern_id: str
@@ -191,6 +225,7 @@ class Explanation:
     against: tuple[Contribution, ...] = ()
     flip: Flip | None = None
     remains: float | None = None
+    told: Told = Told(0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -356,7 +391,8 @@ class Stats:
     ``shown`` counts the newest predictions, at most 1,000, and
     ``shown_resolved`` those of them that are closed: an event with their
     ``prediction_id`` says of one of their answers how it ended, or that it was
-    not used.
+    not used. ``vectors`` has, where a team shares some, under ``shared`` how many, how late they are
+    and how many were taken from there.
     """
 
     path: str
@@ -390,6 +426,206 @@ class Stats:
 
 
 @dataclass(frozen=True, slots=True)
+class Working:
+    """A pattern that works now: its outcomes of the last windows, with a 95 % credible interval."""
+
+    pattern: Pattern
+    resolved: int
+    mean_outcome: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Mover:
+    """A pattern whose outcomes rose or fell: the last window against the windows before it.
+
+    ``change`` is the difference of the two means, ``change_low`` to
+    ``change_high`` its 90 % credible interval, ``probability`` that of a rise,
+    all as in ``Trend``.
+    """
+
+    pattern: Pattern
+    recent_count: int
+    recent_mean: float
+    before_count: int
+    before_mean: float
+    change: float
+    change_low: float
+    change_high: float
+    probability: float
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """What works now, what rises, what falls, and what nobody has tried.
+
+    The last window are the ``window_days`` calendar days (UTC) that end with
+    ``until``, the newest day with an outcome in the whole store, ``None``
+    without any. It is compared with the ``baseline_days`` before it, for the
+    ``compared`` patterns that have outcomes in both. ``rising`` and ``falling``
+    hold those whose change has a 90 % interval beside zero, the surest first;
+    ``rising_count`` and ``falling_count`` are all of them. Of patterns that do
+    not change at all about ``by_chance`` would be in each of the two.
+    ``working`` is of both spans together, the highest lower bound first,
+    ``untested`` has no known outcome, the newest first.
+    """
+
+    until: date | None
+    window_days: int
+    baseline_days: int
+    compared: int
+    by_chance: float
+    working: tuple[Working, ...]
+    rising: tuple[Mover, ...]
+    rising_count: int
+    falling: tuple[Mover, ...]
+    falling_count: int
+    untested: tuple[Pattern, ...]
+    untested_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class ContextPoint:
+    """A context in which a pattern was tried, at its place on the map."""
+
+    context_id: str
+    context: str
+    tries: int
+    mean_outcome: float
+    x: float
+    y: float
+
+
+@dataclass(frozen=True, slots=True)
+class ContextMap:
+    """The contexts of a pattern's resolved tries in two dimensions: alike lie near each other.
+
+    The two principal components of their embeddings; ``explained`` is the
+    share of the variance that they hold, in [0, 1]. Of the ``contexts`` of
+    the pattern those tried last are there, as far as they are embedded.
+    """
+
+    pattern_id: str
+    contexts: int
+    explained: float
+    points: tuple[ContextPoint, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Predicted:
+    """A prediction that was made, without its answers: ``Memory.why`` has them."""
+
+    prediction_id: str
+    made_at: datetime
+    context: str
+    policy: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """Tries that have something in common: a tool, a file, a week, and so on.
+
+    ``mean_outcome`` is of the ``resolved`` tries, with a 95 % credible interval
+    ``low``..``high``; ``None`` where there are none. A try with two tools
+    counts for both.
+    """
+
+    value: str
+    tries: int
+    resolved: int
+    mean_outcome: float | None
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """Patterns that mean something alike.
+
+    ``words`` are those that tell it from the other clusters, ``examples`` the
+    ids of the patterns nearest to its middle, ``rate`` that of all its tries.
+    """
+
+    words: str
+    patterns: int
+    examples: tuple[str, ...]
+    rate: Rate
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A week in the life of a pattern: what was tried, and how that moved its rate.
+
+    ``week`` is its Monday. ``before`` and ``after`` are the rate of all outcomes up to
+    then, under Jeffreys' prior, so that nothing known is 0.5; ``low``..``high`` is the 95 %
+    interval of ``after``. ``sources`` are those who told most of the week's outcomes.
+    """
+
+    week: date
+    tries: int
+    resolved: int
+    mean_outcome: float | None
+    before: float
+    after: float
+    low: float
+    high: float
+    sources: tuple[Rate, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """What was learned of a pattern, week by week, the newest first; weeks without a try are absent.
+
+    The rate counts all its outcomes alike. ``change_point`` is where it changed for good, if it
+    did: since then predictions go by what came after.
+    """
+
+    pattern_id: str
+    steps: tuple[Step, ...]
+    change_point: ChangePoint | None
+
+
+@dataclass(frozen=True, slots=True)
+class RelatedFile:
+    """A file that changes together with the one asked about.
+
+    Of ``changes`` of that one, ``together`` also changed this: the support.
+    ``confidence`` is their share, with a 95 % credible interval
+    ``low``..``high``; ``lift`` how many times the share it has among all
+    changes. ``score`` orders: the share with recent changes weighed more.
+    ``mean_outcome`` is of the ``resolved`` tries that changed both.
+    """
+
+    file: str
+    together: int
+    changes: int
+    confidence: float
+    low: float
+    high: float
+    lift: float
+    score: float
+    resolved: int
+    mean_outcome: float | None
+    outcome_low: float | None
+    outcome_high: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """What a SELECT found: ``columns``, their ``types`` as the engine names them, and ``rows``.
+
+    Times are in UTC and say so. ``cut`` is ``rows`` or ``bytes`` where a limit
+    left something out, and ``None`` where this is all.
+    """
+
+    columns: tuple[str, ...]
+    types: tuple[str, ...]
+    rows: tuple[tuple[Any, ...], ...]
+    cut: Literal["rows", "bytes"] | None
+
+
+@dataclass(frozen=True, slots=True)
 class Source:
     """Who has told of tries, and how that compares with what others tell of the same patterns.
 
@@ -398,7 +634,10 @@ class Source:
     ``mean_shared`` there, and what the others have, weighted alike, is
     ``mean_others``. A source that says much more than all others is either in
     another situation, mistaken, or lying. ``None`` where there is nothing to
-    compare.
+    compare. ``held`` more of its tries are in quarantine and in none of these figures.
+    ``trust``: ``vouched``, ``unvouched`` (it writes through a channel of strangers, and
+    counts up to a limit), ``approved`` or ``distrusted``. Of the ``resolved`` tries a check
+    found the outcome of ``checked``; the others are told by who did the work.
     """
 
     source: str
@@ -413,6 +652,76 @@ class Source:
     mean_others: float | None
     first_at: datetime
     last_at: datetime
+    held: int = 0
+    trust: Trust = "vouched"
+    checked: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Import:
+    """A file that tries were imported from: ``distrust`` and ``forget`` take ``label`` for a source.
+
+    ``label`` is ``import:NAME@HASH``, or ``export:NAME@HASH`` of what a whatworks has written: the base
+    name, and 16 hex digits of BLAKE2b of its bytes. Of its tries that are here ``events`` count,
+    ``resolved`` of them with an outcome, ``checked`` of these found by a check; ``held`` do not count.
+    """
+
+    label: str
+    imported_at: datetime
+    events: int
+    resolved: int
+    mean_outcome: float | None
+    checked: int = 0
+    held: int = 0
+    trust: Trust = "vouched"
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A pattern that is better archived, and why, in one line with the numbers.
+
+    ``kind``: it is ``junk``, ``harmful``, a ``duplicate`` of the pattern ``like``, ``stale``, or over
+    the ``budget`` (see ``docs/optimizer.md``).
+    """
+
+    pattern_id: str
+    description: str
+    kind: Literal["junk", "harmful", "duplicate", "stale", "budget"]
+    why: str
+    like: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Tries of a pattern by a source that are in quarantine: kept, and in no estimate.
+
+    ``reason``: ``distrusted`` is the source; or it is unvouched and told more than counts within
+    an ``hour`` of a session, of one ``source``, or as the ``share`` of all unvouched sources.
+    ``mean_outcome`` is ``None`` where no outcome is known.
+    """
+
+    pattern_id: str
+    source: str
+    channel: str
+    reason: Reason
+    tries: int
+    mean_outcome: float | None
+    first_at: datetime
+    last_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What is thought of a source, and how many of its tries count and are held back.
+
+    ``judged_at`` is when the owner said so, ``None`` where nothing is said of it.
+    """
+
+    source: str
+    trust: Trust
+    counted: int
+    held: int
+    judged_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whatworks import rank
+from whatworks.answers import shown_first
 from whatworks.changes import Changes
 from whatworks.evidence import cells
 from whatworks.evidence.cells import CellRow, PopulationRow, RecordRow
@@ -34,7 +35,8 @@ class Gathered:
     were before their change ``points``. ``near`` and ``cells`` are the same
     cells, the nearest first, ``vectors`` those of their contexts and
     ``similarity`` that of every context seen; ``distance`` is that of the
-    patterns whose descriptions fit; ``sums`` are those over all patterns.
+    patterns whose descriptions fit; ``sums`` are those over all patterns. ``hidden`` are
+    patterns that count as evidence and are not recommended: archived ones that nobody named.
     """
 
     as_of: datetime | None
@@ -50,6 +52,7 @@ class Gathered:
     learned: rank.Learned
     distance: dict[str, float]
     sums: PopulationRow
+    hidden: frozenset[int] = frozenset()
 
 
 class Gathering:
@@ -102,6 +105,7 @@ class Gathering:
             learned=learned,
             distance=alike,
             sums=sums,
+            hidden=cells.hidden(self._keeper.folded(), as_of) if candidates is None else frozenset(),
         )
 
     def _leaders(self, limit: int, whole: rank.Population, as_of: datetime | None) -> list[int]:
@@ -126,12 +130,12 @@ class Gathering:
         self, patterns: Vectors, query: Vector, limit: int, as_of: datetime | None
     ) -> dict[str, float]:
         """The patterns whose descriptions are nearest, as many as ``limit``, with their distances."""
+        if as_of is None:
+            return shown_first(patterns, query, limit, self._keeper.folded().shelf.patterns)
         reach = limit
         while True:
             hits = patterns.search(query, reach)
             found = dict(zip(hits.ids, hits.distances.tolist(), strict=True))
-            if as_of is None:
-                return found
             there = cells.there(self._keeper.folded(), hits.ids, as_of)
             found = dict([item for item in found.items() if item[0] in there][:limit])
             if len(found) == limit or len(hits.ids) < reach:

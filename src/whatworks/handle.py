@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, Self, TypeVar
 
 from whatworks import checks
+from whatworks.channels import CHECKING
 from whatworks.desk import Desk
 from whatworks.errors import NotFoundError, StoreClosedError
 from whatworks.link import Link
@@ -29,10 +30,11 @@ T = TypeVar("T")
 class Handle:
     """The link to an open store, and whether this handle of it is still open."""
 
-    def __init__(self, link: Link, *, source: str, channel: str, clock: Clock) -> None:
+    def __init__(self, link: Link, *, source: str, channel: str, checking: bool, clock: Clock) -> None:
         self._shared = link
         self._write = Writer(link)
         self._origin = {"source": source, "channel": channel}
+        self._checking = checking or channel in CHECKING
         self._clock = clock
         # What ``track`` could not record, or could not tell, since this was opened.
         self.untracked = 0
@@ -107,5 +109,5 @@ class Handle:
             raise NotFoundError(f"there is no pattern {checks.shown(checked)} in this store")
         return found
 
-    def _moment(self, as_of: datetime | None) -> datetime | None:
-        return None if as_of is None else checks.moment(as_of, "as_of", self._clock())
+    def _moment(self, value: datetime | None, name: str = "as_of") -> datetime | None:
+        return None if value is None else checks.moment(value, name, self._clock())

@@ -17,6 +17,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -25,7 +26,7 @@ import orjson
 from whatworks import failpoints, system
 from whatworks.errors import StoreClosedError, StoreError, disk_error
 from whatworks.ids import uuid7
-from whatworks.segments import FORMAT, Record, Segment, frame, last, read, segments, writer_of
+from whatworks.segments import FORMAT, Record, Segment, frame, head, last, read, segments, writer_of
 
 __all__ = ["Durability", "Journal", "Record", "Segment", "read", "segments"]
 
@@ -77,13 +78,23 @@ class Journal:
         Written into record 0 of each segment.
     durability
         ``durable`` or ``process``; see the module's docstring.
+    machine
+        Which machine of a team this is: segments of others lie in the same folder, and are never
+        written to.
 
     Threads that append at the same time share one sync.
     """
 
-    def __init__(self, folder: Path, store_id: str, durability: Durability = "durable") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        store_id: str,
+        durability: Durability = "durable",
+        machine: str | None = None,
+    ) -> None:
         self._folder = folder
         self._store_id = store_id
+        self._machine = machine
         self._durable = durability == "durable"
         self._write_lock = threading.Lock()
         self._sync_lock = threading.Lock()  # taken after the write lock, never before it
@@ -307,11 +318,15 @@ class Journal:
 
     def _resume(self) -> _Open | None:
         """Go on where a process that is gone has stopped: many short runs share a file."""
-        for segment in reversed(segments(self._folder)[-RESUMABLE:]):
+        for segment in islice(filter(self._is_own, reversed(segments(self._folder))), RESUMABLE):
             if segment.size < SEGMENT_BYTES and (opened := self._taken(segment)):
                 failpoints.reached("journal.resumed")
                 return opened
         return None
+
+    def _is_own(self, segment: Segment) -> bool:
+        """Whether a segment was begun by this machine."""
+        return head(segment).get("machine") == self._machine
 
     def _taken(self, segment: Segment) -> _Open | None:
         """A segment that nobody writes, if it is whole; a torn one is left as it is."""
@@ -338,7 +353,7 @@ class Journal:
     def _sole(self, segment: Segment) -> bool:
         """Whether a segment is the only one of its writer: stamps of two would be out of order."""
         writer = writer_of(segment)
-        others = [each for each in segments(self._folder) if each.name > writer]
+        others = [each for each in segments(self._folder) if each.name > writer and self._is_own(each)]
         return writer == segment.name and all(writer_of(each) != writer for each in others)
 
     def _begin(self, writer: str | None = None) -> _Open:
@@ -365,9 +380,13 @@ class Journal:
         return opened
 
     def _next_name(self, taken: str = "") -> str:
-        """A name behind ``taken`` and all others: without stamps, segments are read in this order."""
+        """A name behind ``taken`` and all others: without stamps, segments are read in this order.
+
+        Only behind those of this machine: another one may be making a name behind the same.
+        """
         name = f"{uuid7()}.log"
-        newest = max([taken, *(segment.name for segment in segments(self._folder))])
+        own = filter(self._is_own, reversed(segments(self._folder)))
+        newest = max(taken, next((segment.name for segment in own), ""))
         if name > newest:
             return name
         stem = newest.removesuffix(".log")  # the clock was set back
@@ -385,6 +404,8 @@ class Journal:
             "writer": opened.writer,
             "pid": os.getpid(),
         }
+        if self._machine is not None:
+            body["machine"] = self._machine
         self._write(opened, [_Line(0, "segment", orjson.dumps(body), False)])
         # A file is only found again after a power cut once its folder is synced.
         try:

@@ -7,9 +7,11 @@ come, so that whatever was interrupted goes on where it was.
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime
+from math import inf
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -17,9 +19,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from whatworks import config, erasure, failpoints, migration, system
+from whatworks import config, drafts, erasure, failpoints, migration, system
 from whatworks.cache import HotCache
-from whatworks.embedders import Embedder, vectors_of
+from whatworks.embedders import Embedder, EmbeddingPool, vectors_of
 from whatworks.errors import (
     InvalidInputError,
     MissingExtraError,
@@ -32,11 +34,12 @@ from whatworks.errors import (
 from whatworks.evidence import Evidence, OutdatedError, questions, renewal, texts
 from whatworks.evidence.cells import PopulationRow
 from whatworks.ids import uuid7
-from whatworks.journal import Journal, segments
+from whatworks.journal import Journal
 from whatworks.lock import KeeperLock
 from whatworks.rank import Learned
 from whatworks.records import ChangePoint, Pattern
 from whatworks.replay import Mark
+from whatworks.segments import sizes
 from whatworks.vectors import Vectors, remove
 
 T = TypeVar("T")
@@ -47,6 +50,8 @@ Holds = tuple[str, int]
 
 if TYPE_CHECKING:
     from whatworks.records import Backup, Erased
+    from whatworks.team.lending import Lending
+    from whatworks.team.shared import Put
 
 __all__ = ["COLLECTIONS", "Found", "Holds", "Keeper"]
 
@@ -54,6 +59,8 @@ COLLECTIONS = ("patterns", "contexts")
 # Texts are embedded in steps of about this long, so that a write waits no longer for its fold.
 EMBED_SECONDS = 0.5
 EMBED_BATCH = (32, 4_096)
+# Texts that a pool of workers is given, and that are kept, at once.
+PAGE = 1_024
 # How long the background work lets writes gather before it folds them.
 GATHER_SECONDS = 0.2
 # While so much more is written in that time, it waits on, but not longer than this.
@@ -72,6 +79,10 @@ FRESH_SECONDS = 0.02
 LOOK_AGAIN_SECONDS = 0.002
 # Where much is forgotten bit by bit, erasing it takes no more than one part in so many of the time.
 ERASING_SHARE = 10
+# The same for making the evidence anew, where machines of a team spoke of the same things at once.
+REORDERING_SHARE = 10
+# How often it is looked whether another machine of a team has embedded what waits.
+AWAIT_SECONDS = 1.0
 # How long it waits before it tries again to fill the lookup or to erase, where that failed.
 RETRY_SECONDS = 30.0
 PATTERNS_CACHED = 10_000
@@ -148,12 +159,23 @@ class Keeper:
         self._looked_at = 0.0  # when what others wrote was last looked for
         self.all_embedded = False  # whether no text waited when last looked
         self._embed_batch = EMBED_BATCH[0]
-        self._fill_again_at = self._busy_until = self._erase_again_at = 0.0
+        self._pooled = False  # whether a pool embeds, to which the background leaves all that waits
+        self._lending: Lending | None = None  # what it has to do with the vectors of its team
+        if made.machine is not None:
+            from whatworks.team.lending import Lending
+
+            self._lending = Lending(folder)
+        self._fill_again_at = self._busy_until = self._erase_again_at = self._reorder_again_at = 0.0
+        self._embed_again_at = inf
         self._unfilled_since = self._rested_at = monotonic()
 
     @property
     def _journal_folder(self) -> Path:
         return self.folder / "journal"
+
+    def note(self, problem: str) -> None:
+        """Have ``stats`` tell of a problem, once."""
+        self._note(problem)
 
     @property
     def closed(self) -> bool:
@@ -283,6 +305,8 @@ class Keeper:
 
     def _fold_into(self, evidence: Evidence) -> None:
         build, described, folded = evidence.build, evidence.described, evidence.folded
+        judged = evidence.judged
+        taught = evidence.taught
         try:
             touched = evidence.fold(self._journal_folder, self.journal.settle)
         except BaseException:  # some batches may be in
@@ -300,6 +324,10 @@ class Keeper:
             self.all_embedded = False
         if evidence.described != described:
             self.found.clear()
+        if evidence.judged != judged:  # what was learned from their tries is learned again
+            self.learned.clear()
+        if evidence.taught != taught and self.config.machine is not None:
+            self.learned.clear()  # another machine may have learned it
         if evidence.gone:
             self._take_gone(evidence)
             self._forget()
@@ -352,6 +380,8 @@ class Keeper:
         except OutdatedError:
             self._renew()
             evidence = Evidence(path)
+        if self.config.machine is not None:
+            evidence.on_disorder = self._note_disorder
         failpoints.reached("evidence.opened")
         try:
             self._fill(evidence)
@@ -385,7 +415,7 @@ class Keeper:
 
     def vectors(self, collection: str) -> Vectors:
         """The vectors of a collection, up to everything acknowledged so far."""
-        evidence = self.evidence()
+        self.evidence()
         found = self._vectors.get(collection)
         if found is not None and self.all_embedded:
             return found
@@ -394,7 +424,7 @@ class Keeper:
         except StoreFullError:  # what has an embedding can be searched
             self._note(FULL)
         with self._lock:
-            self._open_vectors(evidence)
+            self._open_vectors(self.evidence())  # it may have been made anew meanwhile
             return self._vectors[collection]
 
     def embedded(self, collection: str, ids: list[str]) -> dict[str, NDArray[np.float32]]:
@@ -427,8 +457,17 @@ class Keeper:
             progress=progress,
         )
 
-    def embed(self, progress: Callable[[int], object] | None = None) -> None:
-        """Embed every text that waits; the caller need not hold the lock."""
+    def embed(
+        self, progress: Callable[[int], object] | None = None, pool: EmbeddingPool | None = None
+    ) -> None:
+        """Embed every text that waits, by a pool if there is one; the caller need not hold the lock."""
+        if pool is not None:
+            self._pooled = True
+            try:
+                while not all(self._embed_by(pool, name, progress) for name in COLLECTIONS):
+                    pass
+            finally:
+                self._pooled = False
         while count := self.embed_some():
             if progress:
                 progress(count)
@@ -441,11 +480,12 @@ class Keeper:
                 return count
         with self._lock:
             # Another thread may have folded new texts since.
-            done = self._folded == self.journal.acknowledged and self._count_waiting() == 0
+            done = self._folded == self.journal.acknowledged and self.count_waiting() == 0
             self.all_embedded = done
         return 0
 
-    def _count_waiting(self) -> int:
+    def count_waiting(self) -> int:
+        """How many texts have no embedding yet."""
         evidence, model = self.evidence(), self.config.embedder
         return sum(texts.count_waiting(evidence, name, model) for name in COLLECTIONS)
 
@@ -459,15 +499,64 @@ class Keeper:
             if not batch:
                 return 0
             start = monotonic()
-            made = self._embedded([text.text for text in batch])
+            made = self._made(evidence, name, [text.text for text in batch])
             fitting = len(batch) * EMBED_SECONDS / max(monotonic() - start, 1e-3)
             self._embed_batch = round(min(max(fitting, EMBED_BATCH[0]), EMBED_BATCH[1]))
             with self._lock:
                 self.check()
                 # Else it was begun anew, or some of the texts may be forgotten.
-                if (evidence.build, self._forgets) == before:
+                if evidence is self._evidence and (evidence.build, self._forgets) == before:
                     self._keep_embeddings(evidence, name, batch, made)
             return len(batch)
+
+    def _embed_by(
+        self, pool: EmbeddingPool, name: str, progress: Callable[[int], object] | None
+    ) -> bool:
+        """Have the texts of a collection that wait embedded; false if it has to be begun again.
+
+        Pages are kept in order, as they come: who is killed goes on behind the last of them.
+        """
+        with self._embedding:
+            embedder, evidence = self._needed_embedder(), self.evidence()
+            before, model = (evidence.build, self._forgets), self.config.embedder
+            sent: deque[list[texts.Text]] = deque()
+
+            def lists() -> Iterator[list[str]]:
+                for page in texts.pages(evidence, name, model, PAGE):
+                    sent.append(page)
+                    yield [text.text for text in page]
+
+            for made in pool.vectors(embedder, lists()):
+                page = sent.popleft()
+                with self._lock:
+                    self.check()
+                    # Else it was begun anew, or some of the texts may be forgotten.
+                    if evidence is not self._evidence or (evidence.build, self._forgets) != before:
+                        return False
+                    self._keep_embeddings(evidence, name, page, self._fitting(made))
+                if progress:
+                    progress(len(page))
+        return True
+
+    def _made(self, evidence: Evidence, name: str, given: list[str]) -> NDArray[np.float32]:
+        """The embeddings of texts that wait; where many do, those that the team has are taken."""
+        model, dim = self.config.embedder, self.config.dim
+        if self._lending is None or dim is None:
+            return self._embedded(given)
+
+        def waiting(limit: int) -> list[str]:
+            return [text.text for text in texts.waiting(evidence, name, model, limit)]
+
+        taken = self._lending.take(given, waiting, model=model, dim=dim)
+        if missing := [text for text in given if text not in taken]:
+            taken |= dict(zip(missing, self._embedded(missing), strict=True))
+        return np.stack([taken[text] for text in given])
+
+    def put_vectors(self, url: str, place: str) -> Put:
+        """Put a part of the vectors where the team shares them."""
+        if self._lending is None:
+            raise StoreError(f"the store in {self.folder} is in no team")
+        return self._lending.put(self, url, place)
 
     def _keep_embeddings(
         self, evidence: Evidence, name: str, batch: list[texts.Text], made: NDArray[np.float32]
@@ -478,6 +567,9 @@ class Keeper:
         if name in self._vectors and batch:
             self._vectors[name].add([text.id for text in batch], made)
             self._vectors[name].project()
+        elif gone := self._gone.get(name):  # what came again since is found
+            there = {text.id for text in batch}
+            self._gone[name] = [each for each in gone if each not in there]
 
     def _directed(
         self, batch: list[texts.Text], made: NDArray[np.float32]
@@ -488,19 +580,25 @@ class Keeper:
             self._note(f"the embedder {self.config.embedder} has no vector for {batch[row].id!r}")
         return [batch[row] for row in rows], made[rows]
 
-    def _embedded(self, given: list[str]) -> NDArray[np.float32]:
+    def _needed_embedder(self) -> Embedder:
         if self.embedder is None:
             raise ModelMismatchError(
                 f"this needs the embedder {self.config.embedder!r}, and the store was opened without "
                 "one; pass it as embedder= to Memory.open"
             )
-        made = vectors_of(self.embedder, given)
+        return self.embedder
+
+    def _embedded(self, given: list[str]) -> NDArray[np.float32]:
+        return self._fitting(vectors_of(self._needed_embedder(), given))
+
+    def _fitting(self, made: NDArray[np.float32]) -> NDArray[np.float32]:
+        """What the embedder made, if it has the dimensions of the store; the first fix them."""
         if self.config.dim is None:
             self.config = self.config.changed(dim=made.shape[1])
             config.save(self.folder, self.config)
         if made.shape[1] != self.config.dim:
             raise ModelMismatchError(
-                f"the embedder {self.embedder.model_id!r} makes vectors of {made.shape[1]} dimensions, "
+                f"the embedder {self.config.embedder!r} makes vectors of {made.shape[1]} dimensions, "
                 f"the store has {self.config.dim}: give the other a model_id of its own, and reembed"
             )
         return made
@@ -539,7 +637,7 @@ class Keeper:
                 f"this store have {self.config.dim}"
             )
         numbers = numbers / np.abs(numbers).max()  # else the squares of very large ones are infinite
-        unit: NDArray[np.float32] = (numbers / np.linalg.norm(numbers)).astype(np.float32)
+        unit: NDArray[np.float32] = (numbers / np.sqrt(numbers @ numbers)).astype(np.float32)
         return unit
 
     def lend_embedder(self) -> None:
@@ -562,21 +660,26 @@ class Keeper:
             opened = self._vectors.get(name)
             if opened is not None and opened.trouble:
                 self._note(f"{SCANNED}: the store of the {name} fails: {opened.trouble}")
+            made, waiting = texts.counts(evidence, name, model)
             described[name] = {
-                "vectors": texts.total(evidence, name, model),
-                "waiting": texts.count_waiting(evidence, name, model),
+                "vectors": made,
+                "waiting": waiting,
                 "in_memory": opened.in_memory if opened else 0,
             }
+        if self._lending is not None and (shared := self._lending.described()) is not None:
+            described["shared"] = shared
         return described
 
-    def flush(self) -> None:
+    def flush(
+        self, progress: Callable[[int], object] | None = None, pool: EmbeddingPool | None = None
+    ) -> None:
         """Bring every layer up to date and onto the disk."""
         self.catch_up()
         self.journal.sync()
         self._fill_lookup(flushing=True)
         if self.embedder is None:
             return
-        self.embed()
+        self.embed(progress, pool)
         with self._lock:
             self._open_vectors(self.evidence())
             for vectors in self._vectors.values():
@@ -593,6 +696,34 @@ class Keeper:
             _remove(self.folder / "vectors")
             self._forget()
             self._fold()
+
+    def _note_disorder(self) -> None:
+        """Have the evidence made anew, by the next keeper if need be: its order would count."""
+        try:
+            config.replace_file(self.folder / config.REORDER, b"")
+        except OSError as error:
+            raise disk_error(error, f"write {self.folder / config.REORDER}") from error
+
+    def put_in_order(self) -> None:
+        """Fold what came, make the evidence anew where its order counts, erase what was forgotten."""
+        evidence = self.evidence(receipts=True)
+        if self._disordered():
+            start = monotonic()
+            with self._lock:
+                self._drop_layers()
+                self._renew()
+                (self.folder / config.REORDER).unlink(missing_ok=True)
+                _remove(self.folder / "vectors")
+                self._forget()
+                self.learned.clear()
+                evidence = self._fold()
+            now = monotonic()
+            self._reorder_again_at = now + REORDERING_SHARE * (now - start)
+        if evidence.to_erase:
+            self.erase(unasked=True)
+
+    def _disordered(self) -> bool:
+        return self.config.machine is not None and (self.folder / config.REORDER).exists()
 
     def migrate(
         self, to: str | None, *, keep: bool, progress: Callable[[int], object] = lambda _: None
@@ -673,7 +804,12 @@ class Keeper:
                 remove(vectors, folder / name)
         _remove(folder)
 
-    def reembed(self, embedder: Embedder, progress: Callable[[int], object] | None = None) -> None:
+    def reembed(
+        self,
+        embedder: Embedder,
+        progress: Callable[[int], object] | None = None,
+        pool: EmbeddingPool | None = None,
+    ) -> None:
         """Change the embedder: embed everything anew beside the old, then switch at once.
 
         Interrupted, the store stays with the old embedder; run again, it
@@ -695,7 +831,7 @@ class Keeper:
             self._close_vectors()
             self.embedder, self.config = embedder, after
             try:
-                self.embed(progress)
+                self.embed(progress, pool)
                 config.save(self.folder, after)
             except BaseException:
                 self.embedder, self.config = old, before
@@ -738,11 +874,14 @@ class Keeper:
             self._make_vectors_anew()
             for path in self.folder.glob("**/evidence.aside-*"):
                 path.unlink()
+            drafts.clear(self.folder, "sql")
             failpoints.reached("erasure.told")
-            erasure.overwrite(self.folder, self._journal_folder, told.places)
+            kept = len(told.places) if self.config.machine else 0  # until all machines have done it
+            if not kept:
+                erasure.overwrite(self.folder, self._journal_folder, told.places)
             with self._lock:  # what is forgotten from now on is for the next time
                 evidence = self.evidence(receipts=True)
-                if not erasure.told(self._journal_folder):
+                if len(erasure.told(self._journal_folder).places) == kept:
                     evidence.erased()
             seconds = monotonic() - start
             self._erase_again_at = start + ERASING_SHARE * seconds
@@ -761,6 +900,14 @@ class Keeper:
         """Whether it is time to take what was forgotten off the disk, where nobody waits for that."""
         evidence = self._evidence
         return evidence is not None and evidence.to_erase and monotonic() >= self._erase_again_at
+
+    def _to_embed(self) -> bool:
+        """Whether it is time to look again if another machine of the team has embedded what waits."""
+        return monotonic() >= self._embed_again_at
+
+    def _to_reorder(self) -> bool:
+        """Whether it is time to make the evidence anew, since records came too late."""
+        return monotonic() >= self._reorder_again_at and self._disordered()
 
     def _make_vectors_anew(self) -> None:
         """Have no store of vectors with what was forgotten; one that cannot erase is filled anew."""
@@ -794,6 +941,11 @@ class Keeper:
                 made_with = self.config
             return backup.make(con, self._journal_folder, made_with, folder, made_at=made_at, keep=keep)
 
+    def snapshot(self, target: Path) -> None:
+        """Put a copy of the evidence, with all that is acknowledged now, into a new file."""
+        with self._lock:
+            self.evidence(receipts=True).duplicate(target)
+
     # -- background work --------------------------------------------------------------------------
 
     def _start_worker(self) -> None:
@@ -809,7 +961,8 @@ class Keeper:
         """Fold, embed and tend the stores while nobody asks, until the store is let go."""
         while not self._stop.is_set():
             woken = self._wake.wait(LOOK_SECONDS)
-            if not (woken or self._others_wrote() or self._to_fill() or self._to_erase()):
+            due = self._to_fill() or self._to_erase() or self._to_reorder() or self._to_embed()
+            if not (woken or due or self._others_wrote()):
                 self._rest()
                 self._when_idle()
                 continue
@@ -846,9 +999,10 @@ class Keeper:
     def _others_wrote(self) -> bool:
         with suppress(StoreError):  # the journal cannot be read: the next question says so
             evidence, own = self._evidence, self.journal.position()
-            found = segments(self._journal_folder)
-            others = [s for s in found if own is None or s.name != own[0]]
-            return evidence is not None and evidence.behind(others)
+            found = sizes(self._journal_folder)
+            if own is not None:
+                found.pop(own[0], None)
+            return evidence is not None and evidence.behind(found)
         return False
 
     def wake(self) -> None:
@@ -874,11 +1028,19 @@ class Keeper:
         self.used = monotonic()
         self.evidence(receipts=True)
         self._fill_lookup()
+        if self._to_reorder():
+            self._reorder_again_at = monotonic() + RETRY_SECONDS
+            self.put_in_order()
         if self._to_erase():
             self._erase_again_at = monotonic() + RETRY_SECONDS
             self.erase(unasked=True)
+        self._embed_again_at = inf
         if self.embedder is not None:
-            self.embed()
+            if self._lending is not None and self._lending.awaits(self.count_waiting()):
+                self._embed_again_at = monotonic() + AWAIT_SECONDS
+                return
+            while not self._pooled and self.embed_some():
+                pass
             for vectors in list(self._vectors.values()):
                 vectors.maintain()
 

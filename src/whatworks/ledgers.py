@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from whatworks.records import Estimate
+
+if TYPE_CHECKING:
+    import altair
 
 __all__ = [
     "Calibration",
@@ -139,3 +142,9 @@ class Calibration:
     by_source: tuple[CalibrationScore, ...]
     recalibration: Recalibration | None
     summary: tuple[str, ...]
+
+    def plot(self) -> altair.LayerChart:
+        """Outcomes against predictions, as ``plots.calibration``; needs the extra ``plot``."""
+        from whatworks.plots import calibration
+
+        return calibration(self)

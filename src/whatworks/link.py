@@ -32,10 +32,11 @@ from whatworks.redaction import Secrets
 
 if TYPE_CHECKING:
     from whatworks.client import Client
-    from whatworks.embedders import Embedder
+    from whatworks.embedders import Embedder, EmbeddingPool
     from whatworks.keeper import Keeper
     from whatworks.records import Migration
     from whatworks.server import Server
+    from whatworks.team.following import Background
     from whatworks.wire import Gone, Hello, Reply, Request
 
 __all__ = ["Link", "Recent"]
@@ -135,6 +136,7 @@ class Link:
         self.durability = durability
         self.recent = Recent(folder)
         self.stays = False  # whether to keep the store however idle it is
+        self.ships_last = False  # whether closing ships to the team, however short it was open
         self._pid = os.getpid()
         self._users = 0
         self._key = ""  # under which it is shared
@@ -143,13 +145,16 @@ class Link:
         self._keeper: Keeper | None = None
         self._desk: Desk | None = None
         self._server: Server | None = None
+        self._team: Background | None = None
         self._client: Client | None = None
         self._asking = 0  # threads that use the keeper
         self._gave = 0.0  # when the store was given away
         self.config = self._configuration(vectors, create)
         self.secrets = Secrets(self.config.store_id)  # which stays as it is, in every process
         self.agree(embedder, vectors)
-        self.journal = Journal(folder / "journal", self.config.store_id, durability)
+        self.journal = Journal(
+            folder / "journal", self.config.store_id, durability, self.config.machine
+        )
         if embedder is not None and self.config.embedder == "none":
             with self.kept():  # which takes over the embedder's name
                 pass
@@ -196,7 +201,7 @@ class Link:
         if vectors is not None and vectors != made.vectors:
             raise StoreError(
                 f"the store in {self.folder} keeps its vectors in {made.vectors!r}, not in "
-                f"{vectors!r}; open it without vectors=, or move them with whatworks migrate"
+                f"{vectors!r}; name that engine or none, or move them with whatworks migrate"
             )
 
     @classmethod
@@ -409,10 +414,20 @@ class Link:
         finally:
             self.stays = False
 
-    def reembed(self, embedder: Embedder, progress: Callable[[int], object] | None) -> None:
+    def flush_by(self, pool: EmbeddingPool, progress: Callable[[int], object] | None) -> None:
+        """Bring every layer up to date; a pool stays in its process, so the store has to come here."""
+        with self.kept() as desk:
+            desk.flush_by(pool, progress)
+
+    def reembed(
+        self,
+        embedder: Embedder,
+        progress: Callable[[int], object] | None,
+        pool: EmbeddingPool | None = None,
+    ) -> None:
         """Change the embedder; a function stays in its process, so the store has to come here."""
         with self.kept() as desk:
-            desk.reembed(embedder, progress)
+            desk.reembed(embedder, progress, pool)
             self.embedder, self.config = embedder, desk.keeper.config
 
     def migrate(self, to: str | None, *, keep: bool, progress: Callable[[int], object]) -> Migration:
@@ -474,6 +489,11 @@ class Link:
             self._client.close()
         self._keeper = keeper
         self._listen()
+        if self.config.machine is not None:
+            from whatworks.team.following import Background
+
+            with suppress(RuntimeError):  # where no thread can be started, whatworks team sync does it
+                self._team = Background(keeper, ships_last=lambda: self.ships_last)
         failpoints.reached("keeper.serving")
 
     def _listen(self) -> None:
@@ -552,11 +572,13 @@ class Link:
             self._turn.release()
 
     def _end_keeper(self) -> None:
-        keeper, server = self._keeper, self._server
-        self._keeper = self._desk = self._server = None
+        keeper, server, team = self._keeper, self._server, self._team
+        self._keeper = self._desk = self._server = self._team = None
         try:
             if server is not None:
                 server.close()
+            if team is not None:
+                team.close()
         finally:
             if keeper is not None:
                 keeper.close()

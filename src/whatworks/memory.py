@@ -7,31 +7,40 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
-from whatworks import checks, config
+from whatworks import checks, config, system, tries
 from whatworks.advice import Advice
 from whatworks.desk import Desk, Place
-from whatworks.embedders import Embedder, EmbedFunction, embedder_for
+from whatworks.embedders import Embedder, EmbeddingPool, EmbedFunction, embedder_for
 from whatworks.errors import InvalidInputError, NotFoundError, WhatWorksError
 from whatworks.handle import Clock
 from whatworks.link import Link
 from whatworks.records import NewEvent, NewPattern, Pattern, Prior, UsageEvent
-from whatworks.writer import event_of
+from whatworks.writer import event_of, events_of
 
 if TYPE_CHECKING:
     from whatworks.journal import Durability
     from whatworks.records import (
         Backup,
         Forgotten,
+        Held,
+        Import,
+        Judgement,
         Match,
         Migration,
+        Predicted,
+        Proposal,
+        Reason,
+        Rows,
         Source,
         State,
         Stats,
         Trend,
+        Trust,
         Where,
     )
+    from whatworks.sql import Limits
     from whatworks.tracking import Tracker
 
 __all__ = ["Memory"]
@@ -65,6 +74,7 @@ class Memory(Advice):
         create: bool = True,
         source: str = "local",
         channel: str = "library",
+        checking: bool = False,
         clock: Clock = _now,
     ) -> Memory:
         """Open a store, making it if there is none.
@@ -74,7 +84,11 @@ class Memory(Advice):
         path
             Folder of the store. Without it ``$WHATWORKS_STORE``, else the
             nearest ``.whatworks`` in the working directory or above, else the
-            user's data directory.
+            user's data directory. Or the address of a team's database,
+            ``postgresql://USER@HOST/DATABASE``, without a password: the
+            store of this machine then lies in the user's data directory;
+            the first time it joins the team, or begins it, and fetches what
+            the team knows.
         embedder
             A function from a list of ``n`` texts to float32 vectors ``(n,
             dim)``; its attribute ``model_id``, else its qualified name, is
@@ -91,6 +105,10 @@ class Memory(Advice):
             Raise ``NotFoundError`` instead of making a store, if false.
         source, channel
             Who writes and by which way; kept with every event.
+        checking
+            Whether the outcomes that are written are found by a check (tests that ran, a person who
+            looked), and not told by who did the work; kept with every outcome. What a check found
+            is not changed by what is told. The channel ``hook`` is one of checks.
         clock
             Gives the time, timezone-aware; for tests and replays.
 
@@ -104,18 +122,27 @@ class Memory(Advice):
             A newer whatworks wrote the store.
         StoreError
             The path is no folder, may not be written, or is damaged.
+        UnreachableError
+            It is the address of a team that is to be joined, and the database does not answer.
         """
         if durability not in ("durable", "process"):
             raise InvalidInputError(f"durability is {durability!r}; expected 'durable' or 'process'")
         checked = checks.identifier(source, "source"), checks.identifier(channel, "channel")
+        folder, chosen = config.locate(path), _embedder(embedder)
+        address = config.address(path)
+        if address is not None:
+            from whatworks.team import homes
+
+            homes.enter(address, folder, embedder=chosen, vectors=vectors, create=create)
         link = Link.shared(
-            config.locate(path),
-            embedder=_embedder(embedder),
+            folder,
+            embedder=chosen,
             vectors=vectors,
             durability=durability,
             create=create,
         )
-        return cls(link, source=checked[0], channel=checked[1], clock=clock)
+        link.ships_last |= address is not None
+        return cls(link, source=checked[0], channel=checked[1], checking=checking, clock=clock)
 
     # -- writing ----------------------------------------------------------------------------------
 
@@ -224,11 +251,43 @@ class Memory(Advice):
 
         Items are ``NewEvent`` or mappings with its fields.
         """
+        return self._record(events, checked=self._checking, imported_from=[])
+
+    def record_imported(
+        self,
+        events: Iterable[NewEvent | Mapping[str, Any]],
+        *,
+        imported_from: str,
+        checked: bool = False,
+    ) -> list[UsageEvent]:
+        """As ``record_many``, and remember which file they come from.
+
+        Parameters
+        ----------
+        imported_from
+            ``import:NAME@HASH``, see ``UsageEvent``; ``distrust`` and ``forget(source=...)`` take it.
+        checked
+            Whether the file has what checks found.
+        """
+        labels = checks.imported_from([imported_from])
+        return self._record(events, checked=checked or self._checking, imported_from=labels)
+
+    def _record(
+        self,
+        events: Iterable[NewEvent | Mapping[str, Any]],
+        *,
+        checked: bool,
+        imported_from: list[str],
+    ) -> list[UsageEvent]:
         now = self._clock()
         secrets = self.secrets
         given = checks.items(events, "events")
-        bodies = [checks.event(item, now, secrets) | self._origin for item in given]
-        return [event_of(body) for body in self._writer.record(bodies)]
+        origin = self._origin | {"imported_from": imported_from}
+        with system.uncollected():
+            bodies = tries.events(given, now, secrets, origin)
+            for body in bodies:
+                body["checked"] = checked and body["state"] == "resolved"
+            return events_of(self._writer.record(bodies))
 
     def track(
         self,
@@ -297,14 +356,18 @@ class Memory(Advice):
         outcome: float | None = None,
         state: Literal["resolved", "not_used", "unknown"] | None = None,
         timestamp: datetime | None = None,
+        checked: bool = False,
     ) -> UsageEvent:
         """Say how a recorded try ended, and return the event.
 
         Either ``outcome``, or ``state="not_used"`` or ``"unknown"``. Resolving
-        again corrects; the same again changes nothing. ``timestamp`` is when
-        the outcome became known.
+        again corrects; the same again changes nothing, and neither does what
+        is told against an outcome that a check found. ``timestamp`` is when
+        the outcome became known; ``checked`` says that a check found it, where
+        ``open`` was not told so by ``checking``: no face may take it from an agent.
         """
         body = checks.resolution(event_id, outcome, state, timestamp, self._clock())
+        body["checked"] = checks.flag(checked, "checked") or self._checking
         return event_of(self._writer.resolve(body))
 
     def add_priors(self, priors: Iterable[Prior | Mapping[str, Any]]) -> None:
@@ -318,26 +381,111 @@ class Memory(Advice):
         given = checks.items(priors, "priors")
         self._writer.add_priors([checks.prior(item, now, self.secrets) for item in given])
 
-    def restore(self, *, patterns: Iterable[Pattern] = (), events: Iterable[UsageEvent] = ()) -> None:
+    def restore(
+        self,
+        *,
+        patterns: Iterable[Pattern] = (),
+        events: Iterable[UsageEvent] = (),
+        judgements: Iterable[Judgement] = (),
+    ) -> None:
         """Take back what an export holds, as it was: times, source and channel included.
 
         For importers of a store's own exports. ``add_patterns`` and
         ``record_many`` say themselves who writes and when; this believes what
         it is given, so no face may hand on to it what a client says. What is
-        derived (rates, counts, last use) is worked out anew.
+        derived (rates, counts, last use, what is held back) is worked out anew.
+        ``judgements`` hold also for what their sources will tell.
         """
         now = self._clock()
         secrets = self.secrets
-        patterns_ = [
-            checks.restored_pattern(checks.made(Pattern, item), now, secrets) for item in patterns
+        given = [checks.made(Pattern, item) for item in patterns]
+        patterns_ = [checks.restored_pattern(item, now, secrets) for item in given]
+        archived = [
+            checks.archived(
+                item.pattern_id,
+                item.archive_reason,
+                checks.moment(item.archived_at, "archived_at", now),
+                secrets,
+            )
+            for item in given
+            if item.archived_at is not None
         ]
-        events_ = [
-            checks.restored_event(checks.made(UsageEvent, item), now, secrets) for item in events
-        ]
+        events_ = [checks.restored_event(item, now, secrets) for item in events]
+        judged = [checks.judged(item, now) for item in judgements]
+        if judged:  # first, so that nothing counts that is to be held back
+            self._writer.judge(judged)
         if patterns_:
             self._writer.add_patterns(patterns_)
+        if archived:
+            self._writer.archive(archived)
         if events_:
             self._writer.record(events_)
+
+    def archive(self, pattern_id: str, *, reason: str | None = None) -> Pattern:
+        """Take a pattern out of what is found, listed and recommended; return it as it is then.
+
+        Its tries stay and count as evidence, so that no estimate of another pattern changes, and more
+        may be recorded. It is still there by its id, in ``trend``, ``events`` and exports, in
+        ``predict`` where ``candidates`` name it, and in ``patterns(where={"archived": True})``.
+        ``unarchive`` takes it back. One that is archived already keeps when and why, unless another
+        reason is given.
+
+        Parameters
+        ----------
+        reason
+            Why, in words; at most 4 KiB.
+
+        Raises
+        ------
+        NotFoundError
+            There is no such pattern.
+        """
+        found = self.get_pattern(checks.known_identifier(pattern_id, "pattern_id"))
+        body = checks.archived(pattern_id, reason, self._clock(), self.secrets)
+        if found.archived_at is not None and body["reason"] in (None, found.archive_reason):
+            return found
+        self._writer.archive([body])
+        return self.get_pattern(pattern_id)
+
+    def unarchive(self, pattern_id: str) -> Pattern:
+        """Take back ``archive``; return the pattern. One that is not archived stays as it is.
+
+        Raises
+        ------
+        NotFoundError
+            There is no such pattern.
+        """
+        found = self.get_pattern(checks.known_identifier(pattern_id, "pattern_id"))
+        if found.archived_at is None:
+            return found
+        body = checks.archived(pattern_id, None, self._clock(), self.secrets, is_archived=False)
+        self._writer.archive([body])
+        return self.get_pattern(pattern_id)
+
+    def optimize(self, *, apply: bool = False, keep: int | None = None) -> list[Proposal]:
+        """The patterns that are better archived, and why; with ``apply`` they are.
+
+        These are junk, those that harm by the upper end of the interval of their rate, those that say
+        the same as another one with more tries, those that nobody tries any more, and what is over a
+        budget: ``docs/optimizer.md`` has the rules. No try is touched, no estimate of a pattern that
+        stays changes, and ``unarchive`` takes each back.
+
+        Parameters
+        ----------
+        keep
+            Propose the least useful as well, until at most so many are left. Default: no limit.
+        """
+        most = None if keep is None else checks.count(keep, "keep", least=1, most=100_000_000)
+        now = self._clock()
+        found = self._ask(Desk.proposals, most, now)
+        if apply and found:
+            self._writer.archive(
+                [
+                    checks.archived(item.pattern_id, f"{item.kind}: {item.why}", now, self.secrets)
+                    for item in found
+                ]
+            )
+        return found
 
     # -- asking -----------------------------------------------------------------------------------
 
@@ -426,6 +574,10 @@ class Memory(Advice):
             self.get_pattern(pattern_id)
         return self._ask(Desk.events, pattern_id, checks.limit(limit))
 
+    def predictions(self, *, limit: int = 100) -> list[Predicted]:
+        """The predictions that were made, the newest first; ``why`` has what each one said."""
+        return self._ask(Desk.predictions, checks.limit(limit))
+
     def iter_patterns(self) -> Iterator[Pattern]:
         """All patterns, the oldest first, in bounded memory."""
         yield from self._pages(
@@ -435,6 +587,10 @@ class Memory(Advice):
     def iter_events(self) -> Iterator[UsageEvent]:
         """All events, the oldest first, in bounded memory."""
         yield from self._pages(Desk.events_after, lambda item: (item.timestamp, item.event_id))
+
+    def iter_held(self) -> Iterator[UsageEvent]:
+        """All events that are in quarantine, the oldest first, in bounded memory."""
+        yield from self._pages(Desk.held_after, lambda item: (item.timestamp, item.event_id))
 
     def iter_priors(self) -> Iterator[Prior]:
         """All imported aggregates, the oldest first, in bounded memory."""
@@ -468,9 +624,90 @@ class Memory(Advice):
     def sources(self) -> list[Source]:
         """Who has told of tries, and what others tell of the same patterns; most tries first.
 
-        What a source that is mistaken or lies has told goes with ``forget(source=...)``.
+        What a source that is mistaken or lies has told counts no more after ``distrust``, and is gone
+        after ``forget(source=...)``.
         """
         return self._ask(Desk.sources)
+
+    def imports(self) -> list[Import]:
+        """Which files tries were imported from, the last one first."""
+        return self._ask(Desk.imports)
+
+    def distrust(self, source: str) -> Judgement:
+        """Let nothing count that a source has told or will tell, and return how much that is.
+
+        The source is one that ``sources`` names, or the label of an import that ``imports`` names.
+
+        Its tries go to the quarantine, and all that was counted or learned from them is worked out
+        anew, also as of earlier times; predictions made before stay as they were given. ``unjudge``
+        takes it back, ``forget(source=...)`` removes its tries for good.
+
+        Raises
+        ------
+        NotFoundError
+            No such source has told of a try.
+        """
+        return self._judge(source, "distrusted")
+
+    def approve(self, source: str) -> Judgement:
+        """Let everything count that a source has told or will tell, and return how much that is.
+
+        It is vouched for from now on, also through channels of strangers, and out of quarantine.
+
+        Raises
+        ------
+        NotFoundError
+            No such source has told of a try.
+        """
+        return self._judge(source, "approved")
+
+    def unjudge(self, source: str) -> Judgement:
+        """Take back what was said of a source, and return how much of it counts now.
+
+        As if neither ``distrust`` nor ``approve`` had ever named it: through the owner's own channels
+        it is vouched for, through those of strangers it counts up to a limit. One of which nothing was
+        said stays as it is.
+
+        Raises
+        ------
+        NotFoundError
+            No such source has told of a try, and nothing was said of it.
+        """
+        return self._judge(source, None)
+
+    def _judge(self, source: str, trust: Trust | None) -> Judgement:
+        checked = checks.known_identifier(source, "source")
+        known = self._ask(Desk.judgement, checked)
+        if not known.counted + known.held and known.judged_at is None:
+            raise NotFoundError(
+                f"no source {checks.shown(checked)} has told of a try; whatworks sources lists those "
+                "that have"
+            )
+        if (None if known.judged_at is None else known.trust) == trust:
+            return known
+        body = {"source": checked, "trust": trust, "recorded_at": checks.micros(self._clock())}
+        self._writer.judge([body])
+        return self._ask(Desk.judgement, checked)
+
+    def judgements(self) -> list[Judgement]:
+        """What the owner says of sources, ``distrust`` or ``approve``, in the order of their names."""
+        return self._ask(Desk.judgements)
+
+    def quarantine(self, *, limit: int = 100) -> list[Held]:
+        """What is kept and counts for nothing, by pattern, source and reason; most tries first.
+
+        Tries of distrusted sources, and those of unvouched ones beyond what these may weigh
+        (see ``docs/security.md``). ``get_event`` finds each, outcomes that come later are kept with
+        them, and once they may count they do.
+        """
+        return self._ask(Desk.quarantine, checks.limit(limit))
+
+    def held(self, event_ids: Iterable[str]) -> dict[str, Reason]:
+        """Which of these tries are in quarantine, and why: see ``Held``."""
+        wanted = [
+            checks.known_identifier(name, "event_id") for name in checks.items(event_ids, "event_ids")
+        ]
+        return cast("dict[str, Reason]", self._ask(Desk.held_of, wanted))
 
     # -- keeping ----------------------------------------------------------------------------------
 
@@ -519,25 +756,44 @@ class Memory(Advice):
 
     # -- upkeep -----------------------------------------------------------------------------------
 
-    def flush(self, *, progress: Callable[[int], object] | None = None) -> None:
+    def flush(
+        self,
+        *,
+        progress: Callable[[int], object] | None = None,
+        pool: EmbeddingPool | None = None,
+    ) -> None:
         """Bring every layer up to date and onto the disk.
 
-        ``progress`` is called with the number of texts embedded in each step.
+        Parameters
+        ----------
+        progress
+            Called with the number of texts embedded in each step.
+        pool
+            Who embeds the texts that wait, as ``bulk.RayPool``; without one this process does, or
+            the one that keeps the store. Interrupted, the next call goes on where it was.
         """
+        if pool is not None:
+            self._link.flush_by(pool, progress)
+            return
         while count := self._ask(Desk.embed_some):
             if progress:
                 progress(count)
         self._ask(Desk.flush)
 
-    def rebuild(self, *, progress: Callable[[int], object] | None = None) -> None:
+    def rebuild(
+        self,
+        *,
+        progress: Callable[[int], object] | None = None,
+        pool: EmbeddingPool | None = None,
+    ) -> None:
         """Make evidence and vectors anew from the journal.
 
         Texts that have not changed keep their embedding, as far as the old
         evidence can be read. It is built beside the old one, and takes its
-        place when it is whole.
+        place when it is whole. ``progress`` and ``pool`` are those of ``flush``.
         """
         self._ask(Desk.rebuild)
-        self.flush(progress=progress)
+        self.flush(progress=progress, pool=pool)
 
     def forget(
         self,
@@ -568,11 +824,13 @@ class Memory(Advice):
             Ids of tries; with each go its outcome, the prediction it answers
             and its context, if no other try has that.
         source, session_id, since, until, containing
-            Tries that fulfil all conditions that are given: ``since`` is
+            Tries that fulfil all conditions that are given: ``source`` is one
+            of ``sources``, or the label of an import; ``since`` is
             inclusive, ``until`` not; ``containing`` is a text of 3 or more
             characters in any case, in the context, metadata, files or ids.
             ``containing`` alone also chooses patterns, imported aggregates and
-            predictions that hold the text, times alone also the predictions made in them.
+            predictions that hold the text, and the tries of distrusted files whose names
+            hold it; times alone also the predictions made in them.
         dry_run
             Only count.
         now
@@ -600,6 +858,40 @@ class Memory(Advice):
         # Asked again, where the keeper died before it could answer, this finds nothing to do.
         self._ask(Desk.forget, chosen, dry_run=False)
         return replace(counted, dry_run=False, erased=self._ask(Desk.erase) if now else None)
+
+    def sql(self, query: str, *, limits: Limits | None = None) -> Rows:
+        """Run one SELECT over the documented views, see docs/sql.md.
+
+        It runs in a process of its own, on a copy of the evidence, which can
+        read nothing else, write nothing and open no connection: the statement
+        may come from anybody whom you would show what is stored.
+
+        Parameters
+        ----------
+        query
+            A SELECT of the engine's dialect, from ``patterns``, ``usage_events``,
+            ``contexts``, ``predictions``, ``trend_daily``, ``weekly_rates``,
+            ``tool_rates``, ``file_rates`` or ``file_pairs``.
+        limits
+            Rows, seconds and bytes at most: ``whatworks.sql.Limits``, by
+            default 1,000 rows, 10 seconds, 16 MiB of answer and 256 MiB for the engine.
+
+        Raises
+        ------
+        InvalidInputError
+            The statement is something else, is wrong, or takes too long or too much.
+        StoreError
+            There is no room for the copy beside the store.
+        """
+        from whatworks import drafts, sql
+
+        sql.require_text(query)
+        folder = self._link.folder
+        drafts.clear(folder, "sql")
+        with drafts.draft(folder, "sql") as place:
+            snapshot = place / "evidence.duckdb"
+            self._ask(Desk.snapshot, str(snapshot))
+            return sql.ask(snapshot, query, limits or sql.Limits())
 
     def backup(self, folder: str | os.PathLike[str], *, keep: int | None = None) -> Backup:
         """Make a backup of all that is acknowledged, while the store is in use.
@@ -631,12 +923,17 @@ class Memory(Advice):
         embedder: Embedder | EmbedFunction | None = None,
         *,
         progress: Callable[[int], object] | None = None,
+        pool: EmbeddingPool | None = None,
     ) -> None:
-        """Change the embedder: new vectors are made beside the old, then switched to at once."""
+        """Change the embedder: new vectors are made beside the old, then switched to at once.
+
+        Interrupted, the store stays with the old embedder, and the next call goes on where it
+        was. ``progress`` and ``pool`` are those of ``flush``.
+        """
         chosen = _embedder(embedder)
         if chosen is None:
             raise InvalidInputError("embedder is 'none'; expected a function from texts to vectors")
-        self._link.reembed(chosen, progress)
+        self._link.reembed(chosen, progress, pool)
 
     def migrate(
         self,

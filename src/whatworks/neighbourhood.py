@@ -110,6 +110,7 @@ def cells_of(
         (matrix @ matrix.T)[np.ix_(place, place)],
         np.array([cell.worth for cell in near], float),
         np.array([cell.mean_outcome for cell in near], float),
+        place,
     )
 
 

@@ -14,9 +14,19 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-__all__ = ["FILE", "FOLDER", "default", "is_own", "make_own", "nearest"]
+__all__ = [
+    "FILE",
+    "FOLDER",
+    "default",
+    "is_address",
+    "is_own",
+    "make_own",
+    "nearest",
+    "of_team",
+]
 
 FILE, FOLDER = "store.json", ".whatworks"
+ADDRESSES = ("postgresql://", "postgres://")
 _ID = re.compile(r"[0-9a-f-]{8,64}")
 
 
@@ -32,6 +42,34 @@ def nearest(cwd: str | os.PathLike[str] | None = None) -> Path | None:
 def default() -> Path:
     """The store in the user's data folder."""
     return _data() / "default"
+
+
+def is_address(named: object) -> bool:
+    """Whether a store is named by its team's database instead of a path."""
+    return isinstance(named, str) and named.startswith(ADDRESSES)
+
+
+def of_team(address: str) -> Path:
+    """The store, in the user's data folder, of the team whose database has this address.
+
+    What the address says of TLS makes no other team of it.
+
+    Raises
+    ------
+    ValueError
+        It cannot be read.
+    """
+    from hashlib import sha256  # most processes name no address
+    from urllib.parse import parse_qs, urlsplit
+
+    parts = urlsplit(address)
+    user, _, hosts = parts.netloc.rpartition("@")
+    query = parse_qs(parts.query)
+    said = [query.get(name, [""])[0] for name in ("host", "port", "dbname", "user")]
+    hosts = re.sub(r":5432\b", "", hosts.lower())
+    told = json.dumps([user.partition(":")[0], hosts, parts.path.strip("/"), *said])
+    name = re.sub(r"[^\w-]+", "-", f"{hosts}-{parts.path.strip('/')}").strip("-")[:40]
+    return _data() / "teams" / f"{name}-{sha256(told.encode()).hexdigest()[:12]}"
 
 
 def is_own(store: Path) -> bool:

@@ -15,7 +15,7 @@ from whatworks.blas import one_thread
 from whatworks.checks import Chance, micros
 from whatworks.coverage import Coverage
 from whatworks.errors import NotFoundError
-from whatworks.evidence import questions
+from whatworks.evidence import questions, trust
 from whatworks.gathering import Gathered, Gathering
 from whatworks.ids import uuid7
 from whatworks.keeper import Keeper
@@ -79,7 +79,11 @@ class Predictions:
         expected = rank.expect(*known)
         wanted = None if candidates is None else set(candidates)
         order = sorted(
-            (n for n, row in enumerate(rows) if wanted is None or row.pattern_id in wanted),
+            (
+                n
+                for n, row in enumerate(rows)
+                if (row.pattern_no not in asked.hidden if wanted is None else row.pattern_id in wanted)
+            ),
             key=lambda n: (
                 -round(float(expected[n]), 9),
                 asked.distance.get(rows[n].pattern_id, 2.0),
@@ -88,7 +92,9 @@ class Predictions:
         )
         order = self._shortened(order, asked, expected, limit, chance)
         made = rank.estimate(*known, asked=order)
-        told = receipts.answers(order, asked, made)
+        numbers = [rows[n].pattern_no for n in order]
+        strange = trust.unvouched(self._keeper.folded(), numbers, asked.as_of)
+        told = receipts.answers(order, asked, made, strange)
         for answer, covered in zip(told["answers"], self._coverage.of(order, asked, made), strict=True):
             answer.update(covered)
         return {
@@ -115,7 +121,7 @@ class Predictions:
         return best if hoped in best else [*best, hoped]
 
     def why(self, prediction_id: str) -> Why:
-        """The summands of each estimate of a prediction, from its receipt alone."""
+        """The summands of each estimate of a prediction, from its receipt alone; and who told of it."""
         evidence = self._keeper.evidence(receipts=True)
         found = questions.receipt(evidence, prediction_id)
         if found is None:
@@ -127,7 +133,10 @@ class Predictions:
         made = self._prediction(receipt, texts)
         shown = {answer.pattern_id for answer in made.answers}
         told = [answer for answer in receipt["answers"] if answer["pattern_id"] in shown]
-        return Why(made, tuple(receipts.explanation(answer, receipt, texts) for answer in told))
+        tellers = trust.told(evidence, sorted(shown), made.made_at)
+        return Why(
+            made, tuple(receipts.explanation(answer, receipt, texts, tellers) for answer in told)
+        )
 
     def _prediction(self, receipt: Mapping[str, Any], texts: Mapping[str, str]) -> Prediction:
         names = [answer["pattern_id"] for answer in receipt["answers"]]

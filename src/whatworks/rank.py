@@ -34,6 +34,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from whatworks.kriging import Covariances, Systems, systems
+
 __all__ = [
     "PROFILES",
     "UNLEARNED",
@@ -86,6 +88,9 @@ PROFILES = (
     Profile(1.0, 0.02, 0.50),
     Profile(1.0, 0.00, 0.70),
 )
+# Those under which cells say anything of others: all but the first.
+SPEAKING = PROFILES[1:]
+REACH, SHARED, OWN = np.array(SPEAKING).T
 PROFILE_PRIOR = (0.25, 0.35, 0.20, 0.10, 0.10)
 # The likelihood of tries that are predicted from one another counts half: they are not independent.
 TEMPER = 0.5
@@ -114,6 +119,9 @@ DISPERSION_BOUNDS = (0.05, 1.5)
 PRIOR_WEIGHT, PRIOR_CAP = 0.2, 5.0
 # Effective tries that a recommendation needs.
 ENOUGH = 3.0
+# So much of a pattern's evidence may nobody vouch for, where it is recommended: what limits leave
+# unvouched sources where others have tried the pattern (evidence/quarantine.py).
+MOST_UNVOUCHED = 0.25
 BOUNDS = (0.01, 0.99)
 # Reciprocal rank fusion; the constant of Cormack, Clarke & Buettcher (2009, SIGIR).
 RRF_K = 60
@@ -167,7 +175,7 @@ class Cells:
     ``pattern`` is an index into the records, ``similarity`` the centred cosine
     to the context asked about, ``between`` those among the cells' contexts,
     ``(k, k)``; ``effective`` what the cell's resolved tries are worth, ``mean``
-    their outcome.
+    their outcome. ``context`` numbers the cells' contexts, where any has several.
     """
 
     pattern: Int64
@@ -175,24 +183,25 @@ class Cells:
     between: Float64
     effective: Float64
     mean: Float64
+    context: Int64 | None = None
     # Made once for all questions about these cells: they take as long as what is asked.
-    _kernels: dict[float, Float64] = field(default_factory=dict, compare=False, repr=False)
-    _covariances: dict[Profile, Float64] = field(default_factory=dict, compare=False, repr=False)
+    _systems: list[Systems] = field(default_factory=list, compare=False, repr=False)
 
-    def covariance(self, profile: Profile) -> Float64:
-        """Of the cells' outcomes under a profile, ``(k, k)``; not to be modified."""
-        if profile not in self._covariances:
-            alike = self.pattern[:, None] == self.pattern
-            covariance = (profile.shared + profile.own * alike) * self._kernel(profile.reach)
-            noise = (1 - profile.shared - profile.own) / self.effective
-            covariance[np.diag_indices_from(covariance)] += noise
-            self._covariances[profile] = covariance
-        return self._covariances[profile]
+    def solve(self, right: Float64) -> Float64:
+        """``C^-1 right`` under each of the ``SPEAKING`` profiles, shape ``(4, k, n)``."""
+        if not self._systems:
+            self._systems.append(self._made())
+        return self._systems[0].solve(right)
 
-    def _kernel(self, reach: float) -> Float64:
-        if reach not in self._kernels:
-            self._kernels[reach] = kernel(self.between, reach)
-        return self._kernels[reach]
+    def _made(self) -> Systems:
+        place, between = np.arange(len(self.mean)), self.between
+        if self.context is not None:
+            _, first, place = np.unique(self.context, return_index=True, return_inverse=True)
+            between = between[np.ix_(first, first)]
+        reaches, which = np.unique(REACH, return_inverse=True)
+        kernels = np.array([kernel(between, reach) for reach in reaches])[which]
+        noise = (1 - SHARED - OWN)[:, None] / self.effective
+        return systems(Covariances(kernels, place, self.pattern, SHARED, OWN, noise))
 
 
 @dataclass(frozen=True, slots=True)
@@ -312,7 +321,7 @@ def centred(vectors: Float64, center: Sequence[float]) -> Float64:
     return np.where(length > 1e-9, moved / np.maximum(length, 1e-9), 0.0)
 
 
-def kernel(cosine: Float64, reach: float) -> Float64:
+def kernel(cosine: Float64, reach: float | Float64) -> Float64:
     """Correlation by cosine: (exp(c / reach) - 1) / (exp(1 / reach) - 1).
 
     1 for the same direction, 0 at right angles: what lies far off says nothing,
@@ -364,24 +373,8 @@ def closeness(cosines: Float64) -> tuple[float, ...]:
 UNLEARNED = Learned(PROFILE_PRIOR, closeness(np.array([USUAL_COSINE])), 1.0)
 
 
-class _View(NamedTuple):
-    """The patterns under one profile; arrays of length ``n``, the last two ``(n, k)``."""
-
-    population: Float64
-    record: Float64
-    prior: Float64
-    unknown: Float64  # variance, as a share of that of the outcomes
-    influence: Float64
-    effect: Float64
-
-    @property
-    def estimate(self) -> Float64:
-        total: Float64 = self.population + self.record + self.prior + self.effect.sum(1)
-        return total
-
-
-class _Level(NamedTuple):
-    """What the patterns' own records say under one profile; arrays of length ``n``."""
+class _Levels(NamedTuple):
+    """What the patterns' own records say under each profile; arrays of shape ``(5, n)``."""
 
     population: Float64
     record: Float64
@@ -393,46 +386,57 @@ class _Level(NamedTuple):
         return self.population + self.record + self.prior
 
 
-def _level(records: Records, whole: Population, profile: Profile, near: float) -> _Level:
+class _Views(NamedTuple):
+    """Patterns under each profile; arrays of shape ``(5, n)``, the last two ``(5, n, k)``."""
+
+    population: Float64
+    record: Float64
+    prior: Float64
+    unknown: Float64  # variance, as a share of that of the outcomes
+    influence: Float64
+    effect: Float64
+
+    @property
+    def estimates(self) -> Float64:
+        total: Float64 = self.population + self.record + self.prior + self.effect.sum(2)
+        return total
+
+
+def _levels(records: Records, whole: Population, near: Sequence[float]) -> _Levels:
     # Tries of a pattern in contexts that hang together say less of it than as many tries
     # all over: else a pattern used only where it works would look good everywhere.
-    crowd = profile.own * near
-    worth = 1 / (1 + crowd * np.maximum(records.tries - 1, 0))
+    crowd = np.array([profile.own for profile in PROFILES]) * near
+    worth = 1 / (1 + crowd[:, None] * np.maximum(records.tries - 1, 0))
     kappa = _kappas(records, whole)
     bound = worth * records.tries + records.prior_tries + kappa
     share, record = kappa * whole.mu / bound, worth * records.total / bound
-    return _Level(share, record, records.prior_total / bound, bound)
-
-
-def _speaks(profile: Profile, cells: Cells) -> bool:
-    """Whether cells say anything of others under a profile."""
-    return profile.shared + profile.own > 0 and len(cells.mean) > 0
+    return _Levels(share, record, records.prior_total / bound, bound)
 
 
 def _deviations(level: Float64, cells: Cells) -> tuple[Float64, Float64]:
     """The scale of each pattern's outcomes, and how far the cells are off, in that scale."""
     scale = np.maximum(np.sqrt(np.clip(level * (1 - level), 0, None)), LEAST_SCALE)
-    return scale, (cells.mean - level[cells.pattern]) / scale[cells.pattern]
+    return scale, (cells.mean - level[:, cells.pattern]) / scale[:, cells.pattern]
 
 
-def _view(
-    records: Records, cells: Cells, whole: Population, profile: Profile, near: float, asked: Int64
-) -> _View:
-    """What one profile says of the patterns ``asked``."""
-    level = _level(records, whole, profile, near)
-    shares = level.population[asked], level.record[asked], level.prior[asked]
-    unsure = 1 / (level.bound[asked] + 1)
-    if not _speaks(profile, cells):
-        nothing = np.zeros((len(asked), len(cells.mean)))
-        unknown = np.maximum(profile.shared + profile.own, UNKNOWN_FLOOR) + unsure
-        return _View(*shares, unknown, nothing, nothing)
-    scale, deviation = _deviations(level.total, cells)
-    mine = cells.pattern == asked[:, None]
-    reach = (profile.shared + profile.own * mine) * kernel(cells.similarity, profile.reach)
-    influence = np.linalg.solve(cells.covariance(profile), reach.T).T
-    known = (influence * reach).sum(1)
-    unknown = np.maximum(profile.shared + profile.own - known, UNKNOWN_FLOOR) + unsure
-    return _View(*shares, unknown, influence, scale[asked, None] * influence * deviation)
+def _views(
+    records: Records, cells: Cells, whole: Population, near: Sequence[float], asked: Int64
+) -> _Views:
+    """What each profile says of the patterns ``asked``."""
+    levels = _levels(records, whole, near)
+    influence, effect = np.zeros((2, len(PROFILES), len(asked), len(cells.mean)))
+    unknown = np.repeat([[profile.shared + profile.own] for profile in PROFILES], len(asked), 1)
+    if len(cells.mean):
+        scale, deviation = _deviations(levels.total[1:], cells)
+        mine = cells.pattern == asked[:, None]
+        pull = kernel(cells.similarity, REACH[:, None])
+        reach = (SHARED[:, None, None] + OWN[:, None, None] * mine) * pull[:, None]
+        influence[1:] = cells.solve(reach.swapaxes(1, 2)).swapaxes(1, 2)
+        effect[1:] = scale[:, asked, None] * influence[1:] * deviation[:, None]
+        unknown[1:] -= (influence[1:] * reach).sum(2)
+    unknown = np.maximum(unknown, UNKNOWN_FLOOR) + 1 / (levels.bound[:, asked] + 1)
+    share, record, prior = (part[:, asked] for part in levels[:3])
+    return _Views(share, record, prior, unknown, influence, effect)
 
 
 def expect(records: Records, cells: Cells, whole: Population, learned: Learned = UNLEARNED) -> Float64:
@@ -441,16 +445,14 @@ def expect(records: Records, cells: Cells, whole: Population, learned: Learned =
     Enough to rank many patterns, in a fraction of the time: the weights of the
     cells are the same for all, and what is unknown is left out.
     """
-    raw = np.zeros(len(records.tries))
-    for weight, profile, near in zip(learned.weights, PROFILES, learned.closeness, strict=True):
-        level = _level(records, whole, profile, near).total
-        raw += weight * level
-        if _speaks(profile, cells):
-            scale, deviation = _deviations(level, cells)
-            pull = kernel(cells.similarity, profile.reach)
-            pull = pull * np.linalg.solve(cells.covariance(profile), deviation)
-            own = np.bincount(cells.pattern, pull, len(raw))
-            raw += weight * scale * (profile.shared * pull.sum() + profile.own * own)
+    weights, levels = np.array(learned.weights), _levels(records, whole, learned.closeness).total
+    raw: Float64 = weights @ levels
+    if len(cells.mean):
+        scale, deviation = _deviations(levels[1:], cells)
+        pull = kernel(cells.similarity, REACH[:, None]) * cells.solve(deviation[:, :, None])[:, :, 0]
+        own = np.array([np.bincount(cells.pattern, row, len(raw)) for row in pull])
+        moved = SHARED[:, None] * pull.sum(1, keepdims=True) + OWN[:, None] * own
+        raw = raw + weights[1:] @ (scale * moved)
     return np.clip(raw, *BOUNDS)
 
 
@@ -487,23 +489,14 @@ def estimate(
     the same as Gaussian process regression: Rasmussen & Williams (2006), 2.2.
     """
     chosen = np.arange(len(records.tries)) if asked is None else np.asarray(asked, np.int64)
-    views = [
-        _view(records, cells, whole, profile, near, chosen)
-        for profile, near in zip(PROFILES, learned.closeness, strict=True)
-    ]
-    parts = zip(*views, strict=True)
-    share, record, prior, _, influence, effect = (
-        np.tensordot(np.array(learned.weights), np.array(part), 1) for part in parts
-    )
+    weights, views = np.array(learned.weights), _views(records, cells, whole, learned.closeness, chosen)
+    share, record, prior, _, influence, effect = (np.tensordot(weights, part, 1) for part in views)
     raw = share + record + prior + effect.sum(1)
     expected = np.clip(raw, *BOUNDS)
     bernoulli = expected * (1 - expected)
-    variance = np.zeros_like(expected)
     flips = min(learned.dispersion, 1.0)
     taken = learned.dispersion * (1 - (1 - INTERVAL_SHARE) * flips)
-    for weight, view in zip(learned.weights, views, strict=True):
-        unknown = taken * bernoulli * view.unknown
-        variance += weight * (unknown + (view.estimate - raw) ** 2)
+    variance = weights @ (taken * bernoulli * views.unknown + (views.estimates - raw) ** 2)
     n_effective = np.maximum(bernoulli / variance - 1, 1.0)
     return Estimates(raw, expected, variance, n_effective, share, record, prior, effect, influence)
 
@@ -530,12 +523,7 @@ def learn(
     likelihood, squares, flips, count = np.zeros(len(PROFILES)), 0.0, 0.0, 0
     for trial in trials:
         asked = np.array([trial.pattern])
-        said = np.array(
-            [
-                _view(trial.records, trial.cells, whole, profile, close, asked).estimate[0]
-                for profile, close in zip(PROFILES, near, strict=True)
-            ]
-        )
+        said = _views(trial.records, trial.cells, whole, near, asked).estimates[:, 0]
         held = np.clip(said, *BOUNDS)
         likelihood += trial.mean * np.log(held) + (1 - trial.mean) * np.log(1 - held)
         squares += (trial.mean - held[0]) ** 2  # the first profile is the plain record
@@ -547,17 +535,19 @@ def learn(
     return Learned(tuple(weights.tolist()), near, dispersion, center)
 
 
-def verdict(low: float, high: float, tries: float, default: float) -> str:
+def verdict(low: float, high: float, tries: float, default: float, *, unvouched: float = 0.0) -> str:
     """What an interval means for the one who must choose.
 
     ``recommended``: even the lower bound beats the default level, on at
-    least three effective tries. ``worth trying``: the upper bound could.
+    least three effective tries, of which at most a quarter (the share
+    ``unvouched``) is told by sources that nobody vouches for: what they say
+    of a pattern that is new to all others recommends nothing. ``worth trying``: the upper bound could.
     ``not recommended``: not even that. ``no evidence``: less than one
     effective try of any kind.
     """
     if tries < 1:
         return "no evidence"
-    if low > default and tries >= ENOUGH:
+    if low > default and tries >= ENOUGH and unvouched <= MOST_UNVOUCHED + 1e-6:
         return "recommended"
     return "worth trying" if high > default else "not recommended"
 

@@ -22,6 +22,7 @@ from whatworks.records import (
     Flip,
     Pattern,
     Prediction,
+    Told,
 )
 
 if TYPE_CHECKING:
@@ -36,10 +37,19 @@ SHOWN_EVIDENCE = 5
 KEPT_EFFECTS = 8
 
 Receipt = Mapping[str, Any]
+EMPTY: Mapping[int, float] = {}
 
 
-def answers(order: Sequence[int], asked: Gathered, made: rank.Estimates) -> dict[str, Any]:
-    """The estimates ``made`` of the patterns in ``order``, and the cells that they name."""
+def answers(
+    order: Sequence[int],
+    asked: Gathered,
+    made: rank.Estimates,
+    unvouched: Mapping[int, float] = EMPTY,
+) -> dict[str, Any]:
+    """The estimates ``made`` of the patterns in ``order``, and the cells that they name.
+
+    ``unvouched``: by number, which share of a pattern's evidence nobody vouches for.
+    """
     records, near, whole = asked.records, asked.near, asked.whole
     low, high = credible_interval(made.expected, made.n_effective, LEVEL)
     cells = _Cells(asked)
@@ -56,6 +66,7 @@ def answers(order: Sequence[int], asked: Gathered, made: rank.Estimates) -> dict
         bottom, top = min(float(low[place]), expected), max(float(high[place]), expected)
         tries = float(records.tries[n] + records.prior_tries[n])
         row = asked.rows[n]
+        strange = unvouched.get(row.pattern_no, 0.0)
         own = places.get(row.pattern_no, [])
         weight = np.abs(made.influence[place, own])
         largest = np.argsort(-np.abs(made.effect[place]), kind="stable")[:KEPT_EFFECTS]
@@ -72,7 +83,8 @@ def answers(order: Sequence[int], asked: Gathered, made: rank.Estimates) -> dict
                 "low": bottom,
                 "high": top,
                 "n_effective": float(made.n_effective[place]),
-                "verdict": rank.verdict(bottom, top, tries, whole.mu),
+                "verdict": rank.verdict(bottom, top, tries, whole.mu, unvouched=strange),
+                **({"unvouched": strange} if strange else {}),
                 "raw": float(made.raw[place]),
                 "kappa": rank.kappa_of(whole, bool(records.changed[n])),
                 "hope": float(hope[n]),
@@ -184,6 +196,7 @@ def prediction(
                 coverage=answer.get("coverage"),
                 bounds=tuple(answer["bounds"]) if answer.get("bounds") else None,
                 change=_change_point(answer.get("change")),
+                unvouched=answer.get("unvouched", 0.0),
             )
             for place, answer in enumerate(receipt["answers"])
             if answer["pattern_id"] in patterns  # else its record in the journal was damaged since
@@ -196,8 +209,13 @@ def _evidence(cell: Sequence[Any], share: float, texts: Mapping[str, str]) -> Ev
     return Evidence(name, texts.get(name, ""), similarity, tries, mean, share)
 
 
-def explanation(answer: Mapping[str, Any], receipt: Receipt, texts: Mapping[str, str]) -> Explanation:
-    """The summands of one estimate, the largest first."""
+def explanation(
+    answer: Mapping[str, Any],
+    receipt: Receipt,
+    texts: Mapping[str, str],
+    tellers: Mapping[str, Told],
+) -> Explanation:
+    """The summands of one estimate, the largest first; ``tellers`` by the pattern."""
     population, record, prior = answer["parts"]
     parts = [
         Contribution("population", population, answer.get("kappa", receipt["kappa"]), receipt["mu"]),
@@ -219,6 +237,7 @@ def explanation(answer: Mapping[str, Any], receipt: Receipt, texts: Mapping[str,
         against=reasons.against(ordered, answer["expected"], receipt["mu"]),
         flip=flip,
         remains=remains,
+        told=tellers.get(answer["pattern_id"], Told(0, 0)),
     )
 
 

@@ -12,10 +12,15 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
+    import altair
+
     from whatworks.findings import Answer as Answer
     from whatworks.findings import Backup as Backup
     from whatworks.findings import Cause as Cause
     from whatworks.findings import Change as Change
+    from whatworks.findings import Cluster as Cluster
+    from whatworks.findings import ContextMap as ContextMap
+    from whatworks.findings import ContextPoint as ContextPoint
     from whatworks.findings import Contribution as Contribution
     from whatworks.findings import Diff as Diff
     from whatworks.findings import Erased as Erased
@@ -25,14 +30,28 @@ if TYPE_CHECKING:
     from whatworks.findings import Explanation as Explanation
     from whatworks.findings import Flip as Flip
     from whatworks.findings import Forgotten as Forgotten
+    from whatworks.findings import Held as Held
+    from whatworks.findings import Import as Import
+    from whatworks.findings import Judgement as Judgement
     from whatworks.findings import Lift as Lift
     from whatworks.findings import Migration as Migration
+    from whatworks.findings import Mover as Mover
+    from whatworks.findings import Overview as Overview
+    from whatworks.findings import Predicted as Predicted
     from whatworks.findings import Prediction as Prediction
+    from whatworks.findings import Proposal as Proposal
+    from whatworks.findings import Rate as Rate
+    from whatworks.findings import RelatedFile as RelatedFile
+    from whatworks.findings import Rows as Rows
     from whatworks.findings import Selection as Selection
     from whatworks.findings import Source as Source
     from whatworks.findings import Stats as Stats
+    from whatworks.findings import Step as Step
     from whatworks.findings import Suggestion as Suggestion
+    from whatworks.findings import Timeline as Timeline
+    from whatworks.findings import Told as Told
     from whatworks.findings import Why as Why
+    from whatworks.findings import Working as Working
 
 __all__ = [
     "Answer",
@@ -40,7 +59,10 @@ __all__ = [
     "Cause",
     "Change",
     "ChangePoint",
+    "Cluster",
     "Coincidence",
+    "ContextMap",
+    "ContextPoint",
     "Contribution",
     "Diff",
     "Erased",
@@ -50,29 +72,45 @@ __all__ = [
     "Explanation",
     "Flip",
     "Forgotten",
+    "Held",
+    "Import",
+    "Judgement",
     "Lift",
     "Match",
     "Migration",
+    "Mover",
     "NewEvent",
     "NewPattern",
+    "Overview",
     "Pattern",
+    "Predicted",
     "Prediction",
     "Prior",
+    "Proposal",
+    "Rate",
+    "RelatedFile",
+    "Rows",
     "Selection",
     "Source",
     "Stats",
+    "Step",
     "Suggestion",
+    "Timeline",
+    "Told",
     "Trend",
     "TrendDay",
     "UsageEvent",
     "Where",
     "Why",
+    "Working",
 ]
 
 State = Literal["pending", "resolved", "not_used", "unknown"]
 Direction = Literal["rising", "falling", "steady", "too little data"]
 Risk = Literal["low", "normal", "high"]
 Effect = Literal["helps", "hurts", "no difference", "too little data"]
+Trust = Literal["vouched", "unvouched", "approved", "distrusted"]
+Reason = Literal["distrusted", "hour", "source", "share"]
 Verdict = Literal["recommended", "worth trying", "not recommended", "no evidence"]
 
 
@@ -129,7 +167,8 @@ class Pattern:
     ``success_rate`` is the mean outcome of the ``resolved_count`` resolved
     tries, ``None`` without any. ``usage_count`` counts all tries but those
     that turned out ``not_used``. ``prior_rate`` and ``prior_count`` sum up
-    imported aggregates and are part of neither.
+    imported aggregates and are part of neither. ``archived_at`` is since when
+    it is out of what is found and recommended, ``None`` if it is not.
     """
 
     pattern_id: str
@@ -144,6 +183,8 @@ class Pattern:
     last_used_at: datetime | None = None
     prior_rate: float | None = None
     prior_count: int = 0
+    archived_at: datetime | None = None
+    archive_reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +193,14 @@ class UsageEvent:
 
     Only ``state == "resolved"`` counts as evidence; then, and only then,
     ``outcome`` is a number. ``pending`` waits for its outcome, ``unknown``
-    will never have one, ``not_used`` was offered and not tried.
+    will never have one, ``not_used`` was offered and not tried. ``recorded_at``
+    is when it came in, where how much counts depends on that: of what came
+    through a channel of strangers; ``None`` else. ``checked`` says that the
+    outcome was found by a check, such as a command that ran or a person who
+    looked, and not told by who did the work; false without an outcome.
+    ``imported_from`` names the file it was imported from, as
+    ``import:NAME@HASH`` or, of an export, ``export:NAME@HASH``; behind that
+    come those before.
     """
 
     event_id: str
@@ -172,6 +220,9 @@ class UsageEvent:
     prediction_id: str | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
     resolved_at: datetime | None = None
+    recorded_at: datetime | None = None
+    checked: bool = False
+    imported_from: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +231,8 @@ class Where:
 
     ``metadata`` asks for top-level keys with these values (text, number,
     bool or None). Times are timezone-aware; ``*_after`` is inclusive,
-    ``*_before`` is not. ``used_*`` refer to the last use.
+    ``*_before`` is not. ``used_*`` refer to the last use. ``archived`` asks for
+    archived patterns alone; else there are none among them.
     """
 
     pattern_type: str | Sequence[str] | None = None
@@ -190,6 +242,7 @@ class Where:
     used_after: datetime | None = None
     used_before: datetime | None = None
     min_usage: int = 0
+    archived: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,6 +321,20 @@ class Trend:
     change_high: float | None
     probability: float | None
     change_point: ChangePoint | None = None
+
+    @property
+    def until(self) -> date | None:
+        """The day on which the last window ends: of its own last outcome, ``None`` without any.
+
+        ``Overview.until`` is that of the last outcome of all patterns.
+        """
+        return next((day.day for day in self.days if day.resolved_count), None)
+
+    def plot(self) -> altair.LayerChart:
+        """The moving average with its interval, as ``plots.trends``; needs the extra ``plot``."""
+        from whatworks.plots import trends
+
+        return trends(self)
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,8 @@ _PASSES = 8
 LONG = 15
 # Names of files and tools, which come again and again, are mostly shorter.
 NAME = 48
+# Texts that are remembered.
+MANY = 8_192
 
 
 class Rule(NamedTuple):
@@ -350,6 +352,12 @@ RULES: tuple[Rule, ...] = (
     Rule("replicate-token", "Replicate tokens", ("r8_",), rf"{_L}r8_[A-Za-z0-9]{{37,}}"),
     Rule("xai-key", "xAI keys", ("xai-",), rf"{_L}xai-[A-Za-z0-9]{{60,}}"),
     Rule(
+        "whatworks-token",
+        "tokens of whatworks, as `whatworks token add` makes them",
+        ("ww_",),
+        rf"{_LW}ww_{_W}{{43}}(?!{_W})",
+    ),
+    Rule(
         "jwt",
         "JSON web tokens",
         ("eyJ",),
@@ -440,14 +448,10 @@ def _lower(text: str) -> str:
 
 def _suspects(text: str) -> tuple[int, ...]:
     """The places of the rules that may find something in ``text``, in order."""
-    return _suspects_again(text) if len(text) <= NAME else _suspects_anew(text)
-
-
-def _suspects_anew(text: str) -> tuple[int, ...]:
-    # Prose has neither a long word nor what stands between a name and its value or before an
-    # argument, and of the two every rule needs one.
+    # Prose has neither a long word nor what stands between a name and its value, before an
+    # argument or around a key, and of these every rule needs one.
     words = [word for word in text.split() if len(word) >= LONG]
-    if not (words or ":" in text or "-" in text or "=" in text or ">" in text):
+    if not (words or ":" in text or "=" in text or ">" in text or " -" in text or "-----" in text):
         return ()
     folded = text.lower()
     found = [place for literal, place in _FOLDED if literal in folded]
@@ -455,9 +459,6 @@ def _suspects_anew(text: str) -> tuple[int, ...]:
         long = " ".join(words)
         found += [place for literal, place in _EXACT if literal in long]
     return tuple(sorted(set(found))) if found else ()
-
-
-_suspects_again = lru_cache(maxsize=8_192)(_suspects_anew)
 
 
 def _secrets(text: str, place: int) -> Iterator[tuple[int, int]]:
@@ -469,7 +470,7 @@ def _secrets(text: str, place: int) -> Iterator[tuple[int, int]]:
             yield start, end
 
 
-@lru_cache(maxsize=8_192)  # ids come again and again
+@lru_cache(maxsize=MANY)  # ids come again and again
 def kind_of(text: str) -> str | None:
     """The kind of the first secret in ``text``, by its looks alone; ``None`` without one."""
     for part in re.split(_MARK, text)[::2]:  # what was taken out of one that an id was made of is out
@@ -539,17 +540,20 @@ class Secrets:
     """
 
     def __init__(self, key: str | None) -> None:
-        self._key = key
+        self.key = key
+        self.plain: set[str] = set()  # short texts that were looked at lately and have none
 
     def redacted(self, text: str) -> str:
         """``text`` with a mark such as ``[secret:aws-access-key:3f9a1c]`` for each secret.
 
         Doing it again changes nothing.
         """
+        if len(text) <= NAME and text in self.plain:
+            return text
         for _ in range(_PASSES):
             rules, values = _suspects(text), _environment()
             if not rules and not (values and any(value in text for value in values)):
-                return text
+                return self._noted(text)
             before = text
             # A key of several lines first: a value within it would tear it in two.
             changes = [partial(self._by_rule, place=place) for place in rules if not place]
@@ -559,6 +563,13 @@ class Secrets:
                 text = _outside_marks(text, change)
             if text == before:
                 return text
+        return text
+
+    def _noted(self, text: str) -> str:
+        if len(text) <= NAME:
+            if len(self.plain) >= MANY:
+                self.plain = set()  # other threads may be looking into the former one
+            self.plain.add(text)
         return text
 
     def redacted_value(self, name: str, value: str) -> str:
@@ -586,11 +597,11 @@ class Secrets:
         return text.replace(value, self._mark(_kind(value), value)) if value in text else text
 
     def _mark(self, kind: str, secret: str) -> str:
-        if self._key is None:
+        if self.key is None:
             return f"{_MARKED}{kind}]"
         import hmac  # behind OpenSSL, which takes milliseconds to load
 
-        digits = hmac.new(self._key.encode(), secret.encode(errors="replace"), "sha256").hexdigest()[:6]
+        digits = hmac.new(self.key.encode(), secret.encode(errors="replace"), "sha256").hexdigest()[:6]
         return f"{_MARKED}{kind}:{digits}]"
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
 from whatworks import system
+from whatworks.arrivals import nothing_arrives
 from whatworks.errors import disk_error
 from whatworks.segments import Record, Segment, appends, last, read, segments, writer_of
 
@@ -50,9 +51,13 @@ MARK = tuple(item.name for item in fields(Mark))
 
 @dataclass(slots=True)
 class Batch:
-    """Bodies by kind, and how far the segments are folded with them."""
+    """Bodies by kind, and how far the segments are folded with them.
+
+    ``late`` are those that are older than what was folded before.
+    """
 
     bodies: dict[str, list[bytes]] = field(default_factory=dict)
+    late: dict[str, list[bytes]] = field(default_factory=dict)
     marks: dict[str, Mark] = field(default_factory=dict)
     records: int = 0
     bytes: int = 0
@@ -81,10 +86,11 @@ def look(folder: Path, marks: Mapping[str, Mark], settle: Callable[[], Settled])
     it is acknowledged. What others wrote is synced before it is used, so that
     no power cut takes it from under the evidence.
     """
-    first = segments(folder)
-    newest = (_newest(segment, marks) for segment in first if _grown(segment, marks))
-    until = max(newest, default=0)
-    second = segments(folder)
+    with nothing_arrives(folder):
+        first = segments(folder)
+        newest = (_newest(segment, marks) for segment in first if _grown(segment, marks))
+        until = max(newest, default=0)
+        second = segments(folder)
     own = settle()
     for n, segment in enumerate(second):
         if own is not None and segment.name == own[0]:
@@ -150,13 +156,17 @@ def batches(news: News, marks: Mapping[str, Mark]) -> Iterator[Batch]:
     latest: dict[str, int] = {}  # stamp by writer
     for mark in marks.values():
         latest[mark.writer] = max(latest.get(mark.writer, 0), mark.stamp)
+    newest = max(latest.values(), default=0)
     batch = Batch()
     streams = [_appends(segment, starts[segment.name], news.until) for segment in grown]
-    for _, name, append in heapq.merge(*streams, key=lambda item: item[:2]):
+    for stamp, name, append in heapq.merge(*streams, key=lambda item: item[:2]):
         alone = FORGOTTEN in batch.bodies or (batch.marks and append[0].kind == FORGOTTEN)
         if batch.full or alone:
             yield batch
             batch = Batch()
+        if stamp <= newest:
+            for record in append:
+                batch.late.setdefault(record.kind, []).append(record.body)
         starts[name] = batch.marks[name] = _add(batch, append, starts[name], latest)
     if batch.marks:
         yield batch
@@ -174,27 +184,37 @@ def _appends(segment: Segment, mark: Mark, until: int) -> Iterator[tuple[int, st
 
 def _add(batch: Batch, append: list[Record], mark: Mark, latest: dict[str, int]) -> Mark:
     """Take the records of an append into the batch, but for damaged and repeated ones."""
-    sequence, stamp, damaged = mark.sequence, mark.stamp, mark.damaged
     newest = latest.get(mark.writer, 0)
-    bodies = batch.bodies
-    for record in append:
-        kind, given = record.kind, record.stamp
-        if kind == "damaged":
-            damaged += 1
-            continue
-        sequence = record.sequence + 1
-        if given:
-            if given > stamp:
-                stamp = given
-            if given <= newest:
-                continue  # written again after a failed sync, and folded already
-            newest = given
-        if kind in bodies:
-            bodies[kind].append(record.body)
-        else:
-            bodies[kind] = [record.body]
+    sequence, stamp, damaged = mark.sequence, mark.stamp, mark.damaged
+    if _is_plain(append, newest):
+        sequence, newest = append[-1].sequence + 1, append[-1].stamp
+        stamp = max(stamp, newest)
+        batch.bodies.setdefault(append[0].kind, []).extend([record.body for record in append])
+    else:
+        for record in append:
+            if record.kind == "damaged":
+                damaged += 1
+                continue
+            sequence, given = record.sequence + 1, record.stamp
+            stamp = max(stamp, given)
+            if given:
+                if given <= newest:
+                    continue  # written again after a failed sync, and folded already
+                newest = given
+            batch.bodies.setdefault(record.kind, []).append(record.body)
     latest[mark.writer] = newest
     position = append[-1].end
     batch.records += len(append)
     batch.bytes += position - mark.position
     return Mark(position, sequence, stamp, damaged, mark.writer)
+
+
+def _is_plain(append: list[Record], newest: int) -> bool:
+    """Whether all records are of one kind and come later than ``newest``, in their order."""
+    first = append[0]
+    return (
+        first.kind != "damaged"
+        and first.stamp > newest
+        and {record.kind for record in append} == {first.kind}
+        and [record.stamp for record in append] == list(range(first.stamp, first.stamp + len(append)))
+    )

@@ -22,7 +22,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from zlib import crc32
 
 import orjson
@@ -35,9 +35,11 @@ __all__ = [
     "Segment",
     "appends",
     "frame",
+    "head",
     "last",
     "read",
     "segments",
+    "sizes",
     "writer_of",
 ]
 
@@ -75,19 +77,26 @@ class Record(NamedTuple):
 
 def frame(sequence: int, stamp: int, kind: str, body: bytes, *, more: bool = False) -> bytes:
     """One line of a segment."""
-    line = b"%d %d%s %s %s" % (sequence, stamp, b"+" if more else b"", kind.encode(), body)
-    return b"%08x %s\n" % (crc32(line), line)
+    front = b"%d %d%b %b " % (sequence, stamp, b"+" if more else b"", kind.encode())
+    return b"%08x %b%b\n" % (crc32(body, crc32(front)), front, body)
 
 
 def segments(folder: Path) -> list[Segment]:
     """The segments of a journal in the order of their names, the oldest first."""
+    return [Segment(name, folder / name, size) for name, size in sorted(sizes(folder).items())]
+
+
+def sizes(folder: Path) -> dict[str, int]:
+    """The segments of a journal by name, and the bytes of each."""
     try:
         with os.scandir(folder) as entries:
-            files = [item for item in entries if item.name.endswith(".log") and item.is_file()]
-        found = sorted((item.name, item.stat().st_size) for item in files)
+            return {
+                item.name: item.stat().st_size
+                for item in entries
+                if item.name.endswith(".log") and item.is_file()
+            }
     except OSError as error:
         raise disk_error(error, f"read the journal in {folder}") from error
-    return [Segment(name, folder / name, size) for name, size in found]
 
 
 def read(segment: Segment, offset: int = 0) -> Iterator[Record]:
@@ -139,15 +148,19 @@ def writer_of(segment: Segment) -> str:
     Two segments have one writer where the second repeats what the disk did
     not take in the first.
     """
+    return str(head(segment).get("writer", segment.name))
+
+
+def head(segment: Segment) -> dict[str, Any]:
+    """What the first record of a segment says of it; nothing where it is another record."""
     try:
         with open(segment.path, "rb") as file:
             line = file.read(HEAD_BYTES).split(b"\n")[0]
     except OSError as error:
         raise disk_error(error, f"read the journal in {segment.path}") from error
     record = _parse(line, len(line) + 1)
-    if record.kind != "segment":
-        return segment.name
-    return str(orjson.loads(record.body).get("writer", segment.name))
+    found: dict[str, Any] = orjson.loads(record.body) if record.kind == "segment" else {}
+    return found
 
 
 def _lines(segment: Segment, offset: int) -> Iterator[tuple[bytes, int]]:
@@ -168,19 +181,24 @@ def _lines(segment: Segment, offset: int) -> Iterator[tuple[bytes, int]]:
 
 def _parse(line: bytes, end: int) -> Record:
     try:
-        payload = line[9:]
-        if line[8:9] == b" " and int(line[:8], 16) == crc32(payload):
-            return _record(payload, end)
+        check, sequence, stamp, kind, body = line.split(b" ", 4)
+        if b"%08x" % crc32(line[9:]) == check and stamp[:1].isdigit():
+            more = stamp.endswith(b"+")
+            given = int(stamp[:-1] if more else stamp)
+            return Record(int(sequence), kind.decode(), body, end, given, more)
+    except ValueError:  # perhaps it has no stamp, and so fewer spaces
+        pass
+    return _parse_older(line, end)
+
+
+def _parse_older(line: bytes, end: int) -> Record:
+    """A record of format 1, without a stamp, or a damaged one."""
+    payload = line[9:]
+    try:
+        if b"%08x " % crc32(payload) == line[:9]:
+            sequence, kind, body = payload.split(b" ", 2)
+            if not kind[:1].isdigit():
+                return Record(int(sequence), kind.decode(), body, end)
     except ValueError:
         pass
     return Record(-1, "damaged", line, end)
-
-
-def _record(payload: bytes, end: int) -> Record:
-    sequence, second, rest = payload.split(b" ", 2)
-    if not second[:1].isdigit():
-        return Record(int(sequence), second.decode(), rest, end)
-    kind, body = rest.split(b" ", 1)
-    if second.endswith(b"+"):
-        return Record(int(sequence), kind.decode(), body, end, int(second[:-1]), True)
-    return Record(int(sequence), kind.decode(), body, end, int(second), False)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Mapping
 
 try:  # hashlib holds the same function, behind OpenSSL: two milliseconds and megabytes
     from _blake2 import blake2b
 except ImportError:
     from hashlib import blake2b
 
-__all__ = ["clean_text", "strip_ansi", "word_key", "words"]
+__all__ = ["clean_text", "strip_ansi", "subject_renamed", "word_key", "words"]
 
 # CSI and OSC sequences and two-character escapes (ECMA-48, section 5).
 _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
@@ -22,6 +23,8 @@ HIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2
 _WORD = re.compile(r"[^\W_]+(?:[._:/-]+[^\W_]+)*")
 _PART = re.compile(r"[^\W_]+")
 MAX_WORD = 64
+# What a message of an error is about stands first, as ``checks`` writes them.
+_SUBJECT = re.compile(r"(an item of )?(\w+)\b")
 
 
 def strip_ansi(text: str) -> str:
@@ -41,6 +44,20 @@ def clean_text(text: str, *, max_bytes: int | None = None) -> str:
     if max_bytes is not None and len(cleaned.encode()) > max_bytes:
         cleaned = cleaned.encode()[:max_bytes].decode(errors="ignore").rstrip()
     return cleaned
+
+
+def subject_renamed(message: str, names: Mapping[str, str]) -> str:
+    """An error's message, with the field that it is about called as its reader knows it.
+
+    Examples
+    --------
+    >>> subject_renamed("timestamp is 'noon'; expected a time", {"timestamp": "--time"})
+    "--time is 'noon'; expected a time"
+    """
+    found = _SUBJECT.match(message)
+    if found is None or found[2] not in names:
+        return message
+    return f"{found[1] or ''}{names[found[2]]}{message[found.end() :]}"
 
 
 def words(text: str) -> dict[str, int]:

@@ -3,17 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date, timedelta
+from datetime import date
 from math import erf, sqrt
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from whatworks.beta import JEFFREYS, rate_interval
-from whatworks.cache import HotCache
 from whatworks.records import Direction, Trend, TrendDay
 
-__all__ = ["BASELINE_WINDOWS", "DaySum", "trend"]
+__all__ = [
+    "BASELINE_WINDOWS",
+    "CHANGE_Z",
+    "DAY_LEVEL",
+    "DaySum",
+    "Difference",
+    "difference",
+    "sureness",
+    "trend",
+]
+
+Float64 = NDArray[np.float64]
+Int64 = NDArray[np.int64]
+Pair = tuple[float, float]
+Rate = tuple[int, float | None, float | None, float | None]
 
 # The last window is compared with the four before it: four weeks for a week.
 BASELINE_WINDOWS = 4
@@ -23,9 +37,11 @@ DAY_LEVEL = 0.95
 CHANGE_Z = 1.6449
 # A change known to within this is called steady; less is known: too little data.
 STEADY_WIDTH = 0.2
-# To find the ends of an interval takes longer than all else here, however many are asked for.
-_ENDS: HotCache[tuple[float, float]] = HotCache(8_192)
-NO_ENDS = None, None
+# Ends of intervals by count and sum: to find them takes longest, and days of few tries are much alike.
+_ENDS: dict[Pair, Pair] = {}
+ENDS_KEPT = 8_192
+NOTHING: Rate = 0, None, None, None
+Number = TypeVar("Number", float, Float64)
 
 
 class DaySum(NamedTuple):
@@ -48,87 +64,119 @@ def trend(pattern_id: str, days: Sequence[DaySum], window_days: int) -> Trend:
     four before it, by the normal approximation to the difference of two such
     posteriors.
     """
-    span = timedelta(days=window_days)
+    place = np.array([d.day.toordinal() for d in days], np.int64)
     sums = np.array([[d.resolved, d.outcome_sum] for d in days], float).reshape(-1, 2)
-    pairs = [*sums.tolist(), *_moving(days, sums, span).tolist()]
-    ends = _intervals(pairs)
-    found = [
-        (int(count), _share(count, total), *(between if count else NO_ENDS))
-        for (count, total), between in zip(pairs, ends, strict=True)
-    ]
+    found = _rates(np.concatenate([sums, _moving(place, sums, window_days)]))
     rows = [
         TrendDay(d.day, d.used, *alone, *around)
         for d, alone, around in zip(days, found, found[len(days) :], strict=False)
     ]
-    recent, before = _sides(days, sums, span)
-    direction, change, change_low, change_high, probability = _change(recent, before)
+    recent, before = _sides(place, sums, window_days)
+    found_change = difference(*recent.tolist(), *before.tolist())
     return Trend(
         pattern_id=pattern_id,
         window_days=window_days,
         baseline_days=BASELINE_WINDOWS * window_days,
         days=tuple(reversed(rows)),
-        direction=direction,
-        change=change,
-        change_low=change_low,
-        change_high=change_high,
-        probability=probability,
+        direction=found_change.direction,
+        change=found_change.change,
+        change_low=found_change.low,
+        change_high=found_change.high,
+        probability=found_change.probability,
     )
 
 
-def _moving(days: Sequence[DaySum], sums: np.ndarray, span: timedelta) -> np.ndarray:
-    """Counts and sums of the windows that end with each day."""
-    moving, start = np.zeros_like(sums), 0
-    for end, today in enumerate(days):
-        before = today.day - span
-        while days[start].day <= before:
-            start += 1
-        moving[end] = np.add.reduce(sums[start : end + 1])
+def _moving(place: Int64, sums: Float64, span: int) -> Float64:
+    """Counts and sums of the windows of ``span`` days that end with each day."""
+    if not len(place):
+        return sums
+    ends = np.arange(1, len(place) + 1)
+    starts = np.searchsorted(place, place - span, "right")
+    # Of each pair of borders what lies between them; the row of zeros is the border behind the last.
+    padded = np.concatenate([sums, np.zeros((1, 2))])
+    moving: Float64 = np.add.reduceat(padded, np.column_stack([starts, ends]).ravel())[::2]
     return moving
 
 
-def _intervals(pairs: Sequence[Sequence[float]]) -> list[tuple[float, float]]:
-    """Lower and upper ends for counts with their sums; days are much alike, so they are kept."""
-    keys = [f"{count} {total}" for count, total in pairs]
-    rows = dict(zip(keys, pairs, strict=True))
-
-    def load(missing: list[str]) -> dict[str, tuple[float, float]]:
-        count, total = np.array([rows[key] for key in missing]).T
+def _rates(sums: Float64) -> list[Rate]:
+    """For rows of counts with their sums: count, mean and the ends of its interval."""
+    pairs: list[Pair] = list(map(tuple, sums.tolist()))
+    kept = {pair: ends for pair in pairs if (ends := _ENDS.get(pair))}
+    missing = list({pair for pair in pairs if pair[0] and pair not in kept})
+    if missing:
+        count, total = np.array(missing).T
         low, high = rate_interval(total, count, DAY_LEVEL)
-        return dict(zip(missing, zip(low.tolist(), high.tolist(), strict=True), strict=True))
+        found = dict(zip(missing, zip(low.tolist(), high.tolist(), strict=True), strict=True))
+        if len(_ENDS) + len(found) > ENDS_KEPT:
+            _ENDS.clear()
+        _ENDS.update(found)
+        kept |= found
+    return [
+        (int(count), total / count, *kept[count, total]) if count else NOTHING for count, total in pairs
+    ]
 
-    known = _ENDS.many(list(rows), load)
-    return [known[key] for key in keys]
 
-
-def _share(count: float, total: float) -> float | None:
-    return total / count if count else None
-
-
-def _sides(days: Sequence[DaySum], sums: np.ndarray, span: timedelta) -> tuple[np.ndarray, np.ndarray]:
+def _sides(place: Int64, sums: Float64, span: int) -> tuple[Float64, Float64]:
     """Count and sum of the last window with outcomes, and of the windows before it."""
-    resolved = [d.day for d in days if d.resolved]
-    if not resolved:
+    resolved = np.flatnonzero(sums[:, 0])
+    if not len(resolved):
         return np.zeros(2), np.zeros(2)
-    border = resolved[-1] - span
-    first = border - BASELINE_WINDOWS * span
-    recent = [n for n, d in enumerate(days) if d.day > border]
-    before = [n for n, d in enumerate(days) if first < d.day <= border]
-    return sums[recent].sum(axis=0), sums[before].sum(axis=0)
+    border = place[resolved[-1]] - span
+    middle = np.searchsorted(place, border, "right")
+    first = np.searchsorted(place, border - BASELINE_WINDOWS * span, "right")
+    return sums[middle:].sum(axis=0), sums[first:middle].sum(axis=0)
 
 
-def _change(
-    recent: np.ndarray, before: np.ndarray
-) -> tuple[Direction, float | None, float | None, float | None, float | None]:
-    if not recent[0] or not before[0]:
-        return "too little data", None, None, None, None
-    change = float(recent[1] / recent[0] - before[1] / before[0])
-    (mean, variance), (other, other_variance) = _posterior(*recent), _posterior(*before)
+class Difference(NamedTuple):
+    """How one mean outcome differs from another; see ``Trend``. ``None`` where one has no outcomes."""
+
+    direction: Direction
+    change: float | None
+    low: float | None
+    high: float | None
+    probability: float | None
+
+
+def difference(count: float, total: float, before: float, before_total: float) -> Difference:
+    """The mean of ``count`` outcomes with sum ``total`` minus that of the ``before``.
+
+    ``low`` to ``high`` is a 90 % credible interval, ``probability`` that of a rise.
+    """
+    if not count or not before:
+        return Difference("too little data", None, None, None, None)
+    change = float(total / count - before_total / before)
+    (mean, variance), (other, other_variance) = (
+        _posterior(count, total),
+        _posterior(before, before_total),
+    )
     # Of the posteriors, not of the raw means: one success after one failure is no rise.
     shift, deviation = mean - other, sqrt(variance + other_variance)
     margin = CHANGE_Z * deviation
     low, high = max(-1.0, shift - margin), min(1.0, shift + margin)
     probability = 0.5 * (1 + erf(shift / deviation / sqrt(2)))
-    return _direction(low, high, margin), change, low, high, probability
+    return Difference(_direction(low, high, margin), change, low, high, probability)
+
+
+def sureness(
+    count: Float64, total: Float64, before: Float64, before_total: Float64
+) -> NDArray[np.float64]:
+    """How many standard deviations each difference is from zero, elementwise.
+
+    Parameters
+    ----------
+    count, total, before, before_total
+        Shape ``(n,)``, as in ``difference``; counts are positive.
+
+    Returns
+    -------
+    Shape ``(n,)``. Beyond ``CHANGE_Z`` the direction is rising, below its
+    negative falling.
+    """
+    (mean, variance), (other, other_variance) = (
+        _posterior(count, total),
+        _posterior(before, before_total),
+    )
+    return np.asarray((mean - other) / np.sqrt(variance + other_variance))
 
 
 def _direction(low: float, high: float, margin: float) -> Direction:
@@ -137,8 +185,8 @@ def _direction(low: float, high: float, margin: float) -> Direction:
     return "steady" if margin <= STEADY_WIDTH else "too little data"
 
 
-def _posterior(count: float, total: float) -> tuple[float, float]:
+def _posterior(count: Number, total: Number) -> tuple[Number, Number]:
     """Mean and variance of Beta(total + 1/2, count - total + 1/2)."""
     size = count + 2 * JEFFREYS
-    mean = float((total + JEFFREYS) / size)
+    mean = (total + JEFFREYS) / size
     return mean, mean * (1 - mean) / (size + 1)

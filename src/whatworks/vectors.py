@@ -195,9 +195,10 @@ class Vectors:
             store, near = self._store, self._near
         if store is None:
             return self._scanned(query, k) if self._failed else near.search(query, k)
-        hits = near.search(query, k)
         try:
-            older = self._older(store, near, query, k)
+            if not len(near):
+                return store.nearest(query, k)
+            hits, older = near.search(query, k), self._older(store, near, query, k)
         except StoreError:
             self._give_up(store)
             return self._scanned(query, k)
@@ -223,7 +224,7 @@ class Vectors:
         """The ``k`` nearest in the store that were not replaced since the last projection."""
         reach = k + min(len(near), k)
         while True:
-            found = store.search(query, reach)
+            found = store.nearest(query, reach)
             pairs = zip(found.distances.tolist(), found.ids, strict=True)
             older = [pair for pair in pairs if pair[1] not in near]
             if len(older) >= k or len(found.ids) < reach:

@@ -6,11 +6,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from copy import deepcopy
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
+from whatworks.channels import CHECKING, UNVOUCHED
 from whatworks.checks import micros, moment_of, shown
 from whatworks.desk import Desk
 from whatworks.errors import InvalidInputError, NotFoundError, StoreError
+from whatworks.frozen import maker
+from whatworks.ids import content_id
 from whatworks.link import Link
 from whatworks.records import Pattern, UsageEvent
 
@@ -21,6 +25,7 @@ Body = dict[str, Any]
 REMEMBERED = 10_000
 # What must agree for two events with one id to be the same event.
 _SAME = ("pattern_id", "context_id", "outcome", "state")
+_NUMBERS = {int, float}  # a zero says something, which ``False`` does not
 
 
 class Writer:
@@ -62,10 +67,10 @@ class Writer:
             missing -= known
         if missing:
             raise NotFoundError(
-                f"there is no pattern {shown(min(missing))}; add it first with add_pattern"
+                f"there is no pattern {shown(min(missing))} in this store; add it first"
             )
 
-    def record(self, bodies: Sequence[Body]) -> list[Body]:
+    def record(self, bodies: Sequence[Body]) -> Sequence[Body]:
         """Write events and return them in order; a known id gives the event as it stands.
 
         Raises
@@ -74,7 +79,20 @@ class Writer:
             An id is known for another pattern, context or outcome.
         """
         self.require([body["pattern_id"] for body in bodies])
-        known = self._known([body["event_id"] for body in bodies if body["given_id"]])
+        new, stored = self._compared(bodies)
+        self._begin_imports(new)
+        self._link.append("event.recorded", list(map(_lean, new)))
+        if self._recent.check():  # what is told of a pattern that was forgotten meanwhile is not kept
+            self.require([body["pattern_id"] for body in new])
+        self._remember(body for body in new if body["given_id"] or body["outcome"] is None)
+        return stored
+
+    def _compared(self, bodies: Sequence[Body]) -> tuple[Sequence[Body], Sequence[Body]]:
+        """Those of events that are new, and for each the one that stands."""
+        given = [body["event_id"] for body in bodies if body["given_id"]]
+        if not given:  # ids made here never come twice
+            return bodies, bodies
+        known = self._known(given)
         new: dict[str, Body] = {}
         stored = []
         for body in bodies:
@@ -85,14 +103,27 @@ class Writer:
             else:
                 new[event_id] = body
             stored.append(earlier or body)
-        self._link.append("event.recorded", list(map(_lean, new.values())))
-        if self._recent.check():  # what is told of a pattern that was forgotten meanwhile is not kept
-            self.require([body["pattern_id"] for body in new.values()])
-        self._remember(b for b in new.values() if b["given_id"] or b["outcome"] is None)
-        return stored
+        return list(new.values()), stored
+
+    def _begin_imports(self, bodies: Iterable[Body]) -> None:
+        """Say once of a batch which files it comes from: tries only have the number of that."""
+        found = {
+            tuple(labels): body["recorded_at"]
+            for body in bodies
+            if (labels := body.get("imported_from"))
+        }
+        begun = [
+            {"import_id": content_id(*labels), "labels": labels, "recorded_at": at}
+            for labels, at in found.items()
+        ]
+        if begun:
+            self._link.append("import.begun", begun)
 
     def resolve(self, body: Body) -> Body:
-        """Give an event its outcome and return the event; the same outcome again writes nothing."""
+        """Give an event its outcome and return the event; the same outcome again writes nothing.
+
+        Neither does one that is told against what a check found.
+        """
         self._recent.check()
         with self._recent.resolving:
             return self._resolve(body)
@@ -105,18 +136,28 @@ class Writer:
             earlier = self._stored([event_id], latest=True).get(event_id)
         if earlier is None:
             raise NotFoundError(f"there is no event {shown(event_id)} in this store")
-        if _same(earlier, body):  # unless another process has corrected it meanwhile
+        if _stands(earlier, body):  # unless another process has corrected it meanwhile
             earlier = self._stored([event_id], latest=True).get(event_id, earlier)
-        if _same(earlier, body):
+        if _stands(earlier, body):
             return earlier
         resolved = earlier | {
             "state": body["state"],
             "outcome": body["outcome"],
             "resolved_at": body["timestamp"] if body["state"] == "resolved" else None,
+            "checked": body["checked"] and body["state"] == "resolved",
         }
         self._link.append("event.resolved", [body])
         self._remember([resolved])
         return resolved
+
+    def judge(self, bodies: Sequence[Body]) -> None:
+        """Write down what the owner thinks of sources."""
+        self._link.append("source.judged", bodies)
+
+    def archive(self, bodies: Sequence[Body]) -> None:
+        """Write down which patterns are archived and which no more."""
+        self.require([body["pattern_id"] for body in bodies])
+        self._link.append("pattern.archived", bodies)
 
     def _remember(self, bodies: Iterable[Body]) -> None:
         self._recent.events.update((body["event_id"], body) for body in bodies)
@@ -139,14 +180,21 @@ class Writer:
 
 def _lean(body: Body) -> Body:
     """The body of an event without what it does not say: most say little, and there are many."""
-    lean = {name: value for name, value in body.items() if value or (value == 0 and value is not False)}
+    lean: Body = {name: value for name, value in body.items() if value or value.__class__ in _NUMBERS}
+    if body["state"] == "resolved" and body["channel"] in CHECKING and not body["checked"]:
+        lean["checked"] = False  # against what follows from its channel
     if lean["recorded_at"] == lean["timestamp"]:
         del lean["recorded_at"]
+    if labels := lean.pop("imported_from", None):
+        lean["import_id"] = content_id(*labels)
     return lean
 
 
-def _same(earlier: Body, body: Body) -> bool:
-    return (earlier["state"], earlier["outcome"]) == (body["state"], body["outcome"])
+def _stands(earlier: Body, body: Body) -> bool:
+    """Whether an event stays as it is: a check found its outcome, or the same is told again."""
+    same = (earlier["state"], earlier["outcome"]) == (body["state"], body["outcome"])
+    is_news = body["checked"] and body["state"] == "resolved" and not earlier["checked"]
+    return (same and not is_news) or (earlier["checked"] and not body["checked"])
 
 
 def _agree(earlier: Mapping[str, Any], body: Mapping[str, Any]) -> None:
@@ -158,7 +206,7 @@ def _agree(earlier: Mapping[str, Any], body: Mapping[str, Any]) -> None:
             continue
         raise InvalidInputError(
             f"event {shown(body['event_id'])} is recorded with {name} {shown(earlier[name])}, "
-            f"not {shown(body[name])}; use resolve to change an outcome, or another event_id"
+            f"not {shown(body[name])}; resolve it to change the outcome, or give another id"
         )
 
 
@@ -197,30 +245,55 @@ def body_of(event: UsageEvent) -> Body:
         "prediction_id": event.prediction_id,
         "metadata": dict(event.metadata),
         "resolved_at": None if event.resolved_at is None else micros(event.resolved_at),
+        "recorded_at": None if event.recorded_at is None else micros(event.recorded_at),
+        "checked": event.checked,
+        "imported_from": list(event.imported_from),
     }
 
 
 def event_of(body: Mapping[str, Any]) -> UsageEvent:
     """The event that a record stands for."""
+    return UsageEvent(*_values(body))
+
+
+def events_of(bodies: Sequence[Mapping[str, Any]]) -> list[UsageEvent]:
+    """The events that records stand for."""
+    if len(bodies) == 1:
+        return [event_of(bodies[0])]
+    made = maker(UsageEvent)
+    return [made(*_values(body)) for body in bodies]
+
+
+def _values(body: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Those of the fields of an event, in order."""
     at, late = moment_of(body["timestamp"]), body.get("resolved_at")
     resolved_at = moment_of(late) if late is not None else at if body["state"] == "resolved" else None
-    return UsageEvent(
-        event_id=body["event_id"],
-        pattern_id=body["pattern_id"],
-        timestamp=at,
-        state=body["state"],
-        outcome=body["outcome"],
-        context=body["context"],
-        context_id=body["context_id"],
-        session_id=body["session_id"],
-        source=body["source"],
-        channel=body["channel"],
-        files=tuple(body["files"]),
-        tools=tuple(body["tools"]),
-        duration_ms=body["duration_ms"],
-        cost=body["cost"],
-        prediction_id=body["prediction_id"],
+    return (
+        body["event_id"],
+        body["pattern_id"],
+        at,
+        body["state"],
+        body["outcome"],
+        body["context"],
+        body["context_id"],
+        body["session_id"],
+        body["source"],
+        body["channel"],
+        tuple(body["files"]),
+        tuple(body["tools"]),
+        body["duration_ms"],
+        body["cost"],
+        body["prediction_id"],
         # The caller may change it, a retry compares; most events have none.
-        metadata=deepcopy(body["metadata"]) if body["metadata"] else {},
-        resolved_at=resolved_at,
+        deepcopy(body["metadata"]) if body["metadata"] else {},
+        resolved_at,
+        _came_in(body),
+        body.get("checked", False),
+        tuple(body.get("imported_from", ())),
     )
+
+
+def _came_in(body: Mapping[str, Any]) -> datetime | None:
+    """When it was recorded, where that bounds how much counts (``evidence.quarantine``)."""
+    at = body.get("recorded_at")
+    return moment_of(at) if at is not None and body["channel"] in UNVOUCHED else None

@@ -2,42 +2,23 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import pytest
 from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
 from qdrant_client import QdrantClient
 
+from support.qdrant import Served
 from whatworks.stores import VectorStore, qdrant
 from whatworks.stores.qdrant import QdrantStore
 from whatworks.testing import StoreConformance, state_machine
 
 pytestmark = pytest.mark.filterwarnings("ignore:Local mode performs exact")
 URL = "http://stand-in:6333"
-
-
-class Served:
-    """What a server does that local mode does not: answers threads, and outlives its clients."""
-
-    def __init__(self, local: QdrantClient) -> None:
-        self._local, self._lock = local, threading.Lock()
-
-    def __getattr__(self, name: str) -> Any:
-        method = getattr(self._local, name)
-
-        def call(*given: Any, **named: Any) -> Any:
-            with self._lock:
-                return method(*given, **named)
-
-        return call
-
-    def close(self) -> None:
-        pass
 
 
 @pytest.fixture(autouse=True)

@@ -43,3 +43,8 @@ class TestUsearchIndexedEarly(StoreConformance):
 
     def test_operations_in_any_order_agree_with_a_dict(self, tiny: None) -> None:
         run_state_machine_as_test(state_machine(type(self)), settings=settings(max_examples=40))
+
+
+def test_a_search_looks_at_more_candidates_the_larger_the_index_is() -> None:
+    widths = [usearch._search_width(rows) for rows in (0, 5_000, 100_000, 200_000, 1_000_000)]
+    assert widths == [96, 96, 96, 116, 162]

@@ -35,7 +35,7 @@ def test_trend_draws_the_days_and_says_where_it_goes(run: Run, filled: Any) -> N
     assert "●" in printed and "━" in printed and "░" in printed
     assert "2026-01-05" in printed and "2026-02-12" in printed
     assert "2026-02-12      1" in printed  # the newest day, with its tries
-    assert "against the 28 days before" in printed
+    assert "in the 7 days up to 2026-02-13 against the 28 days before" in printed
 
 
 def test_trend_as_json_is_the_record(run: Run, filled: Any) -> None:

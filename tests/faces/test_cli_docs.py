@@ -13,23 +13,28 @@ import pytest
 from typer.main import get_command
 from typer.testing import Result
 
-from whatworks import doctor, ledgers, records, repair
+from whatworks import doctor, ledgers, records, repair, sharing
 from whatworks.cli import app
 from whatworks.cli.exits import CODES
+from whatworks.spaces import tokens
 from whatworks.stores import overview
+from whatworks.team import records as teams
 
 Run = Callable[..., Result]
 
 TEXT = (Path(__file__).parents[2] / "docs" / "cli.md").read_text()
 COMMANDS: dict[str, Any] = get_command(app).commands  # type: ignore[attr-defined]
-IMPORTS: dict[str, Any] = COMMANDS["import"].commands
-LEAVES = {name: command for name, command in COMMANDS.items() if name != "import"} | {
-    f"import {name}": command for name, command in IMPORTS.items()
+GROUPS: dict[str, dict[str, Any]] = {
+    name: COMMANDS[name].commands for name in ("import", "team", "token")
+}
+LEAVES = {name: command for name, command in COMMANDS.items() if name not in GROUPS} | {
+    f"{group} {name}": command for group, inner in GROUPS.items() for name, command in inner.items()
 }
 EXPECTED = (
-    "init add record resolve similar trend predict why diff patterns events sources stats "
-    "calibrate evaluate lift install uninstall plugin mcp suggest sync teach import export forget "
-    "serve backup restore rebuild reembed migrate doctor stores "
+    "init add record resolve similar trend predict why diff patterns events rates clusters related "
+    "sources quarantine sql stats calibrate evaluate lift install uninstall plugin mcp suggest sync "
+    "teach import export share ui report top distrust approve unjudge optimize archive unarchive "
+    "forget serve backup restore rebuild reembed migrate doctor stores team token "
     "bench demo version"
 )
 
@@ -44,7 +49,9 @@ def shown_commands() -> list[str]:
 
 def test_the_commands_are_those_that_were_asked_for() -> None:
     assert set(COMMANDS) == set(EXPECTED.split())
-    assert " ".join(IMPORTS) == "files table jsonl transcripts git tests scores notes"
+    assert " ".join(GROUPS["import"]) == "files table jsonl transcripts git tests scores notes"
+    assert " ".join(GROUPS["team"]) == "init join status sync doctor grant retire snapshot vectors"
+    assert " ".join(GROUPS["token"]) == "add list remove"
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -68,7 +75,7 @@ def test_every_help_is_one_sentence_and_one_example(run: Run, name: str) -> None
 @pytest.mark.parametrize("name", LEAVES)
 def test_every_command_takes_store_and_json(run: Run, name: str) -> None:
     printed = run(*name.split(), "--help").stdout
-    assert "--store" in printed
+    assert "--store" in printed or (name.startswith("token ") and "--root" in printed)
     assert "--json" in printed or name == "mcp"  # which speaks JSON all the time
 
 
@@ -97,7 +104,7 @@ def test_the_exit_codes_are_those_of_the_program() -> None:
 def test_the_documents_have_the_fields_of_the_records(name: str) -> None:
     kind = next(
         getattr(home, name)
-        for home in (records, ledgers, doctor, repair, overview)
+        for home in (records, ledgers, doctor, repair, overview, sharing, teams, tokens)
         if hasattr(home, name)
     )
     listed = re.search(rf"^- \*\*{name}\*\*:(.*?)(?=^- \*\*|^$)", TEXT, re.MULTILINE | re.DOTALL)

@@ -90,6 +90,43 @@ def test_bad_input_is_2(run: Run, filled: Any) -> None:
         assert both(run, 2, "trend", filled.imports, "--as-of", day, *store) == "InvalidInputError"
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["record", "nope"], "there is no pattern 'nope' in this store; whatworks add adds one"),
+        (["record", "P", "--time", "2199-01-01"], "--time is 2199-01-01T00:00:00+00:00; expected"),
+        (["record", "P", "--session", ""], "--session is empty"),
+        (["record", "P", "--file", ""], "an item of --file is empty"),
+        (["record", "P", "--duration-ms", "-1"], "--duration-ms is -1.0"),
+        (["record", "P", "--event-id", "try-0", "--outcome", "1"], "give another --event-id"),
+        (["add", "x y", "--type", ""], "--type is empty"),
+        (["trend", "P", "--as-of", "2199-01-01"], "--as-of is 2199-01-01T00:00:00+00:00"),
+        (["patterns", "--limit", "0"], "--limit is 0"),
+        (["distrust", "nobody"], "whatworks sources lists those that have"),
+    ],
+)
+def test_errors_speak_of_options_and_commands(
+    run: Run, filled: Any, words: list[str], said: str
+) -> None:
+    given = [filled.imports if word == "P" else word for word in words]
+    assert said in run(*given, "--store", filled.path).stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["predict", "a", "--candidate", "nope"], "whatworks add adds one"),
+        (["diff", "x", "--from", "2026-01-02", "--to", "2026-01-01"], "--from is 2026-01-02"),
+    ],
+)
+def test_errors_of_questions_speak_of_options_and_commands(
+    run: Run, tmp_path: Path, words: list[str], said: str
+) -> None:
+    store = ["--store", tmp_path / "store"]
+    assert run("init", *store).exit_code == 0
+    assert said in run(*words, *store).stderr
+
+
 def test_what_is_not_found_is_4(run: Run, filled: Any, tmp_path: Path) -> None:
     assert both(run, 4, "stats", "--store", tmp_path / "none") == "NotFoundError"
     assert both(run, 4, "trend", "nobody", "--store", filled.path) == "NotFoundError"

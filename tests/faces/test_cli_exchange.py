@@ -131,7 +131,7 @@ def test_a_table_is_imported_by_its_columns(run: Run, table: Path, tmp_path: Pat
     words = ["import", "table", table, "--no-embed", "--store", tmp_path / "s"]
     result = run(*words, "--map", COLUMNS)
     assert result.exit_code == 3
-    assert f"skipped {table}: row 3: outcome is 'maybe'" in result.stdout
+    assert f"skipped {table}: row 3: column 'ok' is 'maybe'" in result.stdout
     stats = shown(run("stats", "--store", tmp_path / "s", "--json"))
     assert (stats["patterns"], stats["events"]) == (1, 2)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import subprocess
 import sys
 from itertools import islice
 from pathlib import Path
@@ -37,3 +38,18 @@ def test_a_loop_gets_better(
     assert sum(alone[-LAST:]) < 0.5 * LAST, "the tasks are too easy to tell"
     assert sum(mended[-LAST:]) > 0.7 * LAST
     assert sum(mended[-LAST:]) > sum(mended[:LAST])
+
+
+@pytest.mark.parametrize(("store", "code"), [(None, 0), ("nowhere", 1)])
+def test_the_notebook_runs_all_its_cells(
+    store: str | None, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And one that fails is seen: a store that cannot be made."""
+    if store is None:
+        monkeypatch.delenv("WHATWORKS_STORE", raising=False)
+    else:
+        (tmp_path / store).write_text("a file")
+        monkeypatch.setenv("WHATWORKS_STORE", str(tmp_path / store))
+    words = [sys.executable, str(AGENTS.parent / "notebook.py")]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.returncode == code, done.stderr

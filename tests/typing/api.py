@@ -17,6 +17,7 @@ from whatworks import (
     CalibrationScore,
     Cause,
     Change,
+    ContextMap,
     Contribution,
     Diff,
     Estimate,
@@ -24,16 +25,21 @@ from whatworks import (
     Evidence,
     Explanation,
     Flip,
+    Held,
     IntervalCheck,
+    Judgement,
     Lift,
     Match,
     Memory,
     Migration,
     NewEvent,
     NewPattern,
+    Overview,
     Pattern,
+    Predicted,
     Prediction,
     Prior,
+    Proposal,
     Recalibration,
     ReliabilityBin,
     Stats,
@@ -45,6 +51,8 @@ from whatworks import (
     clean_text,
 )
 from whatworks.backup import restore
+from whatworks.bulk import RayPool
+from whatworks.sharing import Shared, share
 from whatworks.stores import Hits, VectorStore, open_store
 
 
@@ -71,10 +79,15 @@ def write(memory: Memory, now: datetime) -> None:
     assert_type(memory.resolve("e", outcome=0.0, timestamp=now), UsageEvent)
     assert_type(memory.resolve("e", state="not_used"), UsageEvent)
     memory.add_priors([Prior("p", 0.5, 3, "import"), {"pattern_id": "p"}])
+    assert_type(memory.archive("p", reason="old"), Pattern)
+    assert_type(memory.unarchive("p"), Pattern)
+    assert_type(memory.optimize(apply=True, keep=3), list[Proposal])
     memory.restore(patterns=[pattern], events=iter([event]))
     memory.flush(progress=print)
     memory.rebuild()
     memory.reembed(embed)
+    with RayPool("local", workers=2) as pool:
+        memory.rebuild(pool=pool)
     moved: Migration = memory.migrate("usearch", keep=False, progress=print)
     assert_type(moved.recall, dict[str, float])
     memory.close()
@@ -88,6 +101,9 @@ def ask(memory: Memory, now: datetime) -> None:
     trend = memory.trend("p", window_days=7, as_of=now)
     assert_type(trend, Trend)
     assert_type(trend.days, tuple[TrendDay, ...])
+    assert_type(memory.overview(window_days=7, limit=3), Overview)
+    assert_type(memory.predictions(limit=3), list[Predicted])
+    assert_type(memory.context_map("p", limit=3), ContextMap)
     prediction = memory.predict("x", limit=3, candidates=["p"], as_of=now)
     assert_type(prediction, Prediction)
     assert_type(prediction.answers, tuple[Answer, ...])
@@ -129,8 +145,13 @@ def ask(memory: Memory, now: datetime) -> None:
     assert_type(memory.iter_patterns(), Iterator[Pattern])
     assert_type(memory.iter_priors(), Iterator[Prior])
     assert_type(memory.stats(), Stats)
+    assert_type(memory.distrust("source"), Judgement)
+    assert_type(memory.approve("source"), Judgement)
+    assert_type(memory.unjudge("source"), Judgement)
+    assert_type(memory.quarantine(limit=5), list[Held])
     assert_type(memory.backup(Path("backups"), keep=3), Backup)
     assert_type(restore(Path("backup"), Path("store")), Backup)
+    assert_type(share(memory, memory, ["p"], contexts=True, dry_run=True), Shared)
     assert_type(clean_text("x", max_bytes=10), str)
 
 

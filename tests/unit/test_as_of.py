@@ -166,3 +166,16 @@ def test_batches_and_single_records_keep_the_same_past(open_memory: Open, clock:
     memory.rebuild()
     assert memory._keeper.evidence().rows(query) == kept
     assert len(kept) >= 40
+
+
+def test_a_time_before_the_first_outcome_of_a_pattern_has_a_trend(
+    open_memory: Open, clock: Any
+) -> None:
+    memory = open_memory(clock=clock)
+    memory.add_pattern("retry", pattern_id="p")
+    memory.record("p", outcome=None, context="a", event_id="e")
+    then = clock.advance(hours=1)
+    clock.advance(hours=1)
+    memory.resolve("e", outcome=1.0)
+    (day,) = memory.trend("p", as_of=then).days
+    assert (day.usage_count, day.resolved_count) == (1, 0)

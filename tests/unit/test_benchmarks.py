@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from benchmarks import guard, page
+from benchmarks import guard, page, results
 from benchmarks.corpus import Size
 from benchmarks.goals import GOALS, Figure
 from benchmarks.results import Measured, Result, Run
 
 from whatworks import Memory, Trend
 
+PICTURES = page.PAGE.parent / "pictures"
 SMALL = Size(60, 30, 300)
 
 
@@ -131,3 +133,25 @@ def test_every_goal_is_about_a_part_and_a_figure_that_there_are() -> None:
     for goal in GOALS:
         assert goal.figure(Parts()) is None
     assert asked <= set(parts.full(Path()))
+
+
+def test_results_kept_in_the_repository_are_read_back_and_newer_ones_win(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, before = tmp_path / "results.duckdb", run_of(measured("trend", 1.0))
+    monkeypatch.setattr(results, "FILE", file)
+    monkeypatch.setattr(results, "KEPT", tmp_path / "latest.json")
+    results.keep({"x": before, "y": before}, results.KEPT)
+    assert results.kept(results.KEPT) == {"x": before, "y": before}
+    newer = replace(run_of(measured("trend", 2.0)), at=before.at + timedelta(days=1))
+    results.save(newer, file)
+    monkeypatch.setattr(results.kept, "__defaults__", (results.KEPT,))
+    assert results.latest_parts("full", file) == {"x": newer, "y": before}
+
+
+def test_the_page_shows_what_is_kept() -> None:
+    """So that no figure stands in it that is not in the repository."""
+    shown = page.made(
+        results.kept(), [path.name for path in sorted(PICTURES.glob("performance-*.svg"))]
+    )
+    assert shown == page.PAGE.read_text()

@@ -11,7 +11,7 @@ from whatworks.beta import beta_cdf, credible_interval
 
 
 @pytest.mark.parametrize("level", [0.5, 0.8, 0.95, 0.999])
-@pytest.mark.parametrize("size", [0.02, 0.5, 1, 2, 3.7, 10, 100, 1e4, 1e6, 1e8])
+@pytest.mark.parametrize("size", [0.02, 0.5, 1, 2, 3.7, 10, 17, 100, 520, 2e3, 1e4, 1e6, 1e8])
 def test_the_interval_is_that_of_a_beta_distribution(size: float, level: float) -> None:
     mean = np.array([0.001, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999])
     low, high = credible_interval(mean, np.full(7, size), level)

@@ -31,7 +31,7 @@ def made(tmp_path: Path) -> Path:
 def test_what_was_saved_is_loaded(made: Path) -> None:
     found = config.load(made)
     assert (found.format, found.embedder, found.dim, found.vectors) == (
-        config.FORMAT,
+        config.ALONE,
         "model",
         4,
         "exact",

@@ -350,6 +350,24 @@ def write_canaries(memory: Memory) -> None:
         )
 
 
+@pytest.mark.parametrize("text", ["resolved", "solve", "not_used", "distrusted", "a context id"])
+def test_words_that_nobody_wrote_take_no_outcome_and_no_judgement_along(
+    memory: Memory, text: str
+) -> None:
+    memory.add_pattern("retry the build", pattern_id="p")
+    told = memory.record("p", outcome=0.0, context="linker", event_id="told")
+    memory.record("p", outcome=None, event_id="open")
+    memory.resolve("told", outcome=1.0, checked=True)
+    memory.resolve("open", state="not_used")
+    memory.distrust("local")
+    before = snapshot(memory), memory.get_events(["told", "open"]), memory.judgements()
+    assert before[1]["told"].checked
+    memory.forget(containing=str(told.context_id) if text == "a context id" else text, now=True)
+    assert (snapshot(memory), memory.get_events(["told", "open"]), memory.judgements()) == before
+    memory.rebuild()
+    assert (snapshot(memory), memory.get_events(["told", "open"]), memory.judgements()) == before
+
+
 def test_a_text_goes_also_from_what_was_replaced_since(memory: Memory, store: Path) -> None:
     """Somebody notices a secret, and writes the pattern anew first."""
     memory.add_pattern("call with canary-one", pattern_id="p")
@@ -562,3 +580,10 @@ def test_what_hooks_wrote_of_a_session_goes_with_its_tries(tmp_path: Path) -> No
     _forget_sessions(tmp_path, [], 'FÜR "uns" def')
     (tmp_path / "lock").unlink()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["ghi.done", "ghi.jsonl"]
+
+
+def test_a_pattern_that_is_added_again_is_found_by_its_meaning(memory: Memory) -> None:
+    memory.add_pattern("retry the build", pattern_id="p")
+    memory.forget("p", now=True)  # before anything was looked for
+    memory.add_pattern("retry the build, once", pattern_id="p")
+    assert [match.vector_rank for match in memory.find_similar("retry the build")] == [1]

@@ -81,6 +81,9 @@ def answers(m):
         "calibration": m.calibration(recalibrate="beta", as_of=late),
         "judged": judged,
         "lift": m.lift(by_context=True),
+        "overview": m.overview(window_days=2, limit=3),
+        "map": m.context_map("p1", limit=4),
+        "optimize": m.optimize(keep=2),
     }))
 def builtins(value):
     if is_dataclass(value):

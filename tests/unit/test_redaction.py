@@ -186,6 +186,7 @@ kind("groq-key")(lambda m: "gs" + "k_" + m.of(ALNUM, 52))
 kind("perplexity-key")(lambda m: "pp" + "lx-" + m.of(ALNUM, 48))
 kind("replicate-token")(lambda m: "r" + "8_" + m.of(ALNUM, 37))
 kind("xai-key")(lambda m: "xa" + "i-" + m.of(ALNUM, 80))
+kind("whatworks-token")(lambda m: "w" + "w_" + m.of(WORD, 43))
 kind("jwt")(Maker.jwt)
 kind(
     "url-password",
@@ -686,3 +687,15 @@ def test_the_kinds_in_the_documentation_are_those_of_the_table() -> None:
     page = (ROOT / "docs" / "security.md").read_text()
     listed = re.findall(r"^\| `([a-z0-9-]+)` \| (.+) \|$", page, re.MULTILINE)
     assert listed == [(rule.name, rule.what) for rule in RULES]
+
+
+def test_a_short_text_that_was_looked_at_is_remembered_only_if_it_has_no_secret() -> None:
+    secrets, token = Secrets("0199-a-store"), "ghp_" + "aB3" * 12
+    short = f"key {token}"
+    for _ in range(2):
+        assert token not in checks.text(short, "context", secrets)
+        assert checks.text("ripgrep", "tool", secrets) == "ripgrep"
+    assert secrets.plain == {"ripgrep"}
+    for number in range(redaction.MANY + 1):
+        checks.text(f"tool {number}", "tool", secrets)
+    assert len(secrets.plain) <= redaction.MANY

@@ -275,12 +275,12 @@ def test_a_torn_segment_is_not_read_again_and_again(folder: Path, evidence: Evid
     one = Writer(folder, "a")
     one.append(100, [pattern("p")])
     one.tear()
-    assert evidence.behind(segments.segments(folder))
+    assert evidence.behind(segments.sizes(folder))
     evidence.fold(folder, nothing)
     assert used(evidence) == 0
-    assert not evidence.behind(segments.segments(folder))
+    assert not evidence.behind(segments.sizes(folder))
     one.tear()  # it grew
-    assert evidence.behind(segments.segments(folder))
+    assert evidence.behind(segments.sizes(folder))
 
 
 def test_torn_means_that_no_whole_append_lies_behind_the_mark(folder: Path) -> None:
@@ -306,7 +306,7 @@ def test_what_stands_before_a_bad_end_is_folded_at_once(
     evidence.fold(folder, nothing)
     assert used(evidence) == (2 if end == "tear" else 1)
     assert evidence.damaged == ("spoil" in end)
-    assert not evidence.behind(segments.segments(folder))
+    assert not evidence.behind(segments.sizes(folder))
 
 
 # -- a journal that has lost something --------------------------------------------------------------
@@ -370,4 +370,4 @@ def test_the_evidence_of_a_shortened_journal_is_made_anew(folder: Path, evidence
     assert used(evidence) == 0
     assert evidence.build != build
     assert evidence.moved_aside is not None
-    assert not evidence.behind(segments.segments(folder))
+    assert not evidence.behind(segments.sizes(folder))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import socket
 import stat
@@ -270,3 +271,39 @@ def test_each_system_syncs_in_its_own_way(
         system.sync(place)
         assert calls == expected
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+# -- the collector of cycles ----------------------------------------------------------------------
+
+
+def test_cycles_are_looked_for_again_when_the_last_of_many_is_made() -> None:
+    with system.uncollected():
+        with pytest.raises(ValueError, match="broken"), system.uncollected():
+            raise ValueError("broken")
+        assert not gc.isenabled()
+    assert gc.isenabled()
+
+
+def test_a_collector_that_somebody_turned_off_stays_off() -> None:
+    gc.disable()
+    try:
+        with system.uncollected(), system.uncollected():
+            pass
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no forks")
+def test_a_child_of_a_fork_looks_for_cycles_whatever_its_parent_was_at() -> None:
+    forks = """
+import gc, os
+from whatworks import system
+with system.uncollected():
+    child = os.fork()
+    if not child:
+        os._exit(0 if gc.isenabled() else 1)
+    print(os.waitpid(child, 0)[1], gc.isenabled())
+"""
+    done = subprocess.run([sys.executable, "-c", forks], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["0", "False"]

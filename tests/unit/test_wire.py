@@ -45,7 +45,7 @@ METADATA = {
     "nested": {"a": [{"b": [True, False, None]}], "": {}},
 }
 HELLO = Hello(wire.PROTOCOL, "1.2.3", 42, "store")
-STAYS = {"evaluate_function", "migrate", "reembed"}
+STAYS = {"evaluate_function", "flush_by", "migrate", "reembed"}
 METHODS = {
     name: method for name, method in inspect.getmembers(Desk, inspect.isfunction) if name[0] != "_"
 }

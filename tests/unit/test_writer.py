@@ -50,9 +50,9 @@ def test_an_id_that_stands_for_another_event_is_refused(
     memory.record_many([given])
     if folded:
         memory.stats()
-    with pytest.raises(InvalidInputError, match="another event_id"):
+    with pytest.raises(InvalidInputError, match="another id"):
         memory.record_many([given | changed])
-    with pytest.raises(InvalidInputError, match="another event_id"):
+    with pytest.raises(InvalidInputError, match="another id"):
         memory.record_many([given | {"event_id": "f"}, given | {"event_id": "f"} | changed])
     assert memory.stats().events == 1
 
@@ -125,7 +125,7 @@ def test_an_event_and_its_record_stand_for_each_other(memory: Memory) -> None:
 
 def test_unknown_ids_are_refused_and_nothing_of_their_batch_is_kept(memory: Memory) -> None:
     before = records(memory)
-    with pytest.raises(NotFoundError, match="no pattern 'nobody'; add it first"):
+    with pytest.raises(NotFoundError, match="no pattern 'nobody' in this store; add it first"):
         memory.record_many([NewEvent("p", outcome=1.0), NewEvent("nobody", outcome=1.0)])
     with pytest.raises(NotFoundError, match="no event 'nobody'"):
         memory.resolve("nobody", outcome=1.0)

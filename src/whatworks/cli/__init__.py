@@ -8,9 +8,26 @@ from collections.abc import Callable
 
 import typer
 
-from whatworks.cli import agents, ask, calibrate, exchange, forget, judge, upkeep, write
+from whatworks.cli import (
+    agents,
+    archive,
+    ask,
+    calibrate,
+    exchange,
+    forget,
+    inspect,
+    judge,
+    sharing,
+    team,
+    token,
+    top,
+    trust,
+    upkeep,
+    write,
+)
 from whatworks.cli import stores as vector_stores
 from whatworks.cli.exits import CODES, Group
+from whatworks.cli.terms import Command
 
 __all__ = ["app", "main"]
 
@@ -24,11 +41,16 @@ _PANELS: dict[str, tuple[Callable[..., None], ...]] = {
         ask.diff,
         ask.patterns,
         ask.events,
+        ask.rates,
+        ask.clusters,
+        ask.related,
         ask.sources,
+        trust.quarantine,
+        ask.sql,
         ask.stats,
     ),
     "Judge": (calibrate.calibrate, judge.evaluate, judge.lift),
-    "Exchange": (exchange.export,),
+    "Exchange": (exchange.export, sharing.share),
     "Agents": (
         agents.install,
         agents.uninstall,
@@ -38,7 +60,14 @@ _PANELS: dict[str, tuple[Callable[..., None], ...]] = {
         agents.sync,
         agents.teach,
     ),
+    "Look": (top.top, inspect.ui, inspect.report),
     "Look after": (
+        trust.distrust,
+        trust.approve,
+        trust.unjudge,
+        archive.optimize,
+        archive.archive,
+        archive.unarchive,
         forget.forget,
         upkeep.serve,
         upkeep.backup,
@@ -63,6 +92,20 @@ _IMPORTS: dict[str, Callable[..., None]] = {
     "notes": exchange.import_notes,
 }
 
+_TEAM = (
+    team.init,
+    team.join,
+    team.status,
+    team.sync,
+    team.doctor,
+    team.grant,
+    team.retire,
+    team.snapshot,
+    team.vectors,
+)
+
+_TOKEN: dict[str, Callable[..., None]] = {"add": token.add, "list": token.list_, "remove": token.remove}
+
 
 def _assembled() -> typer.Typer:
     codes = [f"  {code}  {meaning}" for code, meaning in CODES.items()]
@@ -77,11 +120,19 @@ def _assembled() -> typer.Typer:
         help="Import what is remembered elsewhere: files, tables, exports, transcripts, git."
     )
     for name, form in _IMPORTS.items():
-        imports.command(name)(form)
+        imports.command(name, cls=Command)(form)
     made.add_typer(imports, name="import", rich_help_panel="Exchange")
+    machines = typer.Typer(help="Share one memory among machines: make a team, join it, exchange.")
+    for command in _TEAM:
+        machines.command(command.__name__, cls=Command)(command)
+    made.add_typer(machines, name="team", rich_help_panel="Look after")
+    keys = typer.Typer(help="Say which namespaces agents on other machines may use: tokens.")
+    for name, form in _TOKEN.items():
+        keys.command(name, cls=Command)(form)
+    made.add_typer(keys, name="token", rich_help_panel="Look after")
     for panel, commands in _PANELS.items():
         for command in commands:
-            made.command(command.__name__, rich_help_panel=panel)(command)
+            made.command(command.__name__, cls=Command, rich_help_panel=panel)(command)
     return made
 
 

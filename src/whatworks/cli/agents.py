@@ -15,6 +15,7 @@ from whatworks.errors import InvalidInputError, MissingExtraError
 
 if TYPE_CHECKING:
     from whatworks.hooks.settings import Prompt
+    from whatworks.mcp.address import Address
     from whatworks.memory import Memory
 
 __all__ = ["install", "mcp", "plugin", "suggest", "sync", "teach", "uninstall"]
@@ -30,8 +31,13 @@ Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 def mcp(
     http: Annotated[
-        bool, typer.Option("--http", help="Serve on 127.0.0.1 with a token, not on standard input.")
+        bool, typer.Option("--http", help="Serve over HTTP with a token, not on standard input.")
     ] = False,
+    root: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="With --http: all namespaces in it; else $WHATWORKS_ROOT."),
+    ] = None,
+    host: Annotated[str, typer.Option(metavar="ADDRESS", help="With --http.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(metavar="N", help="With --http.")] = 8_765,
     allow_host: Annotated[
         list[str] | None, typer.Option(metavar="HOST:PORT", help="Another Host that clients may name.")
@@ -40,9 +46,19 @@ def mcp(
         list[str] | None,
         typer.Option(metavar="URL", help="Another Origin that browsers may come from."),
     ] = None,
+    tls_cert: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A certificate and its chain (PEM).")
+    ] = None,
+    tls_key: Annotated[Path | None, typer.Option(metavar="FILE", help="Its key (PEM).")] = None,
+    behind_proxy: Annotated[
+        bool, typer.Option("--behind-proxy", help="A proxy in front does TLS.")
+    ] = False,
     source: Annotated[
-        str, typer.Option(metavar="NAME", help="Who writes; kept with every try.")
-    ] = "mcp",
+        str | None,
+        typer.Option(
+            metavar="NAME", help="Who writes; kept with every try. Default: mcp, or mcp-http."
+        ),
+    ] = None,
     store: Store = None,
 ) -> None:
     """Serve the memory to agents by the Model Context Protocol (MCP).
@@ -51,23 +67,64 @@ def mcp(
     """
     try:
         from whatworks.mcp import serving
+        from whatworks.mcp.address import Address
         from whatworks.mcp.server import build
     except ModuleNotFoundError as error:
         raise MissingExtraError(
             "the MCP server needs its extra: pip install 'whatworks[mcp]'"
         ) from error
     from whatworks.mcp.source import Source
+    from whatworks.spaces import names
+
+    address = Address(port, host, allow_host or (), allow_origin or (), tls_cert, tls_key, behind_proxy)
+    if root is None and http and store is None and source is None and names.is_rooted():
+        root = names.root(None)
+    if root is not None:
+        if not http:
+            raise InvalidInputError("--root serves namespaces over HTTP: add --http")
+        if source is not None or store is not None:
+            raise InvalidInputError(
+                "--root serves namespaces with --http, and a token names its source: leave out --store "
+                "and --source"
+            )
+        _serve_spaces(root, address)
+        return
+    # Whoever has the token may write over HTTP; what that counts is bounded (evidence/quarantine.py).
+    channel = "mcp-http" if http else "mcp"
+    told_by = channel if source is None else source
 
     def open_memory() -> Memory:
         from whatworks.memory import Memory
 
-        return Memory.open(store, source=source, channel="mcp")
+        return Memory.open(store, source=told_by, channel=channel)
 
-    server = build(Source(open_memory, config.locate(store)))
+    behind = Source(open_memory, config.locate(store), apart=f"{told_by}/" if http else "")
+    server = build(behind, forgets=not http)
     if http:
-        serving.run_http(server, port=port, hosts=allow_host or (), origins=allow_origin or ())
+        serving.run_http(server, address=address)
     else:
         serving.run_stdio(server)
+
+
+def _serve_spaces(root: Path, address: Address) -> None:
+    from whatworks.embedders.minilm import MiniLM
+    from whatworks.mcp import serving
+    from whatworks.mcp.pool import Pool
+    from whatworks.spaces import names
+    from whatworks.spaces.tokens import Keys, listed
+
+    place = names.root(root)
+    names.require_root(place)
+    if not listed(place):  # says also what is wrong with the file before anything is served
+        typer.echo("no token opens anything yet: whatworks token add makes one", err=True)
+    model = MiniLM()  # one for all: it holds more than an open store
+
+    def open_memory(folder: Path, source: str) -> Memory:
+        from whatworks.memory import Memory
+
+        return Memory.open(folder, embedder=model, create=False, source=source, channel="mcp-http")
+
+    serving.run_spaces(Pool(place, open_memory), Keys(place), address=address)
 
 
 def suggest(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from whatworks.checks import shown
 from whatworks.cli.common import (
     CreatedAfter,
     CreatedBefore,
@@ -26,11 +27,28 @@ from whatworks.cli.common import (
     share,
     text,
 )
+from whatworks.errors import NotFoundError
 
 if TYPE_CHECKING:
-    from whatworks.records import Risk
+    from whatworks.analysis import Grouping, Together
+    from whatworks.memory import Memory
+    from whatworks.records import Risk, Timeline
 
-__all__ = ["diff", "events", "patterns", "predict", "similar", "sources", "stats", "trend", "why"]
+__all__ = [
+    "clusters",
+    "diff",
+    "events",
+    "patterns",
+    "predict",
+    "rates",
+    "related",
+    "similar",
+    "sources",
+    "sql",
+    "stats",
+    "trend",
+    "why",
+]
 
 AsOf = Annotated[
     str | None, typer.Option(metavar="TIME", help="Answer from what was known at that day or time.")
@@ -144,22 +162,34 @@ def predict(
 
 
 def why(
-    prediction: Annotated[str, typer.Argument(help="Id of the prediction; predict prints it.")],
+    which: Annotated[str, typer.Argument(metavar="ID", help="Id of a prediction, or of a pattern.")],
     limit: Annotated[
-        int, typer.Option(metavar="N", min=1, help="How many answers to take apart; --json has all.")
+        int, typer.Option(metavar="N", min=1, help="How many answers, or weeks; --json has all.")
     ] = 3,
     store: Store = None,
     as_json: Json = False,
 ) -> None:
-    """Show the evidence that adds up to each number of a prediction.
+    """Show what adds up to a prediction, or what moved a pattern's rate.
 
     Example: whatworks why 0198c0de-7000-7000-8000-000000000001
     """
     from whatworks.cli import views
 
     with opened(store) as memory:
-        found = memory.why(prediction)
+        try:
+            found = memory.why(which)
+        except NotFoundError:
+            learned = _learned(memory, which)
+            print_json(learned) if as_json else views.timeline(learned, limit=limit)
+            return
     print_json(found) if as_json else views.why(found, limit=limit)
+
+
+def _learned(memory: Memory, which: str) -> Timeline:
+    try:
+        return memory.timeline(which)
+    except NotFoundError:
+        raise NotFoundError(f"there is no prediction or pattern {shown(which)} in this store") from None
 
 
 def diff(
@@ -168,7 +198,9 @@ def diff(
     to: Annotated[
         str | None, typer.Option(metavar="TIME", help="The later day or time; else now.")
     ] = None,
-    limit: Limit = 10,
+    limit: Annotated[
+        int, typer.Option(metavar="N", help="How many answers of each time are compared.")
+    ] = 10,
     store: Store = None,
     as_json: Json = False,
 ) -> None:
@@ -195,6 +227,9 @@ def patterns(
     created_before: CreatedBefore = None,
     used_after: UsedAfter = None,
     used_before: UsedBefore = None,
+    archived: Annotated[
+        bool, typer.Option("--archived", help="Those that are archived, and why.")
+    ] = False,
     store: Store = None,
     as_json: Json = False,
 ) -> None:
@@ -212,6 +247,7 @@ def patterns(
         created_before=created_before,
         used_after=used_after,
         used_before=used_before,
+        archived=archived,
     )
     with opened(store) as memory:
         found = memory.patterns(where=where, limit=limit)
@@ -235,16 +271,105 @@ def events(
     print_json(found) if as_json else views.events(found)
 
 
-def sources(store: Store = None, as_json: Json = False) -> None:
+def sources(
+    imports: Annotated[
+        bool, typer.Option("--imports", help="Which files tries were imported from instead.")
+    ] = False,
+    store: Store = None,
+    as_json: Json = False,
+) -> None:
     """Say who has told of tries, and what others tell of the same patterns.
 
     Example: whatworks sources
     """
+    from whatworks.cli import trust_view, views
+
+    with opened(store) as memory:
+        if imports:
+            files = memory.imports()
+            print_json(files) if as_json else trust_view.imports(files)
+            return
+        found = memory.sources()
+    print_json(found) if as_json else views.sources(found)
+
+
+def rates(
+    by: Annotated[str, typer.Option(metavar="WHAT", help="tool, file, type, source, day, week, ...")],
+    since: Annotated[str | None, typer.Option(metavar="TIME", help="Only tries since then.")] = None,
+    until: Annotated[str | None, typer.Option(metavar="TIME", help="Only tries before.")] = None,
+    limit: Limit = 20,
+    store: Store = None,
+    as_json: Json = False,
+) -> None:
+    """Show how tries ended by tool, file, type, source, session, day or week.
+
+    Example: whatworks rates --by tool
+    """
+    from whatworks.cli import views
+
+    first, last = moment(since, "--since"), moment(until, "--until")
+    with opened(store) as memory:
+        found = memory.rates(cast("Grouping", by), since=first, until=last, limit=limit)
+    print_json(found) if as_json else views.rates(by, found)
+
+
+def clusters(
+    count: Annotated[int | None, typer.Option(metavar="N", help="How many clusters.")] = None,
+    store: Store = None,
+    as_json: Json = False,
+) -> None:
+    """Show patterns that mean something alike, and how their tries ended.
+
+    Example: whatworks clusters --count 10
+    """
+    from whatworks.cli import views
+
+    with opened(store, embedder="if there") as memory:
+        embed_waiting(memory)
+        found = memory.clusters(count)
+        if as_json:
+            print_json(found)
+        else:
+            views.clusters(found, memory.get_patterns([item.examples[0] for item in found]))
+
+
+def related(
+    path: Annotated[str, typer.Argument(metavar="FILE", help="A file, as the tries name it.")],
+    together: Annotated[
+        str, typer.Option(metavar="UNIT", help="Changed by one try, or in one session.")
+    ] = "try",
+    limit: Limit = 10,
+    store: Store = None,
+    as_json: Json = False,
+) -> None:
+    """Show the files that change together with one, and how that ended.
+
+    Example: whatworks related src/app.py
+    """
     from whatworks.cli import views
 
     with opened(store) as memory:
-        found = memory.sources()
-    print_json(found) if as_json else views.sources(found)
+        found = memory.related_files(path, together=cast("Together", together), limit=limit)
+    print_json(found) if as_json else views.related(found)
+
+
+def sql(
+    query: Annotated[str, typer.Argument(metavar="SELECT", help="A SELECT; - reads standard input.")],
+    limit: Limit = 100,
+    seconds: Annotated[float, typer.Option(metavar="S", help="How long it may take.")] = 10.0,
+    store: Store = None,
+    as_json: Json = False,
+) -> None:
+    """Run a SELECT over the documented views, on a copy of what is stored.
+
+    Example: whatworks sql "SELECT count(*) FROM usage_events"
+    """
+    from whatworks.cli import views
+    from whatworks.sql import Limits
+
+    with opened(store) as memory:
+        found = memory.sql(text(query), limits=Limits(rows=limit, seconds=seconds))
+    print_json(found) if as_json else views.rows(found)
 
 
 def stats(store: Store = None, as_json: Json = False) -> None:

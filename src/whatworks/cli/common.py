@@ -17,6 +17,7 @@ from whatworks.errors import InvalidInputError, ModelMismatchError
 from whatworks.text import clean_text
 
 if TYPE_CHECKING:
+    from whatworks.embedders import EmbeddingPool
     from whatworks.memory import Memory
     from whatworks.records import Where
 
@@ -48,7 +49,8 @@ Store = Annotated[
     str | None,
     typer.Option(
         metavar="PATH",
-        help="Folder of the store; else $WHATWORKS_STORE, the nearest .whatworks, your data folder.",
+        help="Folder of the store, or address of its team; else $WHATWORKS_STORE, the nearest "
+        ".whatworks, your data folder.",
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
@@ -84,7 +86,9 @@ WORTH_A_BAR = 256
 # -- the store ------------------------------------------------------------------------------------
 
 
-def opened(store: str | None, *, embedder: Embedding = "none", create: bool = False) -> Memory:
+def opened(
+    store: str | None, *, embedder: Embedding = "none", create: bool = False, checking: bool = False
+) -> Memory:
     """The store that is meant, opened.
 
     Parameters
@@ -94,20 +98,28 @@ def opened(store: str | None, *, embedder: Embedding = "none", create: bool = Fa
         the store is of the built-in model, and else leaves texts waiting.
         ``none``: it does without, and never loads a model.
     create
-        Make the store if there is none.
+        Make the store if there is none; one that is named by its address joins its team then, or
+        begins it.
+    checking
+        As ``Memory.open`` takes it.
 
     Raises
     ------
+    NotFoundError
+        There is no store, and ``create`` is false.
     ModelMismatchError
         Vectors are needed, and those of the store are of another embedder.
     """
     from whatworks.memory import Memory
 
     folder = config.locate(store)
-    if create and not (folder / config.FILE).exists():
-        Memory.open(folder).close()
+    address = config.address(store)
+    if (create or address) and not (folder / config.FILE).exists():
+        Memory.open(address or folder, create=create).close()
     chosen = _embedder(folder, embedder)
-    return Memory.open(folder, embedder=chosen, create=False, channel="cli")
+    return Memory.open(
+        address or folder, embedder=chosen, create=False, channel="cli", checking=checking
+    )
 
 
 def _embedder(folder: Path, wanted: Embedding) -> Literal["none"] | None:
@@ -125,7 +137,9 @@ def _embedder(folder: Path, wanted: Embedding) -> Literal["none"] | None:
     return "none"
 
 
-def embed_waiting(memory: Memory, *, at_least: int = WORTH_A_BAR) -> None:
+def embed_waiting(
+    memory: Memory, *, at_least: int = WORTH_A_BAR, pool: EmbeddingPool | None = None
+) -> None:
     """Embed the texts that wait, with a progress bar, if they are ``at_least`` so many."""
     from whatworks.cli.show import progress
 
@@ -133,7 +147,7 @@ def embed_waiting(memory: Memory, *, at_least: int = WORTH_A_BAR) -> None:
     waiting = sum(described[name]["waiting"] for name in ("patterns", "contexts"))
     if waiting >= at_least:
         with progress("embedding texts", total=waiting) as advance:
-            memory.flush(progress=advance)
+            memory.flush(progress=advance, pool=pool)
 
 
 def next_command(*words: str, store: str | None) -> str:
@@ -202,6 +216,7 @@ def conditions(
     created_before: str | None,
     used_after: str | None,
     used_before: str | None,
+    archived: bool = False,
 ) -> Where | None:
     """The options that narrow down patterns as one condition, ``None`` if none is given."""
     from whatworks.records import Where
@@ -214,6 +229,7 @@ def conditions(
         created_before=moment(created_before, "--created-before"),
         used_after=moment(used_after, "--used-after"),
         used_before=moment(used_before, "--used-before"),
+        archived=archived,
     )
     return None if given == Where() else given
 

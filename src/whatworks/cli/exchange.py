@@ -102,6 +102,12 @@ def import_table(
 
 def import_jsonl(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="What whatworks export has written.")],
+    trust_judgements: Annotated[
+        bool,
+        typer.Option(
+            "--trust-judgements", help="Believe whom it distrusts and approves: of your own only."
+        ),
+    ] = False,
     dry_run: DryRun = False,
     no_embed: NoEmbed = False,
     store: Store = None,
@@ -113,7 +119,10 @@ def import_jsonl(
     """
     from whatworks.importers.jsonl import import_jsonl as run
 
-    _import(run, file, dry_run=dry_run, no_embed=no_embed, store=store, as_json=as_json)
+    _import(
+        run, file, dry_run=dry_run, no_embed=no_embed, store=store, as_json=as_json,
+        trust_judgements=trust_judgements,
+    )  # fmt: skip
 
 
 def import_transcripts(

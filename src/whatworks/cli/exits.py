@@ -29,7 +29,7 @@ CODES = {
     0: "done",
     UNEXPECTED: "unexpected error",
     USAGE: "bad input or usage",
-    INCOMPLETE: "done, but something was skipped (import) or found (doctor)",
+    INCOMPLETE: "done, but something was skipped (import, share) or found (doctor)",
     4: "not found",
     5: "store in use",
     6: "store error, or disk full",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import sys
+from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,6 +19,7 @@ from whatworks.cli.show import one_line, say
 from whatworks.errors import InvalidInputError
 
 if TYPE_CHECKING:
+    from whatworks.bulk import RayPool
     from whatworks.embedders import EmbedFunction
 
 __all__ = [
@@ -32,6 +34,13 @@ __all__ = [
     "serve",
     "version",
 ]
+
+
+Ray = Annotated[
+    str | None,
+    typer.Option(metavar="ADDRESS", help="Embed by Ray: local, auto, or a cluster's HOST:PORT."),
+]
+Workers = Annotated[int | None, typer.Option(metavar="N", help="Processes of --ray local, if not all.")]
 
 
 def serve(
@@ -69,18 +78,21 @@ def serve(
         )
 
 
-def rebuild(store: Store = None, as_json: Json = False) -> None:
+def rebuild(
+    ray: Ray = None, workers: Workers = None, store: Store = None, as_json: Json = False
+) -> None:
     """Make evidence and vectors anew from the journal.
 
     Example: whatworks rebuild
     """
     from whatworks.cli import views
 
-    with opened(store) as memory:
-        memory.rebuild()
-    with opened(store, embedder="if there") as memory:
-        embed_waiting(memory, at_least=1)
-        made = memory.stats()
+    with _pool(ray, workers) as pool:
+        with opened(store) as memory:
+            memory.rebuild()
+        with opened(store, embedder="if there") as memory:
+            embed_waiting(memory, at_least=1, pool=pool)
+            made = memory.stats()
     print_json(made) if as_json else views.made(made)
 
 
@@ -126,6 +138,8 @@ def reembed(
         str | None,
         typer.Option(metavar="MODULE:NAME", help="A function from texts to vectors."),
     ] = None,
+    ray: Ray = None,
+    workers: Workers = None,
     store: Store = None,
     as_json: Json = False,
 ) -> None:
@@ -137,10 +151,10 @@ def reembed(
     from whatworks.cli.show import progress
 
     chosen = None if embedder is None else _loaded(embedder)
-    with opened(store) as memory:
+    with _pool(ray, workers) as pool, opened(store) as memory:
         before = memory.stats()
         with progress("embedding texts", total=before.patterns + before.contexts) as advance:
-            memory.reembed(chosen, progress=advance)
+            memory.reembed(chosen, progress=advance, pool=pool)
         made = memory.stats()
     print_json(made) if as_json else views.made(made)
 
@@ -170,6 +184,17 @@ def migrate(
         with progress("moving vectors", total=2 * total) as advance:
             made = memory.migrate(to, keep=not drop_old, progress=advance)
     print_json(made) if as_json else views.migrated(made)
+
+
+def _pool(ray: str | None, workers: int | None) -> AbstractContextManager[RayPool | None]:
+    """Who embeds, if it is not this process."""
+    if ray is None and workers is not None:
+        raise InvalidInputError("--workers is for --ray local; say both")
+    if ray is None:
+        return nullcontext()
+    from whatworks.bulk import RayPool
+
+    return RayPool(ray, workers=workers)
 
 
 def _loaded(name: str) -> EmbedFunction:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
+from whatworks.cli import trust_view
 from whatworks.cli.show import (
     NONE,
     cell,
@@ -22,6 +25,7 @@ from whatworks.cli.show import (
     table,
     when,
 )
+from whatworks.evidence_words import CAUSES, KINDS
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -34,6 +38,7 @@ if TYPE_CHECKING:
         Cause,
         Change,
         ChangePoint,
+        Cluster,
         Contribution,
         Diff,
         Explanation,
@@ -42,8 +47,12 @@ if TYPE_CHECKING:
         Migration,
         Pattern,
         Prediction,
+        Rate,
+        RelatedFile,
+        Rows,
         Source,
         Stats,
+        Timeline,
         Trend,
         UsageEvent,
         Why,
@@ -51,6 +60,7 @@ if TYPE_CHECKING:
     from whatworks.repair import Repair
 
 __all__ = [
+    "clusters",
     "differences",
     "events",
     "findings",
@@ -58,8 +68,12 @@ __all__ = [
     "matches",
     "patterns",
     "prediction",
+    "rates",
+    "related",
     "report",
+    "rows",
     "stats",
+    "timeline",
     "trend",
     "why",
 ]
@@ -68,6 +82,9 @@ SPARK_DAYS = 8
 RECENT_DAYS = 7
 SHOWN_PARTS = 8
 SHOWN_REASONS = 3
+# Columns that have less room than this are shown one below the other.
+NARROWEST = 10
+_NUMERIC = re.compile(r"^(U?[A-Z]*INT(EGER)?|DOUBLE|FLOAT|DECIMAL\(.*\))$")
 _VERDICTS = {
     "recommended": "green",
     "worth trying": "yellow",
@@ -75,20 +92,12 @@ _VERDICTS = {
     "no evidence": "dim",
 }
 _STATUS = {"ok": "green", "warn": "yellow", "bad": "bold red"}
-_KINDS = {
-    "population": "all patterns on average",
-    "record": "its own tries anywhere",
-    "prior": "imported aggregates",
-    "tries": "its tries in",
-    "situation": "other patterns in",
-    "before": "its tries before it changed, in",
-    "rest": "all other tries nearby",
-}
 
 
 def _pattern(pattern: Pattern, *, more: str = "") -> RenderableType:
     """Description, id and what else there is to say, a line each."""
-    return cell(*_named(pattern), *([(more, "dim")] if more else []))
+    said = [line for line in (more, pattern.archive_reason) if line]
+    return cell(*_named(pattern), *((line, "dim") for line in said))
 
 
 def _named(pattern: Pattern) -> list[str | tuple[str, str]]:
@@ -115,6 +124,8 @@ def patterns(found: Sequence[Pattern], trend_of: Callable[[str], Trend]) -> None
 
 
 def _last_tried(pattern: Pattern) -> str:
+    if pattern.archived_at is not None:
+        return f"archived {when(pattern.archived_at)}"
     return f"last tried {when(pattern.last_used_at)}" if pattern.last_used_at else "never tried"
 
 
@@ -193,20 +204,23 @@ def trend(found: Trend, pattern: Pattern) -> None:
     average = f">last {found.window_days} days (95 %)"
     show(table(("day (UTC)", ">tries", ">mean (95 %)", average), rows))
     say("")
-    say(_direction(found))
+    for line in _direction(found):
+        say(line)
     if found.change_point is not None:
         say(change_point(found.change_point))
 
 
-def _direction(found: Trend) -> str:
+def _direction(found: Trend) -> tuple[str, ...]:
     if found.change is None or found.change_low is None or found.change_high is None:
         return (
-            f"{found.direction}: outcomes are needed both in the last {found.window_days} days "
-            f"and in the {found.baseline_days} days before"
+            f"{found.direction}: outcomes are needed both in its last {found.window_days} days "
+            f"and in the {found.baseline_days} days before",
         )
+    between = f"{found.change:+.2f} ({found.change_low:+.2f} to {found.change_high:+.2f})"
     return (
-        f"{found.direction}: {found.change:+.2f} ({found.change_low:+.2f} to {found.change_high:+.2f}) "
-        f"against the {found.baseline_days} days before; P(rise) {number(found.probability)}"
+        f"{found.direction}: {between}, P(rise) {number(found.probability)},",
+        f"in the {found.window_days} days up to {found.until} against the "
+        f"{found.baseline_days} days before",
     )
 
 
@@ -234,6 +248,7 @@ def prediction(found: Prediction, *, next_step: str) -> None:
     for answer in found.answers:
         _missing(answer)
         _changed(answer)
+        _unvouched(answer)
     say(f"recommended means above {found.default:.2f}, the mean of all patterns")
     if found.explored:
         how = f"drawn, explore {found.explore:g}" if found.explore else "put there by optimism"
@@ -258,6 +273,13 @@ def _missing(answer: Answer) -> None:
         low, high = answer.bounds
         ends = f"{low:.2f} to {high:.2f} if the rest all failed / all worked"
         say(f"{answer.pattern_id}: {_known(answer)}; {ends}")
+
+
+def _unvouched(answer: Answer) -> None:
+    """How much of its evidence nobody vouches for."""
+    if answer.unvouched:
+        who = f"{answer.unvouched:.0%} of its evidence is told by sources that nobody vouches for"
+        say(f"{answer.pattern_id}: {who} (above 25 % it is not recommended)")
 
 
 def _changed(answer: Answer) -> None:
@@ -301,6 +323,8 @@ def why(found: Why, *, limit: int) -> None:
         show(cell(*_named(answer.pattern)))
         show(_sum(explanation))
         _missing(answer)
+        _unvouched(answer)
+        trust_view.told(explanation.told)
         if explanation.against:
             say(f"against {number(answer.expected)}, the average being {found.prediction.default:.2f}:")
             show(_parts(explanation.against))
@@ -357,7 +381,7 @@ def _turned(explanation: Explanation, *, first: bool) -> str:
 
 
 def _summand(part: Contribution) -> Sequence[RenderableType]:
-    source = _KINDS[part.kind]
+    source = KINDS[part.kind]
     if part.context is not None:
         source = f"{source}: {one_line(part.context)}"
     return (
@@ -370,16 +394,6 @@ def _summand(part: Contribution) -> Sequence[RenderableType]:
 
 
 # -- differences ------------------------------------------------------------------------------------
-
-_CAUSES = {
-    "nearby": "tries in",
-    "elsewhere": "its tries in other contexts",
-    "change": "it was found to have changed",
-    "prior": "imported aggregates",
-    "learned": "how local the store's world is",
-    "population": "the mean of all patterns",
-    "rest": "all else",
-}
 
 
 def differences(found: Diff) -> None:
@@ -410,7 +424,7 @@ def _became(change: Change) -> str:
 
 
 def _cause(cause: Cause, change: Change) -> Sequence[RenderableType]:
-    source = _CAUSES[cause.kind]
+    source = CAUSES[cause.kind]
     if cause.kind == "nearby":
         whose = "its" if cause.pattern_id == change.pattern_id else f"{cause.pattern_id}'s"
         source = f"{whose} {source}: {one_line(cause.context or '')}"
@@ -480,6 +494,10 @@ def _vectors(found: Stats) -> str:
     parts = [
         f"{name} {count(of['vectors'])} ({count(of['waiting'])} waiting)" for name, of in held.items()
     ]
+    if shared := found.vectors.get("shared"):
+        late = f", {count(shared['behind'])} entries behind" if shared["behind"] else ""
+        taken = count(shared["taken"])
+        parts.append(f"the team shares {count(shared['vectors'])}{late}, {taken} taken")
     return f"{found.vectors['engine']}: {', '.join(parts)}"
 
 
@@ -504,20 +522,134 @@ def sources(found: Sequence[Source]) -> None:
     if not found:
         say("nobody has told of a try")
         return
+    bounded = any(item.held or item.trust != "vouched" for item in found)
+    checked = any(item.checked for item in found)
+    shared = any(item.shared for item in found)
     rows = [
         (
-            cell(item.source),
+            cell(item.source, cut=False),  # whole: it is what distrust and approve want
             cell(item.channel),
             count(item.events),
             count(item.patterns),
+            *((count(item.checked),) if checked else ()),
             number(item.mean_outcome),
-            f"{number(item.mean_shared)} / {number(item.mean_others)}" if item.shared else NONE,
-            when(item.last_at),
+            *((_both(item),) if shared else ()),
+            *((item.trust, count(item.held)) if bounded else (when(item.last_at),)),
         )
         for item in found
     ]
-    names = ("*source", "channel", ">tries", ">patterns", ">outcome", ">says / others", "last")
+    last = ("trust", ">held") if bounded else ("last",)
+    found_by = (">checked",) if checked else ()
+    names = (
+        "*source",
+        "channel",
+        ">tries",
+        ">patterns",
+        *found_by,
+        ">outcome",
+        *((">says / others",) if shared else ()),
+        *last,
+    )
     show(table(names, rows))
+
+
+def _both(item: Source) -> str:
+    return f"{number(item.mean_shared)} / {number(item.mean_others)}" if item.shared else NONE
+
+
+def rates(by: str, found: Sequence[Rate]) -> None:
+    """Groups of tries with their mean outcomes."""
+    if not found:
+        say(f"no try has a {by}")
+        return
+    rows = [
+        (cell(item.value), count(item.tries), count(item.resolved),
+         interval(item.mean_outcome, item.low, item.high))
+        for item in found
+    ]  # fmt: skip
+    show(table((f"*{by}", ">tries", ">resolved", ">outcome"), rows))
+
+
+def timeline(found: Timeline, *, limit: int) -> None:
+    """What was learned of a pattern, week by week, and what moved its rate."""
+    if not found.steps:
+        say("never tried")
+        return
+    if found.change_point is not None:
+        point = found.change_point
+        say(f"changed for good {point.since:%Y-%m-%d}: {number(point.before)} to {number(point.after)}")
+    rows = [
+        (
+            f"{step.week:%Y-%m-%d}",
+            count(step.resolved),
+            number(step.mean_outcome),
+            f"{step.after - step.before:+.2f}",
+            interval(step.after, step.low, step.high),
+            cell(", ".join(f"{rate.value} {number(rate.mean_outcome)}" for rate in step.sources)),
+        )
+        for step in found.steps[:limit]
+    ]
+    show(table(("week of", ">outcomes", ">mean", ">moved", ">rate since then", "*told by"), rows))
+    if (left := len(found.steps) - limit) > 0:
+        say(f"{count(left)} more with --limit {len(found.steps)}")
+
+
+def clusters(found: Sequence[Cluster], described: Mapping[str, Pattern]) -> None:
+    """Clusters, the largest first, each with the pattern nearest to its middle."""
+    if not found:
+        say("no pattern has an embedding")
+        return
+    rows = [
+        (cell(item.words, (described[item.examples[0]].description, "dim")), count(item.patterns),
+         count(item.rate.tries), interval(item.rate.mean_outcome, item.rate.low, item.rate.high))
+        for item in found if item.examples[0] in described
+    ]  # fmt: skip
+    show(table(("*what they have in common", ">patterns", ">tries", ">outcome"), rows))
+
+
+def related(found: Sequence[RelatedFile]) -> None:
+    """Files that change together with one, the most likely first."""
+    if not found:
+        say("no try changed it together with another file")
+        return
+    rows = [
+        (
+            cell(item.file),
+            f"{count(item.together)} of {count(item.changes)}",
+            interval(item.confidence, item.low, item.high),
+            f"{item.lift:.1f}",
+            interval(item.mean_outcome, item.outcome_low, item.outcome_high),
+        )
+        for item in found
+    ]
+    show(table(("*file", ">together", ">share", ">lift", ">outcome"), rows))
+
+
+def rows(found: Rows) -> None:
+    """What a SELECT found: a table, or where that is too wide each row as a list."""
+    if not found.columns:
+        say("nothing was found")
+        return
+    names = [one_line(name) for name in found.columns]
+    texts = [[_value(value) for value in row] for row in found.rows]
+    if len(names) * NARROWEST > console().width:
+        for row in texts:
+            show(facts([*zip(names, row, strict=True), ("", "")]))
+    else:
+        forms = (">" if _NUMERIC.search(kind) else "*" for kind in found.types)
+        show(table([form + name for form, name in zip(forms, names, strict=True)], texts))
+    if not found.rows:
+        say("no rows")
+    if found.cut:
+        say(f"and more: cut after {count(len(found.rows))} rows by the limit of {found.cut}")
+
+
+def _value(value: Any) -> str:
+    if value is None:
+        return NONE
+    if isinstance(value, datetime):
+        return when(value)
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def forgotten(found: Forgotten) -> None:
@@ -591,10 +723,27 @@ def report(found: Report, *, dry_run: bool) -> None:
     kinds = list(dict.fromkeys([*found.read, *found.written]))
     rows = [[name, _counted(found.read, name), _counted(found.written, name)] for name in kinds]
     show(table(("kind", ">read", ">would write" if dry_run else ">written"), rows))
+    for names, hint in ((_OF_OTHERS, "; --trust-judgements takes them"), (_NO_ADVICE, "")):
+        left = [
+            f"{count(found.left[kind])} {what}" for kind, what in names.items() if kind in found.left
+        ]
+        if left:
+            say("")
+            say(f"left out: {' and '.join(left)}{hint}")
+    for item in found.left_at:
+        say(f"left out {item.path}: {item.place}")
     if found.skipped:
         say("")
         for item in found.skipped:
             say(f"skipped {item.path}: {item.place}: {item.reason}")
+
+
+_OF_OTHERS = {"judgements": "judgements of sources", "held": "tries of sources distrusted there"}
+_NO_ADVICE = {
+    "links": "links, which are not followed",
+    "short": "notes that are too short to say what to do",
+    "others": "Markdown files that are no rules, skills or memories; name one to import it",
+}
 
 
 def _counted(counts: Mapping[str, int], name: str) -> str:

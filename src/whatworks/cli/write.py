@@ -21,6 +21,9 @@ __all__ = ["add", "init", "record", "resolve"]
 
 _OUTCOME_HELP = "0 to 1, or a word: success, failed, not_used, unknown."
 Time = Annotated[str | None, typer.Option("--time", metavar="TIME", help="When, RFC 3339; else now.")]
+Checked = Annotated[
+    bool, typer.Option("--checked", help="A check or a person found it; what is told leaves it so.")
+]
 Metadata = Annotated[
     list[str] | None,
     typer.Option("--meta", metavar="KEY=VALUE", help="Metadata, the value as JSON or text; repeat."),
@@ -47,7 +50,9 @@ def init(
     folder = config.locate(store or os.environ.get("WHATWORKS_STORE") or Path.cwd() / config.FOLDER)
     created = not (folder / config.FILE).exists()
     embedder: Literal["none"] | None = None if created else "none"
-    Memory.open(folder, embedder=embedder, vectors=vectors, channel="cli").close()
+    Memory.open(
+        config.address(store) or folder, embedder=embedder, vectors=vectors, channel="cli"
+    ).close()
     places.make_own(folder)
     made = config.load(folder)
     if as_json:
@@ -109,6 +114,7 @@ def record(
     prediction: Annotated[
         str | None, typer.Option(metavar="ID", help="The prediction that led to it.")
     ] = None,
+    checked: Checked = False,
     time: Time = None,
     meta: Metadata = None,
     store: Store = None,
@@ -121,7 +127,7 @@ def record(
     rate, state = _result(outcome)
     situation = None if context is None else text(context)
     at, metadata = moment(time, "--time"), pairs(meta, "--meta")
-    with opened(store, create=True) as memory:
+    with opened(store, create=True, checking=checked) as memory:
         event = memory.record(
             pattern,
             outcome=rate,
@@ -143,6 +149,7 @@ def record(
 def resolve(
     event: Annotated[str, typer.Argument(help="Id of the event.")],
     outcome: Annotated[str, typer.Option(metavar="OUTCOME", help=_OUTCOME_HELP)],
+    checked: Checked = False,
     time: Time = None,
     store: Store = None,
     as_json: Json = False,
@@ -155,14 +162,16 @@ def resolve(
     if state == "pending":
         raise InvalidInputError("an event cannot become pending again; expected an outcome")
     at = moment(time, "--time")
-    with opened(store) as memory:
+    with opened(store, checking=checked) as memory:
         resolved = memory.resolve(event, outcome=rate, state=state, timestamp=at)
     _show_event(resolved, store, as_json)
+    if resolved.checked and resolved.outcome != rate and not as_json:
+        say("that is what a check found, and stands; --checked corrects it")
 
 
 def _result(given: str | None) -> tuple[float | None, State]:
     """Outcome and state that a word or a number stands for, the words being those of imports."""
-    from whatworks.importers.values import outcome
+    from whatworks.readers.values import outcome
 
     return (None, "pending") if given is None else outcome(clean_text(given))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from whatworks.errors import InvalidInputError, StoreError
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["EmbedFunction", "Embedder", "embedder_for", "vectors_of"]
+__all__ = ["EmbedFunction", "Embedder", "EmbeddingPool", "embedder_for", "vectors_of"]
 
 # Below this length a float32 vector has no direction that can be trusted.
 MIN_NORM = 1e-12
@@ -26,6 +26,16 @@ class Embedder(Protocol):
     model_id: str
 
     def __call__(self, texts: list[str], /) -> NDArray[np.float32]: ...
+
+
+class EmbeddingPool(Protocol):
+    """Who embeds much at once, in the place of an embedder that does it in this process."""
+
+    def vectors(
+        self, embedder: Embedder, lists: Iterable[list[str]], /
+    ) -> Iterator[NDArray[np.float32]]:
+        """For each list of texts what ``vectors_of`` makes of it, in order; lists are read ahead."""
+        ...
 
 
 class _Named:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import threading
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from whatworks import system
@@ -27,8 +28,9 @@ __all__ = ["MiniLM"]
 MODEL_SHA256 = "8199be6f699a395f99f89df973f9dc5285fbcfcdb2ae1a4e1201dab014f3d2a6"
 # The model was trained on 256 tokens; what comes behind them is not seen.
 MAX_TOKENS = 256
-# From so many texts on it pays to load the model a second time, for as long as they come.
-BULK = 128
+# From so many texts on it pays to load the model a second time, for as long as they come. They may
+# come in steps of so many, with questions in between, and have ended when none came for so long.
+BULK, STEP, OVER_SECONDS = 128, 16, 2.0
 
 
 class MiniLM:
@@ -36,28 +38,54 @@ class MiniLM:
 
     Loads the model at the first call, about a fifth of a second and 50 MB. Only
     the first 256 tokens of a text count.
+
+    Parameters
+    ----------
+    threads
+        How many work on a text. Without a number as many as there are processors, up to
+        4, and all processors on 128 texts or more.
     """
 
     model_id = "all-MiniLM-L6-v2-int8"
     dim = 384
 
-    def __init__(self) -> None:
+    def __init__(self, threads: int | None = None) -> None:
+        self._threads = threads
         self._lock = threading.Lock()
         self._session: Any = None
         self._bulk: Any = None
+        self._came, self._came_at = 0, 0.0  # texts in steps, and when the last of these ended
         self._tokenizer: Any = None
+
+    def __reduce__(self) -> tuple[type[MiniLM], tuple[int | None]]:
+        return MiniLM, (self._threads,)  # each process loads the model for itself
 
     def __call__(self, texts: list[str], /) -> NDArray[np.float32]:
         import numpy as np
 
         self.load()
-        if self._bulk is not None and len(texts) < BULK:
-            self._bulk = None
-            system.give_back_memory()
+        in_bulk = self._is_bulk(len(texts))
         # One text at a time: with others it would be padded to the longest, which takes longer.
         ids = [found.ids for found in self._tokenizer.encode_batch(texts)]
-        made = self._in_bulk(ids) if len(ids) >= BULK else [_vector(self._session, one) for one in ids]
+        made = self._in_bulk(ids) if in_bulk else [_vector(self._session, one) for one in ids]
+        if len(ids) >= STEP:
+            self._came_at = monotonic()
         return np.array(made, np.float32).reshape(-1, self.dim)
+
+    def _is_bulk(self, count: int) -> bool:
+        """Whether these texts are some of many; once no more come, what only many need is let go."""
+        if self._threads is not None:  # others have the rest of the processors
+            return False
+        with self._lock:
+            over = monotonic() - self._came_at > OVER_SECONDS
+            if count >= STEP:
+                self._came = count if over else self._came + count
+                return self._came >= BULK
+            if self._bulk is None or not over:
+                return False
+            self._bulk = None
+        system.give_back_memory()
+        return False
 
     def _in_bulk(self, ids: list[list[int]]) -> list[NDArray[np.float32]]:
         """Each processor a text of its own: half as many again as by all of them on one text."""
@@ -77,7 +105,7 @@ class MiniLM:
         with self._lock:
             if self._session is None:
                 self._tokenizer = _tokenizer()
-                self._session = _session(threads=min(4, os.cpu_count() or 1))
+                self._session = _session(threads=self._threads or min(4, os.cpu_count() or 1))
 
 
 def _vector(session: Any, ids: list[int]) -> NDArray[np.float32]:

@@ -39,15 +39,21 @@ RULES = {
            OR abs(c.outcome_sum - e.total) > 1e-6 * (1 + e.tries)
     """,
     "ids that stand twice": """
-        SELECT (SELECT count(*) - count(DISTINCT event_id) FROM event_rows)
+        SELECT (SELECT count(*) - count(DISTINCT event_id) FROM (
+                   SELECT event_id FROM event_rows UNION ALL SELECT event_id FROM quarantined_rows))
              + (SELECT count(*) - count(DISTINCT pattern_id) FROM pattern_rows)
              + (SELECT count(*) - count(DISTINCT context_id) FROM context_rows)
+    """,
+    "archived patterns that are not there, or twice": """
+        SELECT count(*) FILTER (pattern_no NOT IN (SELECT pattern_no FROM pattern_rows))
+             + count(*) FILTER (until IS NULL) - count(DISTINCT pattern_no) FILTER (until IS NULL)
+        FROM archived_rows
     """,
     "events without their pattern or context": """
         SELECT count(*) FROM event_rows
         WHERE pattern_no NOT IN (SELECT pattern_no FROM pattern_rows)
-           OR context_no IS NOT NULL  -- which an empty list would take for missing
-              AND context_no NOT IN (SELECT context_no FROM context_rows)
+           OR coalesce(told_no, context_no) >= 0  -- NULL an empty list would take for missing
+              AND coalesce(told_no, context_no) NOT IN (SELECT context_no FROM context_rows)
     """,
 }
 _TEXTS = {"patterns": ("pattern_rows", "pattern_id"), "contexts": ("context_rows", "context_id")}

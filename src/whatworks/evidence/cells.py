@@ -18,12 +18,14 @@ from numpy.typing import NDArray
 
 from whatworks import learning
 from whatworks.checks import micros
+from whatworks.evidence.archive import SHOWN, SHOWN_THEN
 from whatworks.evidence.changed import NO_CONTEXT
 from whatworks.evidence.database import Evidence
 from whatworks.evidence.lives import kept
+from whatworks.evidence.quarantine import ROUNDING, SHARE
 from whatworks.evidence.questions import STATES, naive
 from whatworks.evidence.rows import listed
-from whatworks.evidence.schema import IDS, WORTH
+from whatworks.evidence.schema import ASIDE, IDS, WORTH
 
 __all__ = [
     "CellRow",
@@ -31,6 +33,7 @@ __all__ = [
     "PopulationRow",
     "RecordRow",
     "context_ids",
+    "hidden",
     "leaders",
     "learned",
     "lives",
@@ -136,12 +139,18 @@ class PopulationRow(NamedTuple):
 def population(evidence: Evidence, as_of: datetime | None) -> PopulationRow:
     """What all tried patterns have in common."""
     with_, values = _then(as_of)
+    # Patterns cost a stranger nothing: those that are mostly their word move no other.
+    strange = f"""
+        LEFT JOIN (SELECT pattern_no, sum(worth) AS aside FROM known_cells
+                   WHERE context_no = {ASIDE} GROUP BY pattern_no) USING (pattern_no)
+        WHERE coalesce(aside, 0) <= {SHARE / (1 + SHARE)} * tries + {ROUNDING} AND
+    """
     row = evidence.one(
         f"""{with_}
         SELECT count(*), coalesce(sum(tries), 0), coalesce(sum(total), 0),
                coalesce(sum(tries * tries), 0), coalesce(sum(total * total / tries), 0),
-               (SELECT count(*) FROM known_cells WHERE context_no IS NOT NULL)
-        FROM records WHERE tries > 1e-9
+               (SELECT count(*) FROM known_cells WHERE context_no >= 0)
+        FROM records {strange if evidence.guarded else "WHERE"} tries > 1e-9
         """,
         values,
     )
@@ -236,7 +245,7 @@ def sample(evidence: Evidence, limit: int, as_of: datetime | None) -> list[CellR
     query = f"""{with_}
         SELECT context_id, pattern_no, tries, mean, worth, epoch_us(last_at) FROM (
             SELECT *, outcome_sum / tries AS mean, {_SHUFFLED} AS place FROM known_cells
-            WHERE context_no IS NOT NULL ORDER BY place, context_no, pattern_no, day LIMIT ?)
+            WHERE context_no >= 0 ORDER BY place, context_no, pattern_no, day LIMIT ?)
         JOIN context_rows USING (context_no) ORDER BY place, context_no, pattern_no, day
     """
     return [CellRow(*row) for row in evidence.rows(query, [*values, limit])]
@@ -270,7 +279,8 @@ def lives(evidence: Evidence, numbers: Collection[int], as_of: datetime | None) 
     query = f"""{with_},
     placed AS (
         SELECT *, row_number() OVER latest AS place, count(*) OVER (PARTITION BY pattern_no) AS n
-        FROM known_cells WHERE pattern_no IN ({listed(numbers)})
+        FROM known_cells
+        WHERE pattern_no IN ({listed(numbers)}) AND context_no IS DISTINCT FROM {ASIDE}
         WINDOW latest AS (PARTITION BY pattern_no ORDER BY last_at DESC, context_no, day))
     SELECT pattern_no, coalesce(context_no, -1) AS context, worth, outcome_sum / tries AS mean,
            epoch_us(last_at) AS last_at
@@ -296,7 +306,7 @@ def _lives(looked_up: Mapping[int, NDArray[Any]]) -> dict[int, Life]:
 
 def _apart(life: Life, owners: Iterable[int], starts: Sequence[int]) -> dict[int, Life]:
     """The lives of several patterns that lie one behind the other."""
-    ends = [*starts[1:], len(life.worth)]
+    ends = [*starts, len(life.worth)][1:]  # none, where nothing starts
     context, worth, mean, last_at = life
     return {
         number: Life(context[at:end], worth[at:end], mean[at:end], last_at[at:end])
@@ -328,7 +338,8 @@ def sides(
            coalesce(sum(worth) FILTER (last_at >= start), 0),
            coalesce(sum(worth * outcome_sum / tries) FILTER (last_at >= start), 0)
     FROM known_cells JOIN begun USING (pattern_no)
-    WHERE pattern_no IN ({listed(begun)}) GROUP BY pattern_no
+    WHERE pattern_no IN ({listed(begun)}) AND context_no IS DISTINCT FROM {ASIDE}
+    GROUP BY pattern_no
     """
     asked = [[number, micros(at)] for number, at in begun.items()]
     rows = evidence.rows(query, [*values, _json(asked)])
@@ -394,7 +405,7 @@ def leaders(
         SELECT pattern_no, pattern_id, least({weight}::DOUBLE * prior_count, {cap}::DOUBLE) AS imported,
                round((total + coalesce(imported * prior_total / nullif(prior_count, 0), 0) + ?)
                      / (tries + imported + ?), 9) AS level
-        FROM records),
+        FROM records WHERE {SHOWN if as_of is None else SHOWN_THEN}),
     last AS (SELECT min(level) AS level FROM (SELECT level FROM levels ORDER BY level DESC LIMIT ?))
     SELECT pattern_no FROM levels WHERE level >= (SELECT level FROM last)
     ORDER BY level DESC, pattern_id LIMIT ?
@@ -403,7 +414,18 @@ def leaders(
 
 
 def there(evidence: Evidence, ids: Sequence[str], as_of: datetime) -> set[str]:
-    """Which of these patterns there were at a time, or had been tried."""
+    """Which of these patterns there were at a time, or had been tried, and were not archived."""
     with_, values = _then(as_of)
-    query = f"{with_} SELECT pattern_id FROM records WHERE pattern_id IN {IDS}"
+    query = f"{with_} SELECT pattern_id FROM records WHERE pattern_id IN {IDS} AND {SHOWN_THEN}"
     return {row[0] for row in evidence.rows(query, [*values, _json(ids)])}
+
+
+def hidden(evidence: Evidence, as_of: datetime | None) -> frozenset[int]:
+    """The numbers of the patterns that are archived, or were at a time."""
+    if as_of is None:
+        return evidence.shelf.numbers
+    query = f"""
+        WITH moment AS (SELECT ?::TIMESTAMP AS instant)
+        SELECT DISTINCT pattern_no FROM archived_rows WHERE NOT ({SHOWN_THEN})
+    """
+    return frozenset(row[0] for row in evidence.rows(query, [naive(as_of)]))

@@ -66,10 +66,11 @@ class Changed:
     ``gone`` are the ids that were forgotten, by collection; ``spoilt`` says that what the lookup
     holds is not brought up to date by this.
     And ``postings``: word, pattern, how often, among how many; 0 times if it has it no more.
-    Nothing is kept unless it is ``wanted``.
+    Nothing is kept unless it is ``wanted``. ``guarded``: whether tries may have to be held back.
     """
 
     wanted: bool
+    guarded: bool = False
     rows: dict[str, list[Row]] = field(default_factory=dict)
     corrected: set[int] = field(default_factory=set)
     before: dict[Row, int] = field(default_factory=dict)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -10,16 +12,18 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, nullco
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from whatworks import failpoints
+from whatworks import failpoints, system
 from whatworks.errors import StoreError, StoreFullError, disk_error
-from whatworks.evidence import damage, fold
+from whatworks.evidence import damage, fold, order
+from whatworks.evidence.archive import ARCHIVED, Shelf, shelf
 from whatworks.evidence.changed import Changed
 from whatworks.evidence.forgetting import TO_ERASE
 from whatworks.evidence.lookup import Lookup
+from whatworks.evidence.order import LEARNED
+from whatworks.evidence.quarantine import GUARDED, JUDGED
 from whatworks.evidence.rows import Table, insert, update, written_out
 from whatworks.evidence.schema import SCHEMA, VERSION
 from whatworks.replay import MARK, START, Batch, Mark, News, Settled, ahead, batches, look, torn
-from whatworks.segments import Segment
 
 if TYPE_CHECKING:
     import duckdb
@@ -48,6 +52,15 @@ CLOSE_SECONDS = 5.0
 _FULL = ("No space left", "Disk quota exceeded", "File too large")
 # Reasons not to open that leave the file as good as it is.
 _NOT_DAMAGE = ("Could not set lock", "Permission denied", "Too many open files", *_FULL)
+_COPY = """
+import shutil, sys
+*files, target = sys.argv[1:]
+try:
+    for file in files:
+        shutil.copyfile(file, target + file[len(files[0]):])
+except OSError as error:
+    sys.exit(error.strerror or str(error))
+"""
 _MARKS = Table("watermarks", ("segment",), MARK)
 _FOLDED = f"SELECT segment, {', '.join(MARK)} FROM watermarks"
 
@@ -94,12 +107,20 @@ class Evidence:
         self.build = 0
         self.opened_at = 0
         self.to_erase = False  # whether what was forgotten is still on the disk
+        self.guarded = False  # whether tries may be held back
+        self.judged = 0  # how often something was said of sources
+        self.shelf = Shelf({}, frozenset())  # what is archived
         self.opening = ""  # another one each time that the file is opened
         self.lost = False
         self._spoilt = self._struggles = False
         self._threads = 1
         self.described = 0  # how often descriptions of patterns came or changed
+        self.taught = 0  # how often something came that was learned of the world
+        self._writes = 0
+        self._kept: tuple[object, dict[object, list[tuple[Any, ...]]]] = (None, {})
         self.gone: dict[str, list[str]] = {}  # ids that were forgotten since somebody took them
+        # Told before records are folded that would say something else in their order; see ``order``.
+        self.on_disorder: Callable[[], object] | None = None
         self._con = self._open()
 
     def _open(self) -> duckdb.DuckDBPyConnection:
@@ -184,6 +205,8 @@ class Evidence:
         self._fresh = True
         self.build = int(meta.get("build", 0))
         self.to_erase = TO_ERASE in meta
+        self.guarded = GUARDED in meta
+        self.shelf = shelf(con)
         self.lookup.open(self._state())
         return True
 
@@ -223,12 +246,11 @@ class Evidence:
         """How many records of the journal were left out."""
         return sum(mark.damaged for mark in self._marks.values())
 
-    def behind(self, found: Sequence[Segment]) -> bool:
-        """Whether segments hold more than is folded, or may hold."""
+    def behind(self, sizes: Mapping[str, int]) -> bool:
+        """Whether segments, by name, hold more bytes than are folded, or may hold."""
         return any(
-            segment.size != self._marks.get(segment.name, START).position
-            and segment.size != self._torn.get(segment.name)
-            for segment in found
+            size != self._marks.get(name, START).position and size != self._torn.get(name)
+            for name, size in sizes.items()
         )
 
     def fold(self, folder: Path, settle: Callable[[], Settled]) -> set[str]:
@@ -254,7 +276,7 @@ class Evidence:
             self._begin_again()
             news = look(folder, self._marks, settle)
         touched: set[str] = set()
-        with self._long(news):
+        with self._long(news), system.uncollected():
             for batch in batches(news, self._marks):
                 touched |= self._apply(batch)
         self._fresh = False
@@ -323,11 +345,14 @@ class Evidence:
         new = [key + row for key, row in rows.items() if key[0] not in self._marks]
         known = {key: row for key, row in rows.items() if key[0] in self._marks}
 
-        changed = Changed(wanted=self.lookup.wanted)
+        changed = Changed(wanted=self.lookup.wanted, guarded=self.guarded)
+        archived = list[Shelf]()  # if it changes
 
         def step(con: duckdb.DuckDBPyConnection) -> set[str]:
             changed.clear()  # of a step that failed for lack of memory
-            touched = fold.apply(con, batch.bodies, changed)
+            bodies = batch.bodies if self.on_disorder is None else self._ordered(con, batch)
+            touched = fold.apply(con, bodies, changed)
+            archived[:] = [shelf(con)] if ARCHIVED in batch.bodies or changed.gone else []
             failpoints.reached("fold.applied")
             insert(con, _MARKS.name, new)
             update(con, _MARKS, known)
@@ -341,11 +366,24 @@ class Evidence:
         self._marks.update(batch.marks)
         self.lookup.apply(changed, self._state())
         self._unsure = False
-        self.described += "pattern.added" in batch.bodies
+        self.described += "pattern.added" in batch.bodies or ARCHIVED in batch.bodies
+        self.shelf = archived[0] if archived else self.shelf
+        self.judged += JUDGED in batch.bodies
+        self.guarded = changed.guarded
+        self.taught += LEARNED in batch.bodies
         for collection, ids in changed.gone.items():
             self.gone.setdefault(collection, []).extend(ids)
             self.to_erase = True
         return touched
+
+    def _ordered(self, con: duckdb.DuckDBPyConnection, batch: Batch) -> Mapping[str, Sequence[bytes]]:
+        """The bodies of a batch without those that came too late to say anything."""
+        if self.on_disorder is not None and order.matters(con, batch.late):
+            self.on_disorder()
+        if not (repeated := order.repeated(con, batch.late)):
+            return batch.bodies
+        patterns = [body for body in batch.bodies["pattern.added"] if id(body) not in repeated]
+        return batch.bodies | {"pattern.added": patterns}
 
     def write(self, step: Callable[[duckdb.DuckDBPyConnection], Any]) -> Any:
         """Run ``step`` in a transaction; on any error nothing of it is kept."""
@@ -389,6 +427,7 @@ class Evidence:
             self._roll_back()
             raise
         self._struggles = False
+        self._writes += 1
         return result
 
     def _take_down(self, error: Exception) -> None:
@@ -459,6 +498,16 @@ class Evidence:
     def rows(self, query: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         """All rows of a question, at the last committed state."""
         return self._roomy(lambda: self._asked(query, parameters, lambda found: found.fetchall()))
+
+    def kept(self, query: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        """As ``rows``, and kept until something is written: for short answers that are asked often."""
+        state, question = (self.opening, self._writes), (query, *parameters)
+        if self._kept[0] != state:
+            self._kept = state, {}
+        known = self._kept[1]
+        if question not in known:
+            known[question] = self.rows(query, parameters)
+        return known[question]
 
     def columns(self, query: str, parameters: Sequence[object] = ()) -> dict[str, NDArray[Any]]:
         """The columns of a long answer without nulls, by name."""
@@ -531,6 +580,24 @@ class Evidence:
                 raise refused(self._path, error) from error
             except duckdb.Error as error:
                 raise refused(self._path, error) from error
+
+    def duplicate(self, target: Path) -> None:
+        """Copy the file as it is now, with the engine's log; the caller sees that nothing is written.
+
+        Another process does it: closing any other handle on the file in this one would drop the
+        engine's lock. It takes a hundredth of the time that the engine takes to write its copy.
+
+        Raises
+        ------
+        StoreError
+            It could not be copied, and why.
+        """
+        files = [str(path) for path in (self._path, self._log) if path.exists()]
+        with self._copying, self._writing:
+            words = [sys.executable, "-ISc", _COPY, *files, str(target)]
+            done = subprocess.run(words, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise StoreError(f"cannot copy {self._path} to {target}: {done.stderr.strip()}")
 
     def fill_lookup(self, lock: AbstractContextManager[Any], stopped: Callable[[], bool]) -> bool:
         """Fill the lookup unless it is whole; false if that was given up.

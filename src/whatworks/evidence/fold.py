@@ -4,22 +4,26 @@ Every statement takes its batch as one parameter, one JSON text a line:
 binding values one by one costs 0.1 ms each in this engine, and one large JSON
 array is seven times slower than lines. A few events or outcomes are left to
 ``handful``. A batch is applied kind by kind, in the order patterns, priors,
-events, resolutions, predictions; within a kind in journal order. That equals
-the journal's own order, because a record only ever refers to patterns and
-events acknowledged before it.
+events, resolutions, predictions, judgements, what is archived; within a kind in
+journal order. That equals the journal's own order, because a record only ever refers
+to patterns and events acknowledged before it. What a source says that nobody vouches
+for comes in last, as far as it counts (``quarantine``).
 """
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 import orjson
 
-from whatworks.evidence import forgetting, handful
-from whatworks.evidence.changed import NO_CONTEXT, Changed
+from whatworks.evidence import archive, forgetting, handful, quarantine
+from whatworks.evidence.changed import Changed
+from whatworks.evidence.counting import count
 from whatworks.evidence.latest import correct_tries, correct_uses, next_numbers
-from whatworks.evidence.schema import WORTH
+from whatworks.evidence.schema import CHECKED, CHECKS
 from whatworks.replay import FORGOTTEN
 from whatworks.text import word_key, words
 
@@ -51,26 +55,39 @@ def apply(con: duckdb.DuckDBPyConnection, batch: Batch, changed: Changed) -> set
     """
     limits = {_patterns: PATTERNS_BYTES, _predictions: RECEIPTS_BYTES}
     touched: set[str] = set()
+    if quarantine.guards(batch):
+        changed.guarded = True
+        quarantine.begin(con)
     for kind, step in _STEPS.items():
         bodies = batch.get(kind)
-        if bodies and kind in handful.STEPS and handful.fits(bodies):
+        if bodies and _few(con, kind, bodies, changed):
             touched |= handful.STEPS[kind](con, bodies, changed)
         elif bodies:
             for part in _parts(bodies, limits.get(step, PART_BYTES)):
                 touched |= step(con, part, changed)
+    if changed.guarded:
+        judged = quarantine.JUDGED in batch
+        if judged or "world.learned" in batch:
+            quarantine.unlearn(con)
+        quarantine.settle(con, touched, changed, judged=judged, forgot=FORGOTTEN in batch)
     return touched
+
+
+def _few(con: duckdb.DuckDBPyConnection, kind: str, bodies: Sequence[bytes], changed: Changed) -> bool:
+    """Whether records are left to ``handful``."""
+    if kind not in handful.STEPS or not handful.fits(bodies):
+        return False
+    return not (changed.guarded and quarantine.concerned(con, bodies))
 
 
 def _parts(bodies: Sequence[bytes], limit: int) -> Iterator[str]:
     """The bodies as lines, in parts that exceed the limit only where one body does."""
-    part, size = list[bytes](), 0
-    for body in bodies:
-        if part and size + len(body) > limit:
-            yield b"\n".join(part).decode()
-            part, size = [], 0
-        part.append(body)
-        size += len(body)
-    yield b"\n".join(part).decode()
+    ends, start = list(accumulate(map(len, bodies))), 0
+    while start < len(bodies):
+        before = ends[start - 1] if start else 0
+        end = max(start + 1, bisect_right(ends, before + limit))
+        yield b"\n".join(bodies[start:end]).decode()
+        start = end
 
 
 def _stage(con: duckdb.DuckDBPyConnection, table: str, fields: str, bodies: str) -> None:
@@ -214,7 +231,8 @@ def _events(con: duckdb.DuckDBPyConnection, bodies: str, changed: Changed) -> se
         '"state":"VARCHAR","outcome":"DOUBLE","context":"VARCHAR","context_id":"VARCHAR",'
         '"session_id":"VARCHAR","source":"VARCHAR","channel":"VARCHAR","files":"VARCHAR[]",'
         '"tools":"VARCHAR[]","duration_ms":"DOUBLE","cost":"DOUBLE","prediction_id":"VARCHAR",'
-        '"metadata":"VARCHAR","recorded_at":"BIGINT","resolved_at":"BIGINT"',
+        '"metadata":"VARCHAR","recorded_at":"BIGINT","resolved_at":"BIGINT","checked":"BOOLEAN",'
+        '"import_id":"VARCHAR"',
         bodies,
     )
     if '"given_id":true' in bodies:  # ids made here never come twice; the scan is for others
@@ -224,10 +242,12 @@ def _events(con: duckdb.DuckDBPyConnection, bodies: str, changed: Changed) -> se
                 md5_number_lower(event_id) IN (
                     SELECT event_key FROM event_rows
                     WHERE event_key IN (
-                        SELECT md5_number_lower(event_id) FROM new_events WHERE given_id))
+                        SELECT md5_number_lower(event_id) FROM new_events WHERE given_id)
+                    UNION ALL SELECT event_key FROM quarantined_rows)
                 OR nth NOT IN (SELECT min(nth) FROM new_events GROUP BY event_id))
             """
         )
+    bound = quarantine.hold_new(con) if changed.guarded else set[str]()
     change, _, first_no = next_numbers(con)
     con.execute(
         """
@@ -254,7 +274,7 @@ def _events(con: duckdb.DuckDBPyConnection, bodies: str, changed: Changed) -> se
         """
     )
     con.execute(
-        """
+        f"""
         INSERT INTO event_rows
         SELECT e.event_id, md5_number_lower(e.event_id), m.pattern_no, m.context_no,
                m.timestamp, e.state, e.outcome,
@@ -262,7 +282,8 @@ def _events(con: duckdb.DuckDBPyConnection, bodies: str, changed: Changed) -> se
                make_timestamp(coalesce(e.resolved_at, e.timestamp)),
                make_timestamp(coalesce(e.recorded_at, e.timestamp)),
                e.session_id, e.source, e.channel, coalesce(e.files, []), coalesce(e.tools, []),
-               e.duration_ms, e.cost, e.prediction_id, coalesce(e.metadata, '{}')
+               e.duration_ms, e.cost, e.prediction_id, coalesce(e.metadata, '{{}}'),
+               {CHECKED}, e.import_id, NULL
         FROM new_events e JOIN moves m USING (nth)
         ORDER BY e.timestamp, e.nth
         """
@@ -272,8 +293,8 @@ def _events(con: duckdb.DuckDBPyConnection, bodies: str, changed: Changed) -> se
             SELECT state, count(*), epoch_us(min(m.timestamp)), epoch_us(max(m.timestamp))
             FROM new_events JOIN moves m USING (nth) GROUP BY state
         """
-        for state, count, first, last in con.execute(query).fetchall():
-            changed.states[state] += count
+        for state, number, first, last in con.execute(query).fetchall():
+            changed.states[state] += number
             changed.times += [first, last]
     if '"resolved_at"' in bodies:  # an event that came with a late outcome was pending before
         con.execute(
@@ -286,7 +307,7 @@ def _events(con: duckdb.DuckDBPyConnection, bodies: str, changed: Changed) -> se
             WHERE e.resolved_at > e.timestamp
             """
         )
-    return _count(con, changed)
+    return count(con, changed) | bound
 
 
 def _resolutions(con: duckdb.DuckDBPyConnection, bodies: str, changed: Changed) -> set[str]:
@@ -294,29 +315,13 @@ def _resolutions(con: duckdb.DuckDBPyConnection, bodies: str, changed: Changed) 
     _stage(
         con,
         "new_outcomes",
-        '"event_id":"VARCHAR","state":"VARCHAR","outcome":"DOUBLE","timestamp":"BIGINT"',
+        '"event_id":"VARCHAR","state":"VARCHAR","outcome":"DOUBLE","timestamp":"BIGINT",'
+        '"checked":"BOOLEAN"',
         bodies,
     )
-    con.execute(
-        """
-        CREATE OR REPLACE TEMP TABLE resolved AS
-        SELECT e.rowid AS row, e.event_id, e.event_key, e.pattern_no, e.context_no, e.timestamp,
-               e.state AS old_state, e.outcome AS old_outcome, e.changed_at AS old_since,
-               n.state, n.outcome, n.timestamp AS resolved_at
-        FROM (SELECT * FROM new_outcomes
-              QUALIFY row_number() OVER (PARTITION BY event_id ORDER BY nth DESC) = 1) n
-        JOIN event_rows e ON e.event_key = md5_number_lower(n.event_id) AND e.event_id = n.event_id
-        """
-    )
-    _keep_earlier(con)
-    con.execute(
-        """
-        UPDATE event_rows e SET state = r.state, outcome = r.outcome,
-            resolved_at = if(r.state = 'resolved', make_timestamp(r.resolved_at), NULL),
-            changed_at = make_timestamp(r.resolved_at)
-        FROM resolved r WHERE e.rowid = r.row
-        """
-    )
+    if changed.guarded:
+        _resolve(con, "quarantined_rows", "quarantined_states", "NULL::INTEGER")
+    _resolve(con, "event_rows", "earlier_states", "e.context_no")
     con.execute(
         """
         CREATE OR REPLACE TEMP TABLE moves AS
@@ -329,32 +334,71 @@ def _resolutions(con: duckdb.DuckDBPyConnection, bodies: str, changed: Changed) 
         """
     )
     query = "SELECT state, old_state, count(*) FROM resolved GROUP BY ALL"
-    for state, before, count in con.execute(query).fetchall() if changed.wanted else ():
-        changed.states[state] += count
-        changed.states[before] -= count
-    touched = _count(con, changed)
+    for state, before, number in con.execute(query).fetchall() if changed.wanted else ():
+        changed.states[state] += number
+        changed.states[before] -= number
+    touched = count(con, changed)
     correct_uses(con, "SELECT pattern_no FROM moves WHERE used < 0", changed)
     correct_tries(con, "SELECT pattern_no FROM moves WHERE resolved < 0", changed)
     return touched
 
 
-def _keep_earlier(con: duckdb.DuckDBPyConnection) -> None:
+def _resolve(con: duckdb.DuckDBPyConnection, rows: str, states: str, context: str) -> None:
+    """Carry ``new_outcomes`` into a table of events and that of their earlier states.
+
+    Leaves ``resolved``: these events, with what was known of them and what is. What a check found
+    stands until another check says otherwise; what is told against it is left out.
+    """
+    con.execute(
+        f"""
+        CREATE OR REPLACE TEMP TABLE said AS
+        SELECT n.* EXCLUDE (checked), e.rowid AS row,
+               coalesce(n.checked, e.channel IN ({CHECKS})) AS checks
+        FROM new_outcomes n
+        JOIN {rows} e ON e.event_key = md5_number_lower(n.event_id) AND e.event_id = n.event_id
+        QUALIFY checks OR NOT coalesce(
+            last_value(if(checks, n.state = 'resolved', NULL) IGNORE NULLS) OVER (
+                PARTITION BY e.rowid ORDER BY nth
+                ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING),
+            e.checked);
+        CREATE OR REPLACE TEMP TABLE resolved AS
+        SELECT e.rowid AS row, e.event_id, e.event_key, e.pattern_no, {context} AS context_no,
+               e.timestamp, e.state AS old_state, e.outcome AS old_outcome, e.changed_at AS old_since,
+               n.state, n.outcome, n.timestamp AS resolved_at,
+               n.checks AND n.state = 'resolved' AS checked
+        FROM (SELECT * FROM said
+              QUALIFY row_number() OVER (PARTITION BY row ORDER BY nth DESC) = 1) n
+        JOIN {rows} e ON e.rowid = n.row
+        """
+    )
+    _keep_earlier(con, states)
+    con.execute(
+        f"""
+        UPDATE {rows} e SET state = r.state, outcome = r.outcome,
+            resolved_at = if(r.state = 'resolved', make_timestamp(r.resolved_at), NULL),
+            changed_at = make_timestamp(r.resolved_at), checked = r.checked
+        FROM resolved r WHERE e.rowid = r.row
+        """
+    )
+
+
+def _keep_earlier(con: duckdb.DuckDBPyConnection, states: str) -> None:
     """Keep what the events in ``resolved`` were until now, for questions as of earlier times.
 
     What is said later holds from its own time on, also if that lies before
     the time of what was said earlier.
     """
     con.execute(
-        """
-        UPDATE earlier_states s SET until = n.since
+        f"""
+        UPDATE {states} s SET until = n.since
         FROM (SELECT r.event_key, make_timestamp(min(n.timestamp)) AS since
-              FROM new_outcomes n JOIN resolved r USING (event_id) GROUP BY ALL) n
+              FROM said n JOIN resolved r USING (row) GROUP BY ALL) n
         WHERE s.event_key = n.event_key AND s.until > n.since
         """
     )
     con.execute(
-        """
-        INSERT INTO earlier_states
+        f"""
+        INSERT INTO {states}
         SELECT event_key, pattern_no, context_no, timestamp, state, outcome, since,
                min(since) OVER (PARTITION BY row ORDER BY nth
                                 ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING) AS until
@@ -364,103 +408,10 @@ def _keep_earlier(con: duckdb.DuckDBPyConnection) -> None:
               UNION ALL
               SELECT r.row, r.event_key, r.pattern_no, r.context_no, r.timestamp, n.nth,
                      n.state, n.outcome, make_timestamp(n.timestamp)
-              FROM new_outcomes n JOIN resolved r USING (event_id))
+              FROM said n JOIN resolved r USING (row))
         QUALIFY since < until
         """
     )
-
-
-def _count(con: duckdb.DuckDBPyConnection, changed: Changed) -> set[str]:
-    """Carry the differences in ``moves`` into days, cells and the patterns' own counts.
-
-    Sums of outcomes stay between 0 and their count: taking back what was added
-    leaves a rest of rounding, and a rate of -5e-17 is none.
-    """
-    con.execute(
-        """
-        CREATE OR REPLACE TEMP TABLE day_moves AS
-        SELECT m.*, d.pattern_no IS NOT NULL AS known
-        FROM (SELECT timestamp::DATE AS day, pattern_no, sum(used) AS used, sum(resolved) AS resolved,
-                     sum(outcome) AS outcome, sum(square) AS square
-              FROM moves GROUP BY ALL) m
-        LEFT JOIN days d USING (day, pattern_no)
-        """
-    )
-    con.execute(
-        """
-        UPDATE days d SET used = d.used + m.used, resolved = d.resolved + m.resolved,
-            outcome_sum = greatest(0, least(d.resolved + m.resolved, d.outcome_sum + m.outcome)),
-            outcome_squares = greatest(0, d.outcome_squares + m.square)
-        FROM day_moves m WHERE m.known AND d.day = m.day AND d.pattern_no = m.pattern_no
-        """
-    )
-    con.execute(
-        """
-        INSERT INTO days SELECT day, pattern_no, used, resolved, outcome, square
-        FROM day_moves WHERE NOT known ORDER BY day
-        """
-    )
-    con.execute(
-        """
-        CREATE OR REPLACE TEMP TABLE cell_moves AS
-        SELECT m.context_no, m.pattern_no, m.day, c.tries IS NOT NULL AS known,
-               coalesce(c.tries, 0) AS old_tries, coalesce(c.outcome_sum, 0) AS old_sum,
-               old_tries + m.resolved AS tries, old_sum + m.outcome AS outcome_sum,
-               greatest(if(c.tries > 0, c.last_at, NULL), m.last_at) AS last_at
-        FROM (SELECT context_no, pattern_no, timestamp::DATE AS day, sum(resolved) AS resolved,
-                     sum(outcome) AS outcome, max(timestamp) FILTER (resolved > 0) AS last_at
-              FROM moves GROUP BY ALL HAVING sum(resolved) <> 0 OR sum(outcome) <> 0) m
-        LEFT JOIN cells c ON c.context_no IS NOT DISTINCT FROM m.context_no
-             AND c.pattern_no = m.pattern_no AND c.day = m.day
-        """
-    )
-    con.execute(
-        """
-        UPDATE cells c SET tries = m.tries, last_at = m.last_at,
-            outcome_sum = greatest(0, least(m.tries, m.outcome_sum))
-        FROM cell_moves m
-        WHERE m.known AND c.context_no IS NOT DISTINCT FROM m.context_no
-          AND c.pattern_no = m.pattern_no AND c.day = m.day
-        """
-    )
-    con.execute(
-        """
-        INSERT INTO cells SELECT context_no, pattern_no, day, tries, outcome_sum, last_at
-        FROM cell_moves WHERE NOT known ORDER BY context_no
-        """
-    )
-    new, old = WORTH.format(n="tries"), WORTH.format(n="old_tries")
-    con.execute(
-        f"""
-        UPDATE pattern_rows p SET
-            used = p.used + m.used, resolved = p.resolved + m.resolved,
-            outcome_sum = greatest(0, least(p.resolved + m.resolved, p.outcome_sum + m.outcome)),
-            last_used_at = greatest(p.last_used_at, m.last_used_at),
-            effective = greatest(0, p.effective + coalesce(e.effective, 0)),
-            effective_sum = greatest(0, least(
-                p.effective + coalesce(e.effective, 0),
-                p.effective_sum + coalesce(e.effective_sum, 0)))
-        FROM (SELECT pattern_no, sum(used) AS used, sum(resolved) AS resolved,
-                     sum(outcome) AS outcome, max(timestamp) FILTER (used > 0) AS last_used_at
-              FROM moves GROUP BY ALL) m
-        LEFT JOIN (
-            SELECT pattern_no, sum({new} - {old}) AS effective,
-                   sum(coalesce({new} * outcome_sum / nullif(tries, 0), 0)
-                     - coalesce({old} * old_sum / nullif(old_tries, 0), 0)) AS effective_sum
-            FROM cell_moves GROUP BY ALL) e USING (pattern_no)
-        WHERE p.pattern_no = m.pattern_no
-        """
-    )
-    changed.read(con, "days", "WHERE (day, pattern_no) IN (SELECT (day, pattern_no) FROM day_moves)")
-    if changed.wanted:
-        query = f"""
-            SELECT coalesce(context_no, {NO_CONTEXT}), pattern_no, day - DATE '1970-01-01', tries,
-                   greatest(0, least(tries, outcome_sum)), epoch_us(last_at), old_tries
-            FROM cell_moves
-        """
-        changed.add_cells(con.execute(query).fetchall())
-    changed.read(con, "records", "WHERE pattern_no IN (SELECT pattern_no FROM moves)")
-    return _ids(con, "SELECT DISTINCT pattern_id FROM moves JOIN pattern_rows USING (pattern_no)")
 
 
 _ANSWERS = (
@@ -505,12 +456,39 @@ def _learned(con: duckdb.DuckDBPyConnection, bodies: str, changed: Changed) -> s
     return set()
 
 
+def _imports(con: duckdb.DuckDBPyConnection, bodies: str, changed: Changed) -> set[str]:
+    """Keep where what follows was imported from; the same is said with each part of an import."""
+    _stage(
+        con, "new_imports", '"import_id":"VARCHAR","labels":"VARCHAR[]","recorded_at":"BIGINT"', bodies
+    )
+    con.execute(
+        """
+        INSERT INTO import_rows
+        SELECT import_id, labels, make_timestamp(recorded_at)
+        FROM new_imports ANTI JOIN import_rows USING (import_id) WHERE import_id IS NOT NULL
+        QUALIFY row_number() OVER (PARTITION BY import_id ORDER BY nth) = 1
+        """
+    )
+    return set()
+
+
+def _judge(con: duckdb.DuckDBPyConnection, bodies: str, changed: Changed) -> set[str]:
+    return quarantine.judge(con, bodies.encode().split(b"\n"))
+
+
+def _archive(con: duckdb.DuckDBPyConnection, bodies: str, changed: Changed) -> set[str]:
+    return archive.archive(con, bodies.encode().split(b"\n"))
+
+
 _STEPS = {
     FORGOTTEN: _forget,  # alone in its batch
     "pattern.added": _patterns,
     "prior.added": _priors,
+    "import.begun": _imports,
     "event.recorded": _events,
     "event.resolved": _resolutions,
     "prediction.made": _predictions,
     "world.learned": _learned,
+    quarantine.JUDGED: _judge,
+    archive.ARCHIVED: _archive,
 }

@@ -15,7 +15,9 @@ import orjson
 
 from whatworks.checks import shown
 from whatworks.errors import NotFoundError
-from whatworks.evidence.schema import IDS, NUMBERS, WORTH
+from whatworks.evidence.counting import recount
+from whatworks.evidence.quarantine import IMPORT_TRUST, TOLD_BY
+from whatworks.evidence.schema import IDS
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection as Connection
@@ -28,7 +30,7 @@ __all__ = ["KINDS", "RECORDS", "TO_ERASE", "Chosen", "choose", "forget", "key", 
 
 # Stands in ``meta`` until what was forgotten is gone from the disk as well.
 TO_ERASE = "to erase"
-KINDS = ("patterns", "events", "predictions", "priors")
+KINDS = ("patterns", "events", "predictions", "priors", "sources", "imports")
 # Beside these, single records of the journal, by segment and sequence.
 RECORDS = "records"
 # 128 bits of SHA-256: no two ids of a store have the same.
@@ -36,13 +38,22 @@ KEY_DIGITS = 32
 KEYS_PER_RECORD = 10_000
 
 _KEY = f"left(sha256({{}}), {KEY_DIGITS})"
-_EVENTS = (
-    "event_rows e JOIN pattern_rows p USING (pattern_no) LEFT JOIN context_rows c USING (context_no)"
-)
+# All tries, those that are held back included.
+_EVENTS = """(
+    SELECT e.* EXCLUDE (context_no, told_no), pattern_id, context_id, text
+    FROM event_rows e JOIN pattern_rows USING (pattern_no)
+    LEFT JOIN context_rows c ON c.context_no = coalesce(e.told_no, e.context_no)
+    UNION ALL BY NAME
+    SELECT q.* EXCLUDE (context, reason), pattern_id, context AS text
+    FROM quarantined_rows q JOIN pattern_rows USING (pattern_no)) e"""
+_FROM = """
+    (e.source = ? OR e.import_id IN (SELECT import_id FROM import_rows WHERE list_contains(labels, ?)))
+"""
 # What may hold a text that somebody looks for. Metadata is JSON, in which some characters look else.
 _PATTERN_TEXT = "concat_ws(chr(10), pattern_id, pattern_type, description, metadata)"
+_LABELS = "array_to_string(labels, chr(10))"
 _EVENT_TEXT = (
-    "concat_ws(chr(10), e.event_id, c.text, e.session_id, e.source, e.channel, e.prediction_id, "
+    "concat_ws(chr(10), e.event_id, e.text, e.session_id, e.source, e.channel, e.prediction_id, "
     "array_to_string(e.files, chr(10)), array_to_string(e.tools, chr(10)), e.metadata)"
 )
 
@@ -56,6 +67,8 @@ def key(name: str) -> str:
 class Chosen:
     """Ids of what a selection chooses; ``sessions`` are those of its events.
 
+    ``sources`` are those of which the owner said something that is to be forgotten with them,
+    ``imports`` those of which no try is left, or whose files' names are to be forgotten.
     ``contexts`` is how many go with it.
     """
 
@@ -63,6 +76,8 @@ class Chosen:
     events: list[str]
     predictions: list[str]
     priors: list[str]
+    sources: list[str]
+    imports: list[str]
     sessions: list[str]
     contexts: int
 
@@ -78,7 +93,8 @@ def choose(evidence: Evidence, selection: Selection, *, must_be: bool) -> Chosen
 
     To a pattern belong its tries, its imported aggregates and the predictions
     that name it; to a try its outcome, the prediction it answers, and its
-    context with the predictions for it, if no other try has it.
+    context with the predictions for it, if no other try has it. To the name of
+    a file that is distrusted belong its tries: without it they would count.
 
     Raises
     ------
@@ -88,10 +104,11 @@ def choose(evidence: Evidence, selection: Selection, *, must_be: bool) -> Chosen
     patterns = _patterns(evidence, selection)
     where, values = _of_events(selection)
     query = f"""
-        SELECT e.event_id, e.session_id, e.context_no, e.prediction_id FROM {_EVENTS}
-        WHERE p.pattern_id IN {IDS} OR ({where})
+        SELECT e.event_id, e.session_id, e.context_id, e.prediction_id FROM {_EVENTS}
+        WHERE e.pattern_id IN {IDS} OR e.import_id IN {IDS} OR ({where})
     """
-    found = evidence.rows(query, [_json(patterns), *values])
+    distrusted = _json(_distrusted(evidence, selection))
+    found = evidence.rows(query, [_json(patterns), distrusted, *values])
     events = [row[0] for row in found]
     if must_be:
         _require(patterns, selection.patterns, "pattern")
@@ -103,6 +120,8 @@ def choose(evidence: Evidence, selection: Selection, *, must_be: bool) -> Chosen
         events=events,
         predictions=_predictions(evidence, selection, patterns, texts, sorted(named)),
         priors=_priors(evidence, selection, patterns),
+        sources=_sources(evidence, selection),
+        imports=_imports(evidence, selection, events),
         sessions=sorted({row[1] for row in found if row[1] is not None}),
         contexts=len(texts),
     )
@@ -126,6 +145,38 @@ def _priors(evidence: Evidence, selection: Selection, patterns: list[str]) -> li
     return [row[0] for row in evidence.rows(query, values)]
 
 
+def _sources(evidence: Evidence, selection: Selection) -> list[str]:
+    if selection.only_text is None:
+        return []
+    where, values = _holds("source", selection.only_text)
+    return [row[0] for row in evidence.rows(f"SELECT source FROM source_rows WHERE {where}", values)]
+
+
+def _imports(evidence: Evidence, selection: Selection, events: list[str]) -> list[str]:
+    query = f"""
+        SELECT import_id FROM {_EVENTS} WHERE import_id IS NOT NULL
+        GROUP BY import_id HAVING bool_and(e.event_id IN {IDS})
+    """
+    found = {row[0] for row in evidence.rows(query, [_json(events)])} if events else set()
+    if selection.only_text is not None:
+        where, values = _holds(_LABELS, selection.only_text)
+        rows = evidence.rows(f"SELECT import_id FROM import_rows WHERE {where}", values)
+        found |= {row[0] for row in rows}
+    return sorted(found)
+
+
+def _distrusted(evidence: Evidence, selection: Selection) -> list[str]:
+    """Distrusted imports of files whose names are to be forgotten."""
+    if selection.only_text is None:
+        return []
+    where, values = _holds(_LABELS, selection.only_text)
+    query = f"""
+        SELECT import_id FROM import_rows JOIN {IMPORT_TRUST} USING (import_id)
+        WHERE import_trust = 'distrusted' AND {where}
+    """
+    return [row[0] for row in evidence.rows(query, values)]
+
+
 def _require(found: Sequence[str], wanted: Sequence[str], kind: str) -> None:
     if missing := set(wanted) - set(found):
         raise NotFoundError(f"there is no {kind} {shown(min(missing))} in this store")
@@ -135,12 +186,12 @@ def _of_events(selection: Selection) -> tuple[str, list[Any]]:
     """Which tries are chosen for what they are: a condition on ``_EVENTS``, and its values."""
     conditions, values = _between("e.timestamp", selection)
     for condition, value in (
-        ("e.source = ?", selection.source),
+        (_FROM, selection.source),
         ("e.session_id = ?", selection.session_id),
     ):
         if value is not None:
             conditions.append(condition)
-            values.append(value)
+            values += [value] * condition.count("?")
     if selection.containing is not None:
         condition, more = _holds(_EVENT_TEXT, selection.containing)
         conditions.append(condition)
@@ -163,14 +214,13 @@ def _holds(column: str, text: str) -> tuple[str, list[Any]]:
     return condition, [text, told]
 
 
-def _contexts(evidence: Evidence, events: list[str], numbers: list[int]) -> list[str]:
+def _contexts(evidence: Evidence, events: list[str], names: list[str]) -> list[str]:
     """The texts of those contexts that no other try has."""
     query = f"""
-        SELECT text FROM context_rows WHERE context_no IN {NUMBERS} AND context_no NOT IN (
-            SELECT context_no FROM event_rows WHERE context_no IS NOT NULL AND event_id NOT IN {IDS})
+        SELECT any_value(e.text) FROM {_EVENTS} WHERE e.context_id IN {IDS}
+        GROUP BY e.context_id HAVING bool_and(e.event_id IN {IDS}) ORDER BY e.context_id
     """
-    values = [orjson.dumps(numbers).decode(), _json(events)]
-    return [row[0] for row in evidence.rows(query, values)] if numbers else []
+    return [row[0] for row in evidence.rows(query, [_json(names), _json(events)])] if names else []
 
 
 def _predictions(
@@ -235,17 +285,39 @@ def forget(con: Connection, bodies: Sequence[bytes], changed: Changed) -> set[st
         CREATE OR REPLACE TEMP TABLE gone_patterns AS SELECT pattern_no, pattern_id FROM pattern_rows
         WHERE {_KEY.format("pattern_id")} IN (SELECT key FROM forgotten_patterns);
         CREATE OR REPLACE TEMP TABLE gone_events AS
-        SELECT rowid AS row, event_key, pattern_no, context_no FROM event_rows
+        SELECT rowid AS row, event_key, pattern_no, coalesce(told_no, context_no) AS context_no
+        FROM event_rows
         WHERE pattern_no IN (SELECT pattern_no FROM gone_patterns)
            OR {_KEY.format("event_id")} IN (SELECT key FROM forgotten_events);
         DELETE FROM event_rows WHERE rowid IN (SELECT row FROM gone_events);
+        CREATE OR REPLACE TEMP TABLE gone_held AS
+        SELECT event_key, pattern_no, context_id FROM quarantined_rows
+        WHERE pattern_no IN (SELECT pattern_no FROM gone_patterns)
+           OR {_KEY.format("event_id")} IN (SELECT key FROM forgotten_events);
+        DELETE FROM quarantined_rows WHERE event_key IN (SELECT event_key FROM gone_held);
+        DELETE FROM quarantined_states WHERE event_key IN (SELECT event_key FROM gone_held);
+        CREATE OR REPLACE TEMP TABLE gone_sources AS SELECT source FROM source_rows
+        WHERE {_KEY.format("source")} IN (SELECT key FROM forgotten_sources);
+        CREATE OR REPLACE TEMP TABLE gone_imports AS SELECT import_id FROM import_rows
+        WHERE {_KEY.format("import_id")} IN (SELECT key FROM forgotten_imports);
+        -- of whose tries less is thought than before
+        CREATE OR REPLACE TEMP TABLE unjudged_patterns AS SELECT DISTINCT pattern_no
+        FROM (SELECT pattern_no, source, import_id FROM event_rows
+              UNION ALL SELECT pattern_no, source, import_id FROM quarantined_rows)
+        WHERE import_id IN (SELECT import_id FROM gone_imports) OR {TOLD_BY.format("gone_sources")};
+        DELETE FROM import_rows WHERE import_id IN (SELECT import_id FROM gone_imports);
+        DELETE FROM source_rows WHERE source IN (SELECT source FROM gone_sources);
         CREATE OR REPLACE TEMP TABLE gone_contexts AS SELECT context_no, context_id FROM context_rows
-        WHERE context_no IN (SELECT context_no FROM gone_events)
-          AND context_no NOT IN (SELECT context_no FROM event_rows WHERE context_no IS NOT NULL);
-        CREATE OR REPLACE TEMP TABLE left_patterns AS SELECT DISTINCT pattern_no FROM gone_events
+        WHERE (context_no IN (SELECT context_no FROM gone_events)
+               OR context_id IN (SELECT context_id FROM gone_held))
+          AND context_no NOT IN (SELECT coalesce(told_no, context_no) AS told FROM event_rows
+                             WHERE told IS NOT NULL);
+        CREATE OR REPLACE TEMP TABLE left_patterns AS SELECT DISTINCT pattern_no
+        FROM (SELECT pattern_no FROM gone_events UNION ALL SELECT pattern_no FROM gone_held)
         WHERE pattern_no NOT IN (SELECT pattern_no FROM gone_patterns);
         DELETE FROM earlier_states WHERE event_key IN (SELECT event_key FROM gone_events);
         DELETE FROM pattern_rows WHERE pattern_no IN (SELECT pattern_no FROM gone_patterns);
+        DELETE FROM archived_rows WHERE pattern_no IN (SELECT pattern_no FROM gone_patterns);
         DELETE FROM postings WHERE pattern_no IN (SELECT pattern_no FROM gone_patterns);
         CREATE OR REPLACE TEMP TABLE gone_priors AS SELECT prior_id, pattern_no FROM prior_rows
         WHERE pattern_no IN (SELECT pattern_no FROM gone_patterns)
@@ -261,61 +333,37 @@ def forget(con: Connection, bodies: Sequence[bytes], changed: Changed) -> set[st
         WHERE {_KEY.format("prediction_id")} IN (SELECT key FROM forgotten_predictions);
         DELETE FROM prediction_rows WHERE prediction_id IN (SELECT prediction_id FROM gone_predictions);
         DELETE FROM answer_rows WHERE prediction_id IN (SELECT prediction_id FROM gone_predictions);
-        DELETE FROM learned_rows WHERE EXISTS (SELECT 1 FROM gone_events);
+        DELETE FROM learned_rows WHERE EXISTS (FROM gone_events) OR EXISTS (FROM unjudged_patterns);
         DELETE FROM meta WHERE name = '{TO_ERASE}';
         INSERT INTO meta VALUES ('{TO_ERASE}', 1);
         """
     )
-    _count_again(con)
+    recount(con)
+    _correct(con)
     changed.spoilt = True
     for collection, name in (("patterns", "pattern_id"), ("contexts", "context_id")):
         gone = con.execute(f"SELECT {name} FROM gone_{collection}").fetchall()
         changed.gone.setdefault(collection, []).extend(row[0] for row in gone)
     left = """
         SELECT pattern_id FROM pattern_rows WHERE pattern_no IN (
-            SELECT pattern_no FROM left_patterns UNION ALL SELECT pattern_no FROM gone_priors)
+            SELECT pattern_no FROM left_patterns UNION ALL SELECT pattern_no FROM gone_priors
+            UNION ALL SELECT pattern_no FROM unjudged_patterns)
     """
     return {*changed.gone["patterns"], *(row[0] for row in con.execute(left).fetchall())}
 
 
-def _count_again(con: Connection) -> None:
-    """The sums of the patterns that have lost tries, from the tries that are left."""
-    mine = "pattern_no IN (SELECT pattern_no FROM left_patterns)"
-    worth = WORTH.format(n="tries")
+def _correct(con: Connection) -> None:
+    """The sums of the aggregates of patterns, and when contexts were first seen."""
     con.execute(
-        f"""
-        INSERT INTO days
-        SELECT timestamp::DATE AS day, pattern_no, count(*) FILTER (state <> 'not_used'),
-               count(*) FILTER (state = 'resolved'), coalesce(sum(outcome), 0),
-               coalesce(sum(outcome * outcome), 0)
-        FROM event_rows WHERE {mine} GROUP BY ALL ORDER BY day;
-        INSERT INTO cells
-        SELECT context_no, pattern_no, timestamp::DATE, count(*), sum(outcome), max(timestamp)
-        FROM event_rows WHERE state = 'resolved' AND {mine} GROUP BY ALL ORDER BY context_no;
-        UPDATE pattern_rows p SET used = coalesce(s.used, 0), resolved = coalesce(s.resolved, 0),
-            outcome_sum = coalesce(s.total, 0), last_used_at = s.last_used_at,
-            effective = coalesce(s.effective, 0), effective_sum = coalesce(s.effective_sum, 0)
-        FROM (
-            SELECT pattern_no, e.used, e.resolved, e.total, e.last_used_at, c.effective, c.effective_sum
-            FROM left_patterns
-            LEFT JOIN (
-                SELECT pattern_no, count(*) FILTER (state <> 'not_used') AS used,
-                       count(*) FILTER (state = 'resolved') AS resolved, sum(outcome) AS total,
-                       max(timestamp) FILTER (state <> 'not_used') AS last_used_at
-                FROM event_rows WHERE {mine} GROUP BY ALL) e USING (pattern_no)
-            LEFT JOIN (
-                SELECT pattern_no, sum({worth}) AS effective,
-                       sum({worth} * outcome_sum / tries) AS effective_sum
-                FROM cells WHERE {mine} GROUP BY ALL) c USING (pattern_no)) s
-        WHERE p.pattern_no = s.pattern_no;
+        """
         UPDATE pattern_rows p SET prior_count = coalesce(o.tries, 0), prior_sum = coalesce(o.total, 0)
         FROM (SELECT pattern_no, sum(usage_count) AS tries, sum(usage_count * success_rate) AS total
               FROM (SELECT DISTINCT pattern_no FROM gone_priors) LEFT JOIN prior_rows USING (pattern_no)
               GROUP BY ALL) o
         WHERE p.pattern_no = o.pattern_no;
         UPDATE context_rows c SET first_seen_at = e.first_seen_at
-        FROM (SELECT context_no, min(timestamp) AS first_seen_at FROM event_rows
-              WHERE context_no IN (SELECT context_no FROM gone_events) GROUP BY ALL) e
-        WHERE c.context_no = e.context_no
+        FROM (SELECT coalesce(told_no, context_no) AS context_no, min(timestamp) AS first_seen_at
+              FROM event_rows GROUP BY ALL) e
+        WHERE c.context_no = e.context_no AND c.context_no IN (SELECT context_no FROM gone_events)
         """
     )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
+from whatworks.channels import CHECKING
 from whatworks.evidence.changed import NO_CONTEXT, Changed, days_since, micros_since
 from whatworks.evidence.latest import correct_tries, correct_uses, next_numbers
 from whatworks.evidence.rows import Row, Table, insert, listed, read, select, update
@@ -39,9 +40,21 @@ _EVENT_IDS = Table("event_rows", ("event_key",), ("event_id",))
 _EVENTS = Table(
     "event_rows",
     ("event_key", "event_id"),
-    ("rowid", "pattern_no", "context_no", "timestamp", "state", "outcome", "changed_at"),
+    (
+        "rowid",
+        "pattern_no",
+        "context_no",
+        "timestamp",
+        "channel",
+        "checked",
+        "state",
+        "outcome",
+        "changed_at",
+    ),
 )
-_OUTCOMES = Table("event_rows", ("rowid",), ("state", "outcome", "resolved_at", "changed_at"))
+_OUTCOMES = Table(
+    "event_rows", ("rowid",), ("state", "outcome", "resolved_at", "changed_at", "checked")
+)
 _EARLIER = Table("earlier_states", ("event_key",), ("rowid", "until"))
 _EARLIER_ENDS = Table("earlier_states", ("rowid",), ("until",))
 _DAYS = Table("days", ("day", "pattern_no"), ("used", "resolved", "outcome_sum", "outcome_squares"))
@@ -67,6 +80,17 @@ class _State(NamedTuple):
     state: str
     outcome: float | None
     since: datetime
+
+
+class _Said(NamedTuple):
+    """What is said of a try, and whether by a check."""
+
+    state: _State
+    checks: bool | None
+
+    @property
+    def is_outcome(self) -> bool:
+        return self.state.state == "resolved"
 
 
 class _Known(NamedTuple):
@@ -210,6 +234,9 @@ def _event_row(event: Body, place: _Place) -> Row:
         event.get("cost"),
         event.get("prediction_id"),
         event.get("metadata", {}),
+        state == "resolved" and _is_checked(event, event.get("channel")),
+        event.get("import_id"),
+        None,
     )
 
 
@@ -223,6 +250,11 @@ def _pending(event: Body, place: _Place) -> Iterable[Row]:
 def _resolved_at(event: Body) -> datetime | None:
     at = event.get("resolved_at")
     return None if at is None else _time(at)
+
+
+def _is_checked(body: Body, channel: str | None) -> bool:
+    """As ``schema.CHECKED`` has it."""
+    return bool(body.get("checked", channel in CHECKING))
 
 
 def _key(event_id: str) -> int:
@@ -244,14 +276,20 @@ def _amounts(state: str, outcome: float | None) -> _Amounts:
 
 def _resolutions(con: duckdb.DuckDBPyConnection, bodies: Sequence[bytes], changed: Changed) -> set[str]:
     """Give tries their outcome; a later resolution of the same try corrects the earlier one."""
-    said: dict[Row, list[_State]] = {}
+    given: dict[Row, list[_Said]] = {}
     for body in map(orjson.loads, bodies):
         state = _State(body["state"], body["outcome"], _time(body["timestamp"]))
-        said.setdefault((_key(body["event_id"]), body["event_id"]), []).append(state)
-    found = {key: row for key, row in read(con, _EVENTS, said).items() if key in said}
+        given.setdefault((_key(body["event_id"]), body["event_id"]), []).append(
+            _Said(state, body.get("checked"))
+        )
+    known = {key: row for key, row in read(con, _EVENTS, given).items() if key in given}
+    said = {key: _standing(given[key], *row[4:6]) for key, row in known.items()}
+    found = {key: row for key, row in known.items() if said[key]}
     if not found:
         return set()
-    histories = {key: [_State(*row[4:]), *said[key]] for key, row in found.items()}
+    histories = {
+        key: [_State(*row[6:]), *(item.state for item in said[key])] for key, row in found.items()
+    }
     places = {key: _Place(*row[1:4]) for key, row in found.items()}
     _keep_earlier(con, places, histories)
     update(con, _OUTCOMES, {row[:1]: _outcome_row(said[key][-1]) for key, row in found.items()})
@@ -267,8 +305,22 @@ def _resolutions(con: duckdb.DuckDBPyConnection, bodies: Sequence[bytes], change
     return {pattern.name for pattern in patterns.values()}
 
 
-def _outcome_row(last: _State) -> Row:
-    return last.state, last.outcome, last.since if last.state == "resolved" else None, last.since
+def _standing(said: Iterable[_Said], channel: str | None, checked: bool) -> list[_Said]:
+    """What is told against what a check found is left out (``fold._resolve``)."""
+    standing = []
+    for item in said:
+        checks = channel in CHECKING if item.checks is None else item.checks
+        if checks:
+            checked = item.is_outcome
+        if checks or not checked:
+            standing.append(item._replace(checks=checks))
+    return standing
+
+
+def _outcome_row(said: _Said) -> Row:
+    last, resolved = said.state, said.is_outcome
+    since = last.since if resolved else None
+    return last.state, last.outcome, since, last.since, resolved and bool(said.checks)
 
 
 def _difference(before: _State, after: _State) -> _Amounts:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 from zlib import crc32
 
@@ -30,6 +30,7 @@ CREATE TABLE words (bucket INTEGER PRIMARY KEY, body BLOB);
 # Neighbouring patterns in a part: the more, the less there is to read, and the more to write.
 PART = 2_048
 BUCKETS = 1_024
+ASKED_AT_ONCE = 500  # values of a statement; older engines take 999
 SHIFT = 64 - 10
 # The bucket of what is no word: how many patterns there are.
 PATTERNS = -1
@@ -61,7 +62,7 @@ class Postings(NamedTuple):
 
 def counts(con: sqlite3.Connection, words: Sequence[int]) -> tuple[int, dict[int, int]]:
     """How many patterns there are, and how many have each word."""
-    buckets = {bucket: _bucket(con, bucket) for bucket in {PATTERNS, *(w >> SHIFT for w in words)}}
+    buckets = _buckets(con, {PATTERNS, *(word >> SHIFT for word in words)})
     found = {}
     for word in words:
         bucket = buckets[word >> SHIFT]
@@ -76,7 +77,8 @@ def postings(con: sqlite3.Connection, words: Sequence[int]) -> Postings:
     expected, found = counts(con, words)[1], list[bytes]()
     for word in words:
         rows = con.execute("SELECT part, body FROM postings WHERE word = ?", [_signed(word)])
-        parts = [_packed(body, (word, part)) for part, body in rows]
+        key = crc32(b"(%d, " % word)  # as of the key of each part, which is (word, part)
+        parts = [_packed(body, crc32(b"%d)" % part, key)) for part, body in rows]
         if sum(map(len, parts)) != expected[word] * _POSTING.itemsize:
             raise DamagedError("postings are missing")
         found += parts
@@ -197,11 +199,20 @@ def _put_part(con: sqlite3.Connection, word: int, part: int, array: Array) -> No
         con.execute("DELETE FROM postings WHERE word = ? AND part = ?", [_signed(word), part])
 
 
-def _bucket(con: sqlite3.Connection, bucket: int) -> Array:
-    row = con.execute("SELECT body FROM words WHERE bucket = ?", [bucket]).fetchone()
-    if row is None:
+def _buckets(con: sqlite3.Connection, buckets: Collection[int]) -> dict[int, Array]:
+    found = dict[int, Array]()
+    keys = list(buckets)
+    for start in range(0, len(keys), ASKED_AT_ONCE):
+        asked = keys[start : start + ASKED_AT_ONCE]
+        query = f"SELECT bucket, body FROM words WHERE bucket IN ({','.join('?' * len(asked))})"
+        found |= {number: _array(_COUNT, body, (number,)) for number, body in con.execute(query, asked)}
+    if len(found) < len(keys):
         raise DamagedError("words are missing")
-    return _array(_COUNT, row[0], (bucket,))
+    return found
+
+
+def _bucket(con: sqlite3.Connection, bucket: int) -> Array:
+    return _buckets(con, [bucket])[bucket]
 
 
 def _put_bucket(con: sqlite3.Connection, bucket: int, known: Sequence[tuple[int, int]]) -> None:
@@ -214,15 +225,16 @@ def _body(array: Array, key: Row) -> bytes:
     return packed + crc32(packed, crc32(repr(key).encode())).to_bytes(4, "little")
 
 
-def _packed(body: bytes, key: Row) -> bytes:
+def _packed(body: bytes, key: int) -> bytes:
+    """What stands before the checksum; ``key`` is that of the key."""
     packed = body[:-4]
-    if crc32(packed, crc32(repr(key).encode())).to_bytes(4, "little") != body[-4:]:
+    if crc32(packed, key) != int.from_bytes(body[-4:], "little"):
         raise DamagedError("words are damaged")
     return packed
 
 
 def _array(kind: np.dtype[Any], body: bytes, key: Row) -> Array:
-    return np.frombuffer(_packed(body, key), kind)
+    return np.frombuffer(_packed(body, crc32(repr(key).encode())), kind)
 
 
 def _signed(word: int) -> int:

@@ -1,5 +1,6 @@
 """The lives of patterns in the file of the lookup: of each the last cells, and some of those before.
 
+What counts aside is left out: unvouched sources change no pattern (``quarantine``).
 One row a pattern, so that a life of ten thousand cells takes no longer to read
 than one of a hundred. Those before are thinned by a hash of context and day:
 half as many are kept each time that their number doubles.
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 
 from whatworks.evidence.changed import NO_CONTEXT
 from whatworks.evidence.inverted import DamagedError
+from whatworks.evidence.schema import ASIDE
 from whatworks.learning import MODULUS, SHUFFLE
 
 if TYPE_CHECKING:
@@ -90,7 +92,8 @@ def put(
     """
     by_pattern: defaultdict[int, dict[tuple[int, int], Row]] = defaultdict(dict)
     for context, pattern, day, tries, total, at in rows:  # the last that is said of one stands
-        by_pattern[pattern][context, day] = context, day, tries, total, at
+        if context != ASIDE:
+            by_pattern[pattern][context, day] = context, day, tries, total, at
     for number, changed in by_pattern.items():
         count, cells = (0, np.empty(0, _CELL)) if number in anew else _read(con, number)
         held = {tuple(cell[:2]): cell for cell in cells.tolist()}
@@ -116,7 +119,7 @@ def fill(
         FROM (SELECT *, count(*) OVER (PARTITION BY pattern_no) AS n,
                      row_number() OVER (PARTITION BY pattern_no
                                         ORDER BY last_at DESC, context_no, day) AS place
-              FROM cells WHERE tries > 0)
+              FROM cells WHERE tries > 0 AND context_no IS DISTINCT FROM {ASIDE})
         WHERE {kept()} ORDER BY pattern_no, place
     """)
     left: list[Row] = []

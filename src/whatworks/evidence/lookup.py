@@ -104,6 +104,7 @@ _PUT = {
 }
 # number, used, resolved, sum, last use (never: NEVER), effective, their sum, priors, their sum
 _RECORD = struct.Struct("<iqqdqddqd")
+_CHECKED_RECORD = struct.Struct("<iqqdqddqdI")
 NEVER = -(2**63)
 # Rows that are read by hundreds; the check of a row is the last of its fields.
 _CELL = np.dtype(
@@ -120,6 +121,11 @@ _FACTORS = np.array(
     [0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB, 0xD6E8FEB86659FD93], np.uint64
 )
 _CRC = struct.Struct("<I")
+_PATTERNS = """
+    SELECT r.pattern_no, r.pattern_id, r.body, p.* FROM records r
+    LEFT JOIN patterns p USING (pattern_no)
+    WHERE r.pattern_id IN
+"""
 # Rows that are told many at once while nobody asks, at least and as a share of all: from there on
 # it is filled anew once the writing ends. Telling takes long where another thread goes on writing.
 MANY, UNASKED, UNASKED_SHARE, ROW_BYTES = 3_000, 20_000, 0.02, 100
@@ -357,12 +363,14 @@ class Lookup:
         """For all these patterns, the rows ``SELECTS["records"]`` and ``SELECTS["patterns"]``."""
 
         def question(con: sqlite3.Connection) -> list[tuple[Row, Row]]:
-            records = dict(_records(con, "pattern_id", set(ids)))
-            texts = _chosen(con, "SELECT * FROM patterns WHERE pattern_no IN", records)
-            found = {row[0]: row[:-1] for row in texts}
-            if texts != _text_rows(found.values()) or len(found) < len(records):
+            rows = _chosen(con, _PATTERNS, wanted := set(ids))
+            texts = [row[3:] for row in rows]
+            if texts != _text_rows([text[:-1] for text in texts]):
                 raise DamagedError("a pattern is damaged")
-            return [(record, found[number]) for number, record in records.items()]
+            records = [_record(*row[:3]) for row in rows]
+            if len(records) < len(wanted):
+                raise _UnknownError
+            return [(record, text[:-1]) for record, text in zip(records, texts, strict=True)]
 
         return self._ask(question)
 
@@ -405,15 +413,20 @@ class Lookup:
 
 def _records(con: sqlite3.Connection, by: str, keys: Collection[Any]) -> Iterator[tuple[int, Row]]:
     count = 0
-    for number, name, body in _chosen(con, f"SELECT * FROM records WHERE {by} IN", keys):
-        held, used, resolved, total, last, *rest = _unpacked(_RECORD, body, name.encode())
-        if held != number:
-            raise DamagedError("a record is damaged")
+    for row in _chosen(con, f"SELECT * FROM records WHERE {by} IN", keys):
         count += 1
-        at = None if last == NEVER else last
-        yield number, (number, name, used, resolved, total, at, *rest)
+        yield row[0], _record(*row)
     if count < len(keys):
         raise _UnknownError
+
+
+def _record(number: int, name: str, body: bytes) -> Row:
+    if len(body) != _CHECKED_RECORD.size:
+        raise DamagedError("a record is damaged")
+    held, used, resolved, total, last, *rest, check = _CHECKED_RECORD.unpack(body)
+    if held != number or check != crc32(body[:-4], crc32(name.encode())):
+        raise DamagedError("a record is damaged")
+    return (number, name, used, resolved, total, None if last == NEVER else last, *rest)
 
 
 def _contexts(con: sqlite3.Connection, by: str, keys: Collection[Any]) -> list[Row]:
@@ -470,14 +483,6 @@ def _chosen(con: sqlite3.Connection, query: str, keys: Iterable[Any]) -> list[Ro
 
 def _named(state: Sequence[int]) -> str:
     return " ".join(map(str, (VERSION, *state)))
-
-
-def _unpacked(form: struct.Struct, body: bytes, more: bytes = b"") -> Row:
-    if len(body) != form.size + 4 or _CRC.unpack_from(body, form.size)[0] != crc32(
-        body[: form.size], crc32(more)
-    ):
-        raise DamagedError("a row is damaged")
-    return form.unpack_from(body)
 
 
 def _body(form: struct.Struct, values: Sequence[Any], more: bytes = b"") -> bytes:

@@ -10,7 +10,7 @@ import orjson
 
 from whatworks.evidence.database import Evidence
 from whatworks.evidence.questions import naive, states_at
-from whatworks.evidence.schema import IDS, WORTH
+from whatworks.evidence.schema import ASIDE, IDS, WORTH
 
 __all__ = ["EVENTS", "Move", "moves"]
 
@@ -81,14 +81,15 @@ def moves(
             WHERE pattern_no IN (FROM chosen) OR context_no IN (FROM asked)
             GROUP BY pattern_no, context_no, day),
         cell AS (
-            SELECT pattern_no, context_no, sum(old)::BIGINT AS tries_before, sum(old_sum) AS was,
+            SELECT pattern_no, nullif(context_no, {ASIDE}) AS context_no,
+                   sum(old)::BIGINT AS tries_before, sum(old_sum) AS was,
                    sum(new)::BIGINT AS tries_after, sum(new_sum) AS is_,
                    sum(old_worth) AS worth_before, sum(new_worth) AS worth_after,
                    coalesce(sum(old_worth * old_sum / nullif(old, 0)), 0) AS weighed_before,
                    coalesce(sum(new_worth * new_sum / nullif(new, 0)), 0) AS weighed_after,
                    flatten(list(keys ORDER BY moved_at) FILTER (changes > 0))[:{EVENTS}] AS keys,
                    sum(changes)::BIGINT AS changes, max(moved_at) AS moved_at
-            FROM days GROUP BY pattern_no, context_no HAVING sum(changes) > 0)
+            FROM days GROUP BY pattern_no, nullif(context_no, {ASIDE}) HAVING sum(changes) > 0)
         SELECT pattern_no, context_id, tries_before, was, tries_after, is_, keys, changes, moved_at,
                worth_before, worth_after, weighed_before, weighed_after
         FROM cell LEFT JOIN context_rows USING (context_no)

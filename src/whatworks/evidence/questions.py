@@ -8,16 +8,19 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import orjson
 
+from whatworks.channels import UNVOUCHED
 from whatworks.checks import moment_of
+from whatworks.evidence.archive import SHOWN
 from whatworks.evidence.changed import day_of
 from whatworks.evidence.database import Evidence
 from whatworks.evidence.lookup import FIRST, LAST
+from whatworks.evidence.quarantine import STRANGERS
 from whatworks.evidence.rows import listed
-from whatworks.evidence.schema import IDS, NUMBERS
+from whatworks.evidence.schema import ASIDE, IDS, NUMBERS
 from whatworks.records import Pattern, Prior, UsageEvent, Where
 
 if TYPE_CHECKING:
-    from whatworks.records import Source
+    from whatworks.records import Predicted, Source
 
 __all__ = [
     "STATES",
@@ -31,6 +34,7 @@ __all__ = [
     "days",
     "events",
     "events_after",
+    "held_after",
     "known_patterns",
     "matching",
     "naive",
@@ -38,15 +42,19 @@ __all__ = [
     "numbers",
     "patterns",
     "patterns_after",
+    "predictions",
     "priors_after",
     "receipt",
     "sources",
     "states_at",
+    "vouched_days",
 ]
 
 # All there is comes in pages of so many items, and of not much more text.
 PAGE = 4_000
 PAGE_CHARACTERS = 8 << 20
+# Rows up to which it pays to look first how new they are.
+FEW = 1_000
 # The newest receipts whose outcomes are counted.
 RECEIPTS = 1_000
 
@@ -59,9 +67,10 @@ _PATTERN = """
     prior_sum / nullif(prior_count, 0), prior_count
 """
 # Without joins: the engine would read every context to name those of a few events.
-_EVENTS = """
-    SELECT pattern_no, context_no, event_id, timestamp, state, outcome, session_id, source,
-           channel, files, tools, duration_ms, cost, prediction_id, metadata, resolved_at
+_EVENTS = f"""
+    SELECT pattern_no, if(context_no = {ASIDE}, told_no, context_no) AS context_no, event_id, timestamp,
+           state, outcome, session_id, source, channel, files, tools, duration_ms, cost, prediction_id,
+           metadata, resolved_at, recorded_at, checked, import_id
     FROM event_rows
 """
 
@@ -96,18 +105,30 @@ def naive(moment: datetime) -> datetime:
     return moment.astimezone(UTC).replace(tzinfo=None)
 
 
-def _pattern(row: tuple[Any, ...]) -> Pattern:
+def _pattern(evidence: Evidence, row: tuple[Any, ...]) -> Pattern:
     created, updated = row[4].replace(tzinfo=UTC), row[5].replace(tzinfo=UTC)
     metadata, last_used = orjson.loads(row[3]), _utc(row[9])
     return Pattern(row[0], row[1], row[2], metadata, created, updated, row[6], row[7], row[8],
-                   last_used, row[10], row[11])  # fmt: skip
+                   last_used, row[10], row[11], *_shelved(evidence, row[0]))  # fmt: skip
 
 
-def _event(row: tuple[Any, ...], pattern_id: str, context: tuple[Any, ...]) -> UsageEvent:
+def _shelved(evidence: Evidence, name: str) -> tuple[datetime | None, str | None]:
+    """Since when a pattern is archived, and why."""
+    found = evidence.shelf.patterns.get(name)
+    return (None, None) if found is None else found[1:]
+
+
+def _event(
+    row: tuple[Any, ...],
+    pattern_id: str,
+    context: tuple[Any, ...],
+    imports: Mapping[str, tuple[str, ...]],
+) -> UsageEvent:
     return UsageEvent(
         row[2], pattern_id, row[3].replace(tzinfo=UTC), row[4], row[5], context[1], context[0], row[6],
         row[7], row[8], tuple(row[9]), tuple(row[10]), row[11], row[12], row[13], orjson.loads(row[14]),
-        None if row[15] is None else row[15].replace(tzinfo=UTC),
+        _utc(row[15]), _utc(row[16]) if row[8] in UNVOUCHED else None, row[17],
+        imports.get(row[18], ()),
     )  # fmt: skip
 
 
@@ -118,14 +139,14 @@ def patterns(evidence: Evidence, ids: Sequence[str]) -> dict[str, Pattern]:
     """The patterns of these ids, as far as they exist."""
     looked_up = evidence.lookup.patterns(ids)
     if looked_up is not None:
-        return {record[1]: _looked_up(record, text) for record, text in looked_up}
+        return {record[1]: _looked_up(evidence, record, text) for record, text in looked_up}
     query = f"SELECT {_PATTERN} FROM pattern_rows WHERE pattern_id IN {IDS}"
-    found = {row[0]: _pattern(row) for row in evidence.rows(query, [_json(ids)])}
+    found = {row[0]: _pattern(evidence, row) for row in evidence.rows(query, [_json(ids)])}
     evidence.lookup.expect(patterns=found)
     return found
 
 
-def _looked_up(record: tuple[Any, ...], text: tuple[Any, ...]) -> Pattern:
+def _looked_up(evidence: Evidence, record: tuple[Any, ...], text: tuple[Any, ...]) -> Pattern:
     _, name, used, resolved, total, last, _, _, prior_count, prior_total = record
     _, kind, description, metadata, created, updated = text
     rate = total / resolved if resolved else None
@@ -133,7 +154,7 @@ def _looked_up(record: tuple[Any, ...], text: tuple[Any, ...]) -> Pattern:
     times = moment_of(created), moment_of(updated)
     last_used = None if last is None else moment_of(last)
     return Pattern(name, kind, description, orjson.loads(metadata), *times, rate, used, resolved,
-                   last_used, prior, prior_count)  # fmt: skip
+                   last_used, prior, prior_count, *_shelved(evidence, name))  # fmt: skip
 
 
 class Number(NamedTuple):
@@ -173,9 +194,11 @@ def numbers(evidence: Evidence, ids: Collection[str]) -> list[str]:
 
 def conditions(where: Where | None) -> tuple[str, list[object]]:
     """A SQL condition on ``pattern_rows`` with its parameters; values are never part of the text."""
-    parts, values = ["true"], list[object]()
+    parts, values = [SHOWN], list[object]()
     if where is None:
-        return "true", values
+        return SHOWN, values
+    if where.archived:
+        parts = [f"NOT ({SHOWN})"]
     if where.pattern_type is not None:
         parts.append(f"pattern_type IN {IDS}")
         values.append(_json(list(where.pattern_type)))
@@ -209,11 +232,16 @@ def conditions(where: Where | None) -> tuple[str, list[object]]:
 def matching(evidence: Evidence, where: Where | None, limit: int) -> list[Pattern]:
     """Patterns that fulfil ``where``, the newest first."""
     condition, values = conditions(where)
-    query = f"""
-        SELECT {_PATTERN} FROM pattern_rows WHERE {condition}
-        ORDER BY created_at DESC, pattern_id LIMIT ?
-    """
-    return [_pattern(row) for row in evidence.rows(query, [*values, limit])]
+    part, order = f"FROM pattern_rows WHERE {condition}", "ORDER BY created_at DESC, pattern_id"
+    if limit <= FEW:
+        # If so many are among those that came last, no older ones need be looked at: patterns lie
+        # in the order of time, and sorting alone would carry nearly every row along.
+        last = f"{part} AND rowid >= (SELECT count(*) - {4 * limit} FROM pattern_rows)"
+        since = f"SELECT if(count(*) >= {limit}, list_min(max(created_at, {limit})), NULL) {last}"
+        part += f" AND created_at >= coalesce(({since}), TIMESTAMP '-infinity')"
+        values *= 2
+    rows = evidence.rows(f"SELECT {_PATTERN} {part} {order} LIMIT {limit}", values)
+    return [_pattern(evidence, row) for row in rows]
 
 
 def patterns_after(evidence: Evidence, after: Place | None) -> list[Pattern]:
@@ -223,7 +251,8 @@ def patterns_after(evidence: Evidence, after: Place | None) -> list[Pattern]:
         SELECT {_PATTERN} FROM pattern_rows WHERE {condition}
         ORDER BY created_at, pattern_id LIMIT {PAGE}
     """
-    return _page(map(_pattern, evidence.rows(query, values)), lambda p: len(p.description))
+    found = (_pattern(evidence, row) for row in evidence.rows(query, values))
+    return _page(found, lambda p: len(p.description))
 
 
 def allowed(evidence: Evidence, where: Where, among: Sequence[str] | None = None) -> list[str]:
@@ -241,9 +270,10 @@ def allowed(evidence: Evidence, where: Where, among: Sequence[str] | None = None
 def events(evidence: Evidence, *, pattern_id: str | None = None, limit: int) -> list[UsageEvent]:
     """Events of a pattern, or of all; the newest first."""
     order = f"ORDER BY timestamp DESC, event_id DESC LIMIT {limit}"
-    # So that of blocks of older events no more is read than the time.
-    newest = f"SELECT timestamp FROM event_rows ORDER BY timestamp DESC LIMIT {limit}"
-    part = f"timestamp >= (SELECT min(timestamp) FROM ({newest}))"
+    # At least so many are as new as the oldest of those that came last: of blocks of older
+    # events no more is read than the time.
+    last = f"rowid >= (SELECT count(*) - {limit} FROM event_rows)"
+    part = f"timestamp >= (SELECT min(timestamp) FROM event_rows WHERE {last})"
     if pattern_id is not None:
         known = number_of(evidence, pattern_id)
         if known is None:
@@ -275,7 +305,25 @@ def events_of(evidence: Evidence, ids: Sequence[str]) -> list[UsageEvent]:
     else:
         listed = f"WHERE event_key IN (SELECT md5_number_lower(id) FROM {IDS} AS given(id))"
         found = evidence.rows(f"{_EVENTS} {listed}", [_json(ids)])
-    return _named(evidence, found)
+    return _named(evidence, found) + (_held_of(evidence, ids) if evidence.guarded else [])
+
+
+def _held_of(evidence: Evidence, ids: Sequence[str]) -> list[UsageEvent]:
+    """Those that are held back (``quarantine``): they are there, and count for nothing."""
+    condition = f"event_key IN (SELECT md5_number_lower(id) FROM {IDS} AS given(id))"
+    return _held(evidence, condition, [_json(ids)])
+
+
+def _held(evidence: Evidence, condition: str, values: Sequence[object]) -> list[UsageEvent]:
+    query = f"""
+        SELECT pattern_no, NULL, event_id, timestamp, state, outcome, session_id, source,
+               channel, files, tools, duration_ms, cost, prediction_id, q.metadata, resolved_at,
+               recorded_at, checked, import_id, pattern_id, context_id, context
+        FROM quarantined_rows q JOIN pattern_rows USING (pattern_no) WHERE {condition}
+    """
+    rows = evidence.rows(query, values)
+    labels = _imports(evidence, rows)
+    return [_event(row, row[-3], row[-2:], labels) for row in rows]
 
 
 def events_after(evidence: Evidence, after: Place | None) -> list[UsageEvent]:
@@ -289,7 +337,16 @@ def events_after(evidence: Evidence, after: Place | None) -> list[UsageEvent]:
         LEFT JOIN context_rows c USING (context_no)
         ORDER BY e.timestamp, e.event_id
     """
-    found = (_event(row, row[-3], row[-2:]) for row in evidence.rows(query, values))
+    rows = evidence.rows(query, values)
+    labels = _imports(evidence, rows)
+    found = (_event(row, row[-3], row[-2:], labels) for row in rows)
+    return _page(found, lambda e: len(e.context or ""))
+
+
+def held_after(evidence: Evidence, after: Place | None) -> list[UsageEvent]:
+    """The next events behind a place that are held back, the oldest first."""
+    condition, values = _behind(after, "timestamp", "event_id")
+    found = _held(evidence, f"{condition} ORDER BY timestamp, event_id LIMIT {PAGE}", values)
     return _page(found, lambda e: len(e.context or ""))
 
 
@@ -297,11 +354,21 @@ def _named(evidence: Evidence, rows: Sequence[tuple[Any, ...]]) -> list[UsageEve
     """Events with the names of their patterns and contexts; of a pattern forgotten meanwhile, none."""
     patterns = _pattern_ids(evidence, {row[0] for row in rows})
     contexts = _contexts(evidence, {row[1] for row in rows} - {None})
+    labels = _imports(evidence, rows)
     return [
-        _event(row, patterns[row[0]], contexts.get(row[1], (None, None)))
+        _event(row, patterns[row[0]], contexts.get(row[1], (None, None)), labels)
         for row in rows
         if row[0] in patterns
     ]
+
+
+def _imports(evidence: Evidence, rows: Sequence[tuple[Any, ...]]) -> dict[str, tuple[str, ...]]:
+    """Where events were imported from, by the ids of imports."""
+    names = {row[18] for row in rows} - {None}
+    if not names:
+        return {}
+    query = f"SELECT import_id, labels FROM import_rows WHERE import_id IN {IDS}"
+    return {name: tuple(labels) for name, labels in evidence.rows(query, [_json(sorted(names))])}
 
 
 def _pattern_ids(evidence: Evidence, numbers: Collection[int]) -> dict[int, str]:
@@ -384,22 +451,33 @@ class DayRow(NamedTuple):
     outcome_sum: float
 
 
+def vouched_days(evidence: Evidence) -> str:
+    """The table ``days`` without what counts aside: strangers are in no trend."""
+    if not evidence.guarded:
+        return "days"
+    return f"""(
+        SELECT pattern_no, day, used, resolved, outcome_sum FROM days
+        UNION ALL SELECT pattern_no, day, -tries, -tries, -outcome_sum FROM cells
+        WHERE context_no = {ASIDE})"""
+
+
 def days(evidence: Evidence, number: int, as_of: datetime | None) -> list[DayRow]:
     """The days on which the pattern with a number was used, the oldest first."""
     if as_of is None:
-        looked_up = evidence.lookup.days(number)
+        looked_up = None if evidence.guarded else evidence.lookup.days(number)
         if looked_up is not None:
             return [DayRow(day_of(row[1]), *row[2:]) for row in looked_up if row[2] or row[3]]
         query = f"""
-            SELECT day, used, resolved, outcome_sum FROM days
-            WHERE pattern_no = {number} AND (used > 0 OR resolved > 0) ORDER BY day
+            SELECT day, sum(used)::BIGINT, sum(resolved)::BIGINT, greatest(sum(outcome_sum), 0)
+            FROM {vouched_days(evidence)} WHERE pattern_no = {number}
+            GROUP BY day HAVING sum(used) > 0 OR sum(resolved) > 0 ORDER BY day
         """
         return [DayRow(*row) for row in evidence.rows(query)]
     query = f"""
         WITH {STATES}
         SELECT timestamp::DATE AS day, count(*) FILTER (state <> 'not_used') AS used,
                count(outcome) AS resolved, coalesce(sum(outcome), 0)
-        FROM states WHERE pattern_no = {number}
+        FROM states WHERE pattern_no = {number} AND context_no IS DISTINCT FROM {ASIDE}
         GROUP BY day HAVING used > 0 ORDER BY day
     """
     return [DayRow(*row) for row in evidence.rows(query, [naive(as_of)])]
@@ -426,9 +504,21 @@ def receipt(evidence: Evidence, prediction_id: str) -> Mapping[str, Any] | None:
     return orjson.loads(rows[0][0]) if rows else None
 
 
+def predictions(evidence: Evidence, limit: int) -> list[Predicted]:
+    """The predictions that were made, the newest first."""
+    from whatworks.records import Predicted  # few questions need it
+
+    query = """
+        SELECT prediction_id, made_at, context, policy FROM prediction_rows
+        ORDER BY made_at DESC, prediction_id DESC LIMIT ?
+    """
+    rows = evidence.rows(query, [limit])
+    return [Predicted(row[0], row[1].replace(tzinfo=UTC), row[2], row[3]) for row in rows]
+
+
 def counts(evidence: Evidence) -> dict[str, Any]:
     """How much of everything there is."""
-    row = evidence.one(
+    (row,) = evidence.kept(
         """
         SELECT (SELECT count(*) FROM pattern_rows), (SELECT count(*) FROM context_rows),
                (SELECT count(*) FROM prior_rows), (SELECT count(*) FROM prediction_rows)
@@ -439,7 +529,7 @@ def counts(evidence: Evidence) -> dict[str, Any]:
     found: dict[str, Any] = dict(zip(names, row, strict=True))
     found["events"] = sum(states.values())
     found |= {name: states.get(name, 0) for name in ("resolved", "pending", "not_used", "unknown")}
-    shown, told = _coverage(evidence)
+    shown, told = _coverage(evidence) if found["predictions"] else (0, 0)
     ends = {"first_event_at": first, "last_event_at": last}
     return found | ends | {"shown": shown, "shown_resolved": told}
 
@@ -448,30 +538,37 @@ def sources(evidence: Evidence) -> list[Source]:
     """Who has told of tries; those of the most tries first."""
     from whatworks.records import Source  # few questions need it
 
-    query = """
+    query = f"""
         WITH mine AS (
             SELECT source, channel, pattern_no, count(*) AS events, count(outcome) AS resolved,
-                   sum(outcome) AS total
+                   sum(outcome) AS total, count(*) FILTER (checked) AS checked
             FROM event_rows GROUP BY ALL),
         compared AS (
-            SELECT source, channel, m.events, m.resolved, m.total, p.resolved - m.resolved AS others,
+            SELECT source, channel, m.events, m.resolved, m.total, m.checked,
+                   p.resolved - m.resolved AS others,
                    m.resolved > 0 AND others > 0 AS both_tried,
                    (p.outcome_sum - m.total) / nullif(others, 0) AS they_say
             FROM mine m JOIN pattern_rows p USING (pattern_no)),
         about AS (
             SELECT source, channel, count(DISTINCT session_id) AS sessions,
-                   min(timestamp) AS first_at, max(timestamp) AS last_at
-            FROM event_rows GROUP BY source, channel)
-        SELECT source, channel, sum(events)::BIGINT AS events, sum(resolved)::BIGINT, count(*),
+                   min(timestamp) AS first_at, max(timestamp) AS last_at,
+                   count(*) FILTER (held) AS held
+            FROM (SELECT source, channel, session_id, timestamp, false AS held FROM event_rows
+                  UNION ALL SELECT source, channel, session_id, timestamp, true FROM quarantined_rows)
+            GROUP BY source, channel)
+        SELECT source, channel, coalesce(sum(events), 0)::BIGINT AS events,
+               coalesce(sum(resolved), 0)::BIGINT, count(events),
                first(sessions), sum(total) / nullif(sum(resolved), 0),
                coalesce(sum(resolved) FILTER (both_tried), 0)::BIGINT AS shared,
                sum(total) FILTER (both_tried) / nullif(shared, 0),
                sum(resolved * they_say) FILTER (both_tried) / nullif(shared, 0),
-               first(first_at), first(last_at)
-        FROM compared JOIN about USING (source, channel)
+               first(first_at), first(last_at), first(held),
+               coalesce(first(trust), if(channel IN ({STRANGERS}), 'unvouched', 'vouched')),
+               coalesce(sum(checked), 0)::BIGINT
+        FROM about LEFT JOIN compared USING (source, channel) LEFT JOIN source_rows USING (source)
         GROUP BY source, channel ORDER BY events DESC, source, channel
     """
-    return [Source(*row[:10], *map(_utc, row[10:])) for row in evidence.rows(query)]
+    return [Source(*row[:10], *map(_utc, row[10:12]), *row[12:]) for row in evidence.rows(query)]
 
 
 def _coverage(evidence: Evidence) -> tuple[int, int]:
@@ -480,15 +577,13 @@ def _coverage(evidence: Evidence) -> tuple[int, int]:
     Known is an outcome, and that it was not used. Only the newest: it is asked often,
     and what matters is whether the loop is closed now.
     """
-    shown, since = evidence.one(
+    ((shown, since),) = evidence.kept(
         """
         SELECT count(*), min(made_at)
         FROM (SELECT made_at FROM prediction_rows ORDER BY made_at DESC LIMIT ?)
         """,
         [RECEIPTS],
     )
-    if not shown:
-        return 0, 0
     # The time as a value, so that blocks of older events are not read.
     query = """
         WITH told AS MATERIALIZED (
@@ -502,7 +597,7 @@ def _coverage(evidence: Evidence) -> tuple[int, int]:
         FROM answer_rows JOIN told USING (prediction_id, pattern_id)
         WHERE prediction_id IN (SELECT prediction_id FROM prediction_rows WHERE made_at >= ?)
     """
-    closed = int(evidence.one(query, [since, since])[0])
+    closed = int(evidence.kept(query, [since, since])[0][0])
     return int(shown), min(closed, int(shown))  # of several made at once, all are looked at
 
 

@@ -21,12 +21,16 @@ __all__ = [
     "TABLES",
     "Text",
     "add_embeddings",
+    "all_texts",
     "count_waiting",
+    "counts",
     "drop_other_models",
     "embedded",
     "known",
     "mark",
     "of",
+    "pages",
+    "texts_of",
     "total",
     "vectors",
     "waiting",
@@ -60,6 +64,17 @@ def embedded(evidence: Evidence, collection: str, model: str) -> int:
     return int(rows[0][0]) if rows else -1
 
 
+def counts(evidence: Evidence, collection: str, model: str) -> tuple[int, int]:
+    """How many embeddings by ``model`` a collection has, and how many of its texts have none yet."""
+    query = f"""
+        SELECT (SELECT count(*) FROM embeddings WHERE collection = ? AND model = ?),
+               (SELECT count(*) FROM {TABLES[collection][0]}
+                WHERE change > coalesce((SELECT value FROM meta WHERE name = ?), -1))
+    """
+    made, waiting = evidence.kept(query, [collection, model, mark(collection, model)])[0]
+    return made, waiting
+
+
 def count_waiting(evidence: Evidence, collection: str, model: str) -> int:
     """How many texts have no embedding by ``model`` yet."""
     query = f"SELECT count(*) FROM {TABLES[collection][0]} WHERE change > ?"
@@ -68,10 +83,21 @@ def count_waiting(evidence: Evidence, collection: str, model: str) -> int:
 
 def waiting(evidence: Evidence, collection: str, model: str, limit: int) -> list[Text]:
     """The oldest texts without an embedding by ``model``."""
+    return _after(evidence, collection, embedded(evidence, collection, model), limit)
+
+
+def pages(evidence: Evidence, collection: str, model: str, size: int) -> Iterator[list[Text]]:
+    """All texts without an embedding by ``model``, oldest first; none of them needs to have got one."""
+    after = embedded(evidence, collection, model)
+    while page := _after(evidence, collection, after, size):
+        yield page
+        after = page[-1].change
+
+
+def _after(evidence: Evidence, collection: str, change: int, limit: int) -> list[Text]:
     table, name, text = TABLES[collection]
     query = f"SELECT change, {name}, {text} FROM {table} WHERE change > ? ORDER BY change LIMIT ?"
-    after = embedded(evidence, collection, model)
-    return [Text(*row) for row in evidence.rows(query, [after, limit])]
+    return [Text(*row) for row in evidence.rows(query, [change, limit])]
 
 
 def add_embeddings(
@@ -191,6 +217,23 @@ def known(evidence: Evidence, collection: str, model: str, ids: Sequence[str]) -
     query = f"SELECT id FROM embeddings WHERE collection = ? AND model = ? AND id IN {IDS}"
     rows = evidence.rows(query, [collection, model, orjson.dumps(list(ids)).decode()])
     return {row[0] for row in rows}
+
+
+def texts_of(evidence: Evidence, collection: str, model: str, ids: Sequence[str]) -> dict[str, str]:
+    """The texts of some ids whose embedding is that of the text as it is now."""
+    table, name, text = TABLES[collection]
+    query = f"""
+        SELECT e.id, t.{text}
+        FROM embeddings e JOIN {table} t ON t.{name} = e.id AND t.change = e.change
+        WHERE e.collection = ? AND e.model = ? AND e.id IN {IDS}
+    """
+    return dict(evidence.rows(query, [collection, model, orjson.dumps(list(ids)).decode()]))
+
+
+def all_texts(evidence: Evidence, collection: str) -> Iterator[str]:
+    """All texts of a collection."""
+    table, _, text = TABLES[collection]
+    return (row[0] for row in evidence.stream(f"SELECT {text} FROM {table}"))
 
 
 def drop_other_models(evidence: Evidence, model: str) -> None:

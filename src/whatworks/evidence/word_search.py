@@ -56,7 +56,8 @@ def word_hits(evidence: Evidence, text: str, where: Where | None, limit: int) ->
 
 def _names(evidence: Evidence, numbers: Collection[int]) -> dict[int, str] | None:
     found = evidence.lookup.records(numbers=numbers)
-    return None if found is None else {row[0]: row[1] for row in found}
+    hidden = evidence.shelf.numbers
+    return None if found is None else {row[0]: row[1] for row in found if row[0] not in hidden}
 
 
 def _weights(evidence: Evidence, keys: Sequence[int]) -> dict[int, float]:

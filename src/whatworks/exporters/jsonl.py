@@ -1,12 +1,14 @@
 """JSON lines: all that was recorded in a store, one object a line.
 
-The first line is the header, then come patterns, priors and events, each the
-oldest first::
+The first line is the header, then come what the owner said of sources, patterns,
+priors, events, and the events that are held back, each the oldest first::
 
     {"kind":"header","format":1,"embedder":"..."}
+    {"kind":"judgement","source":"...","trust":"distrusted","judged_at":"..."}
     {"kind":"pattern","pattern_id":"...",...}
     {"kind":"prior","prior_id":"...",...}
     {"kind":"event","event_id":"...",...}
+    {"kind":"held","event_id":"...",...}
 
 Times are RFC 3339 in UTC. Nothing in it depends on the store's place or
 age, so that equal stores give equal bytes. Receipts of predictions are not
@@ -16,21 +18,28 @@ part of it, and what follows from events (rates, counts) is worked out anew.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import BinaryIO, TypeVar
+from typing import TYPE_CHECKING, BinaryIO, TypeVar
 
 import orjson
 
+from whatworks.channels import CHECKING, IMPORT, UNVOUCHED
 from whatworks.exporters.files import replacing
 from whatworks.memory import Memory
-from whatworks.records import Pattern, Prior, UsageEvent
+from whatworks.records import Pattern, Prior, UsageEvent, Where
 
-__all__ = ["FIELDS", "FORMAT", "export_jsonl"]
+if TYPE_CHECKING:
+    from whatworks.records import Judgement, Source
+
+__all__ = ["FIELDS", "FORMAT", "OPTIONAL", "export_jsonl"]
 
 # Raise when an older whatworks could not read an export any more.
-FORMAT = 1
+FORMAT = 3
+# What a store without archived patterns is written as, and one that is no more than that.
+PLAIN, ARCHIVED = 1, 2
 FIELDS: dict[str, tuple[str, ...]] = {
     "pattern": (
         "pattern_id",
@@ -60,6 +69,13 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "resolved_at",
     ),
 }
+FIELDS |= {"held": FIELDS["event"], "judgement": ("source", "trust", "judged_at")}
+# Only where there is something to say; a file with these has format 2, or 3 where it is of tries.
+OPTIONAL: dict[str, tuple[str, ...]] = {
+    "pattern": ("archived_at", "archive_reason"),
+    "event": ("recorded_at", "checked", "imported_from"),
+    "held": ("recorded_at", "checked", "imported_from"),
+}
 STEP = 1_000
 
 Item = TypeVar("Item", Prior, UsageEvent)
@@ -72,6 +88,8 @@ def export_jsonl(
     progress: Callable[[int], object] | None = None,
 ) -> dict[str, int]:
     """Write the store's content as JSON lines, and return counts of patterns, priors and events.
+
+    Counted as well, where there are any: ``held``, the tries in quarantine, and ``judgements``.
 
     Parameters
     ----------
@@ -98,24 +116,45 @@ def _write(
     memory: Memory, stream: BinaryIO, progress: Callable[[int], object] | None
 ) -> dict[str, int]:
     known: set[str] = set()
+    judgements = memory.judgements()
+    judged = {said.source for said in judgements}
     parts = {
         "pattern": _noted(memory.iter_patterns(), known),
         "prior": _of(memory.iter_priors(), known),
-        "event": _of(memory.iter_events(), known),
+        "event": _first(_of(memory.iter_events(), known), judged),
+        "held": _first(_of(memory.iter_held(), known), judged),
     }
-    header = {"kind": "header", "format": FORMAT, "embedder": memory.stats().embedder}
+    header = {
+        "kind": "header",
+        "format": _format(memory, judgements),
+        "embedder": memory.stats().embedder,
+    }
     stream.write(orjson.dumps(header) + b"\n")
-    counts = {}
+    stream.writelines(_lines("judgement", judgements))
+    counts = {"patterns": 0, "priors": 0, "events": 0}
     for kind, items in parts.items():
-        counts[f"{kind}s"] = 0
+        name = kind if kind == "held" else f"{kind}s"
         lines = _lines(kind, items)
         while step := list(islice(lines, STEP)):
             stream.write(b"".join(step))
-            counts[f"{kind}s"] += len(step)
+            counts[name] = counts.get(name, 0) + len(step)
             if progress:
                 progress(len(step))
     stream.flush()
-    return counts
+    return counts | ({"judgements": len(judgements)} if judgements else {})
+
+
+def _format(memory: Memory, judgements: Sequence[Judgement]) -> int:
+    """The oldest format that says it all."""
+    imported = any(found.label.startswith(f"{IMPORT}:") for found in memory.imports())
+    if judgements or imported or any(map(_needs_more, memory.sources())):
+        return FORMAT
+    return ARCHIVED if memory.patterns(where=Where(archived=True), limit=1) else PLAIN
+
+
+def _needs_more(source: Source) -> bool:
+    unsaid = source.resolved if source.channel in CHECKING else 0  # as their channel has it
+    return bool(source.held or source.checked != unsaid or source.channel in UNVOUCHED)
 
 
 def _noted(patterns: Iterator[Pattern], known: set[str]) -> Iterator[Pattern]:
@@ -129,8 +168,26 @@ def _of(items: Iterator[Item], known: set[str]) -> Iterator[Item]:
     return (item for item in items if item.pattern_id in known)
 
 
+def _first(events: Iterator[UsageEvent], judged: set[str]) -> Iterator[UsageEvent]:
+    """Events without the exports that they came by: those say nothing of where a try was first told.
+
+    But for exports of which the owner thinks something: what holds for them must hold for their tries.
+    """
+    for event in events:
+        labels = tuple(
+            label for label in event.imported_from if label in judged or label.startswith(f"{IMPORT}:")
+        )
+        yield event if labels == event.imported_from else replace(event, imported_from=labels)
+
+
 def _lines(kind: str, items: Iterable[object]) -> Iterator[bytes]:
     names = FIELDS[kind]
     for item in items:
         fields = {name: getattr(item, name) for name in names}
+        more = {name: getattr(item, name) for name in OPTIONAL.get(kind, ())}
+        checked = more.pop("checked", None)
+        fields |= {name: value for name, value in more.items() if value not in (None, ())}
+        # Its channel says it of an outcome, unless it is otherwise.
+        if fields.get("outcome") is not None and checked is not (fields["channel"] in CHECKING):
+            fields["checked"] = checked
         yield orjson.dumps({"kind": kind} | fields, option=orjson.OPT_UTC_Z) + b"\n"

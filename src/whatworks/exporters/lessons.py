@@ -49,7 +49,8 @@ def lessons(memory: Memory, *, limit: int) -> list[Lesson]:
     rate = np.array([p.success_rate for p in tried], float)
     low, high = rate_interval(rate * count, count, LEVEL)
     mean = float((rate * count).sum() / count.sum())
-    enough = count >= LEAST_TRIES
+    # Archived ones count for the mean, as in every estimate, and are taught to nobody.
+    enough = (count >= LEAST_TRIES) & np.array([p.archived_at is None for p in tried])
     better = [n for n in np.argsort(-low, kind="stable") if enough[n] and low[n] > mean]
     worse = [n for n in np.argsort(high, kind="stable") if enough[n] and high[n] < mean]
     return [

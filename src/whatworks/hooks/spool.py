@@ -41,6 +41,8 @@ _CONTENTS = {
 def locate(cwd: str | None = None) -> Path:
     """The store that is meant in a folder; one that came with a repository is passed over."""
     if named := os.environ.get("WHATWORKS_STORE"):
+        if places.is_address(named):
+            return places.of_team(named)
         return Path(named).expanduser().absolute()
     found = places.nearest(cwd)
     return found if found is not None and places.is_own(found) else places.default()

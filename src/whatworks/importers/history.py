@@ -20,9 +20,11 @@ from pathlib import Path, PurePosixPath
 
 from whatworks.errors import InvalidInputError
 from whatworks.ids import content_id
+from whatworks.importers import origin
 from whatworks.importers.intake import Intake
-from whatworks.importers.report import At, Report, printable
+from whatworks.importers.report import At, Report
 from whatworks.memory import Memory
+from whatworks.readers.items import printable
 from whatworks.records import NewEvent, NewPattern
 from whatworks.redaction import Secrets
 from whatworks.text import clean_text
@@ -89,8 +91,11 @@ def import_history(
         It is no git repository, or git is not installed.
     """
     report = Report(read={"commits": 0, "reverted": 0, "followed by a fix": 0, "too young": 0})
-    intake = Intake(memory, report, dry_run=dry_run)
     found = commits(Path(repository), since=since)
+    # The name of the newest commit stands for all before it.
+    head = found[-1].name if found else ""
+    label = origin.named(Path(repository).resolve().name, head, memory.secrets)
+    intake = Intake(memory, report, dry_run=dry_run, checked=True, label=label)
     reverted = _reverted(found)
     now, taken = memory.clock(), list[tuple[Commit, NewPattern, NewEvent]]()
     for place, commit in enumerate(found):
@@ -135,7 +140,7 @@ def _correct(memory: Memory, events: Mapping[str, NewEvent]) -> None:
     """Commits that were taken for good, and were reverted since."""
     for name, known in memory.get_events(list(events)).items():
         if known.outcome not in (None, events[name].outcome):
-            memory.resolve(name, outcome=events[name].outcome)
+            memory.resolve(name, outcome=events[name].outcome, checked=True)
 
 
 def _described(commit: Commit) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
@@ -12,9 +13,13 @@ from whatworks import checks
 from whatworks.checks import shown
 from whatworks.errors import InvalidInputError
 from whatworks.ids import content_id
+from whatworks.importers import origin
 from whatworks.importers.report import At, Report
-from whatworks.memory import Memory
-from whatworks.records import NewEvent, NewPattern, Pattern, Prior, UsageEvent
+from whatworks.records import Judgement, NewEvent, NewPattern, Pattern, Prior, UsageEvent
+from whatworks.text import subject_renamed
+
+if TYPE_CHECKING:
+    from whatworks.memory import Memory
 
 __all__ = ["BATCH", "Intake"]
 
@@ -53,6 +58,14 @@ class Intake:
         Find out what would be written, and write nothing.
     arrived
         Called with each try that the memory holds after the import.
+    checked
+        Whether the outcomes are those of checks, such as tests that ran.
+    given
+        The files that are imported, or folders in which the places of tries name files.
+    label
+        What the tries come from, where that is no file.
+    called
+        What the file calls fields of tries, where it has names of its own for them.
 
     ``foreign`` holds the ids of given patterns that stand for something else
     in the memory. Call ``finish`` at the end.
@@ -65,13 +78,24 @@ class Intake:
         *,
         dry_run: bool,
         arrived: Callable[[Mapping[str, Any]], object] | None = None,
+        checked: bool = False,
+        given: Iterable[str | os.PathLike[str]] = (),
+        label: str | None = None,
+        called: Mapping[str, str] | None = None,
     ) -> None:
         self._memory = memory
         self.secrets = memory.secrets
         self._report = report
         self._dry_run = dry_run
         self._arrived = arrived
+        self._checked = checked
+        self._given = origin.Given(given)
+        self._from = label
+        self._called = called or {}
+        self._labels: dict[str, str] = {}
         self._before = memory.stats()
+        self._held = _held(memory)
+        self._judgements: dict[str, str] | None = None
         self._size = 0
         self._patterns: list[tuple[At, NewPattern | Pattern, dict[str, Any]]] = []
         self._priors: list[tuple[At, Prior, dict[str, Any]]] = []
@@ -83,6 +107,25 @@ class Intake:
         self.foreign: set[str] = set()
 
     # -- taking -----------------------------------------------------------------------------------
+
+    def judgement(self, at: At, item: Judgement) -> bool:
+        """Take what is thought of a source, at once: there are few, and what they bind comes after."""
+        try:
+            trust = checks.judged(item, self._memory.clock())["trust"]
+        except InvalidInputError as error:
+            self._report.skip(at, str(error))
+            return False
+        if self._judgements is None:
+            self._judgements = {said.source: said.trust for said in self._memory.judgements()}
+            self._report.written["judgements"] = 0
+        earlier = self._judgements.get(item.source)
+        if earlier is None:
+            self._judgements[item.source] = trust
+            self._report.written["judgements"] += 1
+            self._memory.restore(judgements=[] if self._dry_run else [item])
+        elif earlier != trust:
+            self._report.skip(at, f"source {shown(item.source)} is {earlier} in the store; it stays so")
+        return True
 
     def pattern(self, at: At, item: NewPattern | Pattern) -> bool:
         """Take a pattern; false if it cannot be stored."""
@@ -124,11 +167,11 @@ class Intake:
             Whether the same id can come again.
         """
         try:
+            body = self._event_body(item)  # first: a pattern that is made of it has its time
             if pattern is not None and pattern.pattern_id not in self._seen:
                 self._pattern_body(pattern)
-            body = self._event_body(item)
         except InvalidInputError as error:
-            self._report.skip(at, str(error))
+            self._report.skip(at, subject_renamed(str(error), self._called))
             return False
         self._events.append(_Event(at, item, body, may_repeat, pattern))
         self._grow(body)
@@ -159,8 +202,10 @@ class Intake:
         self.flush()
         if not self._dry_run:
             after = self._memory.stats()
-            for kind in self._report.written:
+            for kind in ("patterns", "events", "priors"):
                 self._report.written[kind] = getattr(after, kind) - getattr(self._before, kind)
+            if more := _held(self._memory) - self._held:
+                self._report.written["held"] = more
 
     # -- writing ----------------------------------------------------------------------------------
 
@@ -269,7 +314,7 @@ class Intake:
                 facts[name] = event.facts
                 if self._dry_run and event.may_repeat:
                     self._planned[name] = event.facts
-                new.append(event.item)
+                new.append(event)
             elif contradiction := _contradiction(name, earlier, event.facts):
                 self._report.skip(event.at, contradiction)
                 continue
@@ -277,16 +322,32 @@ class Intake:
                 self._arrived(event.body)
         self._write("events", new, self._write_events)
 
-    def _write_events(self, new: list[NewEvent | UsageEvent]) -> None:
-        if plain := [item for item in new if isinstance(item, NewEvent)]:
-            self._memory.record_many(plain)
-        self._memory.restore(events=[item for item in new if isinstance(item, UsageEvent)])
+    def _write_events(self, new: list[_Event]) -> None:
+        plain: dict[str, list[NewEvent]] = {}
+        for event in new:
+            if isinstance(event.item, NewEvent):
+                plain.setdefault(self._label_of(event.at), []).append(event.item)
+        for label, items in plain.items():
+            self._memory.record_imported(items, imported_from=label, checked=self._checked)
+        self._memory.restore(events=[e.item for e in new if isinstance(e.item, UsageEvent)])
+
+    def _label_of(self, at: At) -> str:
+        if self._from is not None:
+            return self._from
+        if at.path not in self._labels:
+            self._labels[at.path] = self._given.label(at.path, self.secrets)
+        return self._labels[at.path]
 
     def _write(self, kind: str, new: list[Any], write: Callable[[list[Any]], object]) -> None:
         if new and self._dry_run:
             self._report.written[kind] += len(new)
         elif new:
             write(new)
+
+
+def _held(memory: Memory) -> int:
+    """How many tries count for nothing."""
+    return sum(item.tries for item in memory.quarantine(limit=checks.MAX_LIMIT))
 
 
 def _digest(*values: object) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["At", "RefusedError", "Report", "Skip", "printable"]
+if TYPE_CHECKING:
+    from whatworks.readers.items import Link
+
+__all__ = ["At", "Report", "Skip"]
 
 # A file that is wrong from end to end must not fill the memory with its reasons.
 MAX_SKIPS = 100_000
@@ -29,28 +31,23 @@ class Skip:
     reason: str
 
 
-class RefusedError(Exception):
-    """An item cannot be imported; its reader turns this into a ``Skip``."""
-
-    def __init__(self, place: str, reason: str) -> None:
-        super().__init__(f"{place}: {reason}")
-        self.place = place
-        self.reason = reason
-
-
 @dataclass
 class Report:
     """Counts of what was read and written by kind, and every item that was skipped.
 
     ``read`` counts what could be understood; of that, what contradicts the
     store is skipped all the same. After a dry run ``written`` says
-    what an import would write. From the 100,000th on, skipped items share one
-    entry that counts them.
+    what an import would write. ``left`` counts what was left out on purpose:
+    what an export says of sources, unless it is to be trusted, links, notes too short
+    to say what to do, Markdown of no known form; ``left_at`` says where links and short
+    notes are. From the 100,000th on, skipped items share one entry that counts them.
     """
 
     read: dict[str, int]
     written: dict[str, int] = field(default_factory=lambda: {"patterns": 0, "events": 0, "priors": 0})
     skipped: list[Skip] = field(default_factory=list)
+    left: dict[str, int] = field(default_factory=dict)
+    left_at: list[Skip] = field(default_factory=list)
     _unlisted: int = 0
 
     def skip(self, at: At, reason: str) -> None:
@@ -62,15 +59,24 @@ class Report:
         more = f"{self._unlisted + 1:,} items from here on; the last one: {reason}"
         self.skipped[-1] = Skip(at.path, f"up to {at.place}", more)
 
+    def leave(self, kind: str, at: At | None = None) -> None:
+        """Count an item that is left out on purpose, and note where it is, if that is told."""
+        self.left[kind] = self.left.get(kind, 0) + 1
+        if at is not None and len(self.left_at) < MAX_SKIPS:
+            self.left_at.append(Skip(at.path, at.place, kind))
+
+    def leave_link(self, link: Link) -> None:
+        """A link, which is not followed."""
+        self.leave("links", At(link.path, "link"))
+
     def to_dict(self) -> dict[str, Any]:
-        """The report as JSON values: ``read``, ``written`` and ``skipped``."""
+        """The report as JSON values: ``left`` and ``left_at`` only where something was."""
         return {
             "read": dict(self.read),
             "written": dict(self.written),
             "skipped": [asdict(skip) for skip in self.skipped],
-        }
-
-
-def printable(path: str | os.PathLike[str]) -> str:
-    """The path as text that can be printed and sent, whatever bytes its name has."""
-    return os.fsencode(path).decode(errors="replace")
+        } | (
+            {"left": dict(self.left), "left_at": [asdict(item) for item in self.left_at]}
+            if self.left
+            else {}
+        )

@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from whatworks import checks
 from whatworks.checks import shown
 from whatworks.errors import InvalidInputError
 from whatworks.ids import content_id
-from whatworks.importers import source, values
+from whatworks.importers.alike import Marked, marked
 from whatworks.importers.intake import Intake
-from whatworks.importers.report import At, Report, printable
-from whatworks.importers.source import Broken, Row
-from whatworks.memory import Memory
+from whatworks.importers.report import At, Report
+from whatworks.readers import apart, values
+from whatworks.readers.items import printable
+from whatworks.readers.table import Broken, Items
 from whatworks.records import NewEvent, NewPattern
 from whatworks.redaction import UNKEYED, Secrets
-from whatworks.text import clean_text
+from whatworks.text import clean_text, subject_renamed
+
+if TYPE_CHECKING:
+    from whatworks.memory import Memory
 
 __all__ = ["FIELDS", "import_table"]
 
@@ -84,12 +90,16 @@ def import_table(
     """
     path, fields = Path(file), _fields(columns)
     report = Report({"rows": 0})
-    intake = Intake(memory, report, dry_run=dry_run)
+    called = {field: f"column {shown(name)}" for field, name in columns.items() if name != field}
+    intake = Intake(memory, report, dry_run=dry_run, given=[path], called=called)
     names = [columns[field] for field in fields]
-    with source.opened(path, names, key=columns.get("event_id")) as table:
-        rows = table.rows()
+    given = {"path": str(path), "columns": names, "key": columns.get("event_id")}
+    with (
+        closing(apart.read("table", Items, given, below=[path])) as items,
+        marked(items, len(names)) as rows,
+    ):
         while chunk := list(islice(rows, CHUNK)):
-            tries = list(_tries(chunk, fields, printable(path), report, memory.secrets))
+            tries = list(_tries(chunk, fields, called, printable(path), report, memory.secrets))
             known = intake.known(item.text for item in tries if item.text != item.event.pattern_id)
             for item in tries:
                 event, pattern = item.event, item.pattern
@@ -130,7 +140,12 @@ def _fields(columns: Mapping[str, str]) -> list[str]:
 
 
 def _tries(
-    rows: Iterable[Row | Broken], fields: Sequence[str], path: str, report: Report, secrets: Secrets
+    rows: Iterable[Marked | Broken],
+    fields: Sequence[str],
+    called: Mapping[str, str],
+    path: str,
+    report: Report,
+    secrets: Secrets,
 ) -> Iterator[_Try]:
     for row in rows:
         at = At(path, f"row {row.number}")
@@ -140,10 +155,10 @@ def _tries(
         try:
             yield _try(at, row, dict(zip(fields, row.texts, strict=True)), secrets)
         except InvalidInputError as error:
-            report.skip(at, str(error))
+            report.skip(at, subject_renamed(str(error), called))
 
 
-def _try(at: At, row: Row, given: Mapping[str, str | None], secrets: Secrets) -> _Try:
+def _try(at: At, row: Marked, given: Mapping[str, str | None], secrets: Secrets) -> _Try:
     texts = {field: clean_text(text) if text else "" for field, text in given.items()}
     text = checks.text(texts["pattern"], "pattern", secrets)  # which may be an id
     pattern_type = texts.get("pattern_type") or "general"

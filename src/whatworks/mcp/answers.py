@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from pydantic import BaseModel, Field
 
+from whatworks.channels import UNVOUCHED
 from whatworks.findings import Answer, Prediction
 from whatworks.prompting import line, named, one_line, worked
 from whatworks.records import Match, Pattern, Trend, UsageEvent
@@ -25,6 +26,7 @@ __all__ = [
     "found_lines",
     "gone_line",
     "recorded",
+    "recorded_lines",
     "suggestion_lines",
     "suggestions",
 ]
@@ -56,6 +58,7 @@ class Recorded(BaseModel):
     pattern_id: str
     state: str
     outcome: float | None
+    counts: bool = Field(description="whether it counts; else it is kept, and may count later")
 
 
 class Gone(BaseModel):
@@ -143,14 +146,36 @@ def gone_line(gone: Gone) -> str:
     return f"Would forget {what}; call it again with confirm=true"
 
 
-def recorded(event: UsageEvent) -> Recorded:
+def recorded(event: UsageEvent, *, counts: bool) -> Recorded:
     """A try that was recorded."""
     return Recorded(
         event_id=event.event_id,
         pattern_id=event.pattern_id,
         state=event.state,
         outcome=event.outcome,
+        counts=counts,
     )
+
+
+def recorded_lines(made: Recorded, channel: str) -> list[str]:
+    """What was recorded, and if it does not count, why.
+
+    Strangers do not hear which of the limits it is, nor whether they are distrusted: they would
+    only go round it.
+    """
+    result = made.state if made.outcome is None else f"{made.outcome:.2g}"
+    what = f"[{made.pattern_id}] {result}, event {made.event_id}"
+    if made.counts:
+        return [f"Recorded: {what}"]
+    why = (
+        "what a source that is not approved tells counts up to a limit"
+        if channel in UNVOUCHED
+        else "its source is distrusted"
+    )
+    return [
+        f"Kept, but not counted: {what}",
+        f"Reason: {why}. Do not repeat it; the owner sees it with whatworks quarantine.",
+    ]
 
 
 def found(pattern: Pattern) -> FoundPattern:
@@ -180,7 +205,7 @@ def explained_lines(pattern: Pattern, trend: Trend, events: Sequence[UsageEvent]
     said = f"Trend: {trend.direction}"
     if trend.change is not None:
         said += (
-            f"; the last {trend.window_days} days {trend.change:+.2f} against the "
+            f"; the {trend.window_days} days up to {trend.until} {trend.change:+.2f} against the "
             f"{trend.baseline_days} before ({trend.change_low:+.2f} to {trend.change_high:+.2f})"
         )
     if trend.change_point is not None:

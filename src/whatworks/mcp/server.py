@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Protocol, TypeVar
 
 from mcp.server import MCPServer
-from mcp.server.mcpserver.exceptions import ToolError
+from mcp.server.mcpserver.exceptions import ResourceError, ResourceNotFoundError, ToolError
 from mcp_types import CallToolResult, TextContent, ToolAnnotations
 from pydantic import BaseModel, Field
 
@@ -17,7 +17,12 @@ from whatworks.mcp import answers
 from whatworks.mcp.source import Source
 from whatworks.outcome_words import said
 
-__all__ = ["INSTRUCTIONS", "build"]
+if TYPE_CHECKING:
+    from whatworks.findings import Prediction
+    from whatworks.memory import Memory
+    from whatworks.records import Stats
+
+__all__ = ["INSTRUCTIONS", "Behind", "build", "fill"]
 
 T = TypeVar("T")
 LIMIT = 5
@@ -38,6 +43,16 @@ Limit = Annotated[int, Field(description="How many at most.", ge=1, le=20)]
 PatternId = Annotated[str, Field(description="As it stands in brackets in other answers.")]
 
 
+class Behind(Protocol):
+    """What the tools ask; see ``source.Source``."""
+
+    def memory(self) -> Memory: ...
+
+    def own_id(self, given: str | None) -> str | None: ...
+
+    def showed(self, made: Prediction, session: str) -> None: ...
+
+
 def _hints(title: str, *, reads: bool, destroys: bool = False, repeats: bool = True) -> ToolAnnotations:
     return ToolAnnotations(
         title=title,
@@ -48,8 +63,11 @@ def _hints(title: str, *, reads: bool, destroys: bool = False, repeats: bool = T
     )
 
 
-def build(source: Source) -> MCPServer:
-    """The server; the memory is opened in the background, or by the first call."""
+def build(source: Source, *, forgets: bool = True) -> MCPServer:
+    """The server; the memory is opened in the background, or by the first call.
+
+    Without ``forgets`` clients cannot forget patterns: strangers would take away what others told.
+    """
 
     @asynccontextmanager
     async def lifespan(_: MCPServer) -> AsyncIterator[None]:
@@ -67,9 +85,16 @@ def build(source: Source) -> MCPServer:
         lifespan=lifespan,
         log_level="WARNING",
     )
+    fill(server, source)
+    if forgets:
+        _forgetting(server, source)
+    return server
+
+
+def fill(server: MCPServer[Any], source: Behind) -> None:
+    """Give a server the tools, resources and the prompt; none of them forgets."""
     _tools(server, source)
     _resources(server, source)
-    return server
 
 
 def _told(model: BaseModel, lines: Sequence[str]) -> CallToolResult:
@@ -86,7 +111,17 @@ def _asked(work: Callable[[], T]) -> T:
         raise ToolError(str(error)) from error
 
 
-def _tools(server: MCPServer, source: Source) -> None:
+def _read(work: Callable[[], str]) -> str:
+    """As ``_asked``, of what is no tool."""
+    try:
+        return work()
+    except (NotFoundError, InvalidInputError) as error:  # no id at all is none that there is
+        raise ResourceNotFoundError(str(error)) from error
+    except WhatWorksError as error:
+        raise ResourceError(str(error)) from error
+
+
+def _tools(server: MCPServer[Any], source: Behind) -> None:
     always: dict[str, Any] = {"anthropic/alwaysLoad": True}
 
     @server.tool(annotations=_hints("Suggest what works", reads=True), meta=always)
@@ -129,28 +164,26 @@ def _tools(server: MCPServer, source: Source) -> None:
         An approach that is not stored yet is added, from its description.
         """
 
-        def record() -> answers.Recorded:
+        def record() -> tuple[answers.Recorded, list[str]]:
             memory, ended = source.memory(), said(outcome)
             try:
                 pattern_id = memory.get_pattern(pattern).pattern_id
             except (NotFoundError, InvalidInputError):  # none that is known, or too long for an id
                 pattern_id = memory.add_pattern(pattern).pattern_id
-            return answers.recorded(
-                memory.record(
-                    pattern_id,
-                    outcome=ended.outcome,
-                    state=ended.state,
-                    context=situation,
-                    prediction_id=prediction_id,
-                    event_id=outcome_id,
-                    session_id=session_id,
-                    files=files or (),
-                )
+            event = memory.record(
+                pattern_id,
+                outcome=ended.outcome,
+                state=ended.state,
+                context=situation,
+                prediction_id=prediction_id,
+                event_id=source.own_id(outcome_id),
+                session_id=session_id,
+                files=files or (),
             )
+            made = answers.recorded(event, counts=not memory.held([event.event_id]))
+            return made, answers.recorded_lines(made, event.channel)
 
-        made = _asked(record)
-        result = made.state if made.outcome is None else f"{made.outcome:.2g}"
-        return _told(made, [f"Recorded: [{made.pattern_id}] {result}, event {made.event_id}"])
+        return _told(*_asked(record))
 
     @server.tool(annotations=_hints("Search patterns", reads=True))
     def search_patterns(
@@ -202,6 +235,8 @@ def _tools(server: MCPServer, source: Source) -> None:
         )
         return _told(model, answers.compared_lines(made, clear=clear))
 
+
+def _forgetting(server: MCPServer, source: Source) -> None:
     @server.tool(annotations=_hints("Forget a pattern", reads=False, destroys=True))
     def forget_pattern(
         pattern_id: PatternId,
@@ -218,31 +253,23 @@ def _tools(server: MCPServer, source: Source) -> None:
         return _told(model, [answers.gone_line(model)])
 
 
-def _resources(server: MCPServer, source: Source) -> None:
+def _resources(server: MCPServer[Any], source: Behind) -> None:
     @server.resource("whatworks://pattern/{pattern_id}", mime_type="text/plain")
     def pattern(pattern_id: str) -> str:
         """One approach with its record, trend and newest tries."""
-        memory = source.memory()
-        found = memory.get_pattern(pattern_id)
-        lines = answers.explained_lines(
-            found, memory.trend(pattern_id), memory.events(pattern_id, limit=RECENT)
-        )
-        return "\n".join(lines)
+
+        def read() -> str:
+            memory = source.memory()
+            found = memory.get_pattern(pattern_id)
+            trend, events = memory.trend(pattern_id), memory.events(pattern_id, limit=RECENT)
+            return "\n".join(answers.explained_lines(found, trend, events))
+
+        return _read(read)
 
     @server.resource("whatworks://summary", mime_type="text/plain")
     def summary() -> str:
         """How much is remembered, and how much of it has an outcome."""
-        stats = source.memory().stats()
-        known = f"{stats.resolved / stats.events:.0%}" if stats.events else "none"
-        return (
-            f"{stats.patterns:,} patterns, {stats.events:,} tries, of which {known} have an outcome; "
-            f"{stats.predictions:,} predictions"
-            + (
-                ""
-                if stats.coverage is None
-                else f"; {stats.coverage:.0%} of what was shown is resolved"
-            )
-        )
+        return _read(lambda: _summary(source.memory().stats()))
 
     @server.prompt(title="Retrospective")
     def retrospective(task: str = "this session") -> str:
@@ -253,3 +280,12 @@ def _resources(server: MCPServer, source: Source) -> None:
             "not_used) and the situation it was tried in. Record failures as well. Then say in two "
             "sentences what to do differently next time."
         )
+
+
+def _summary(stats: Stats) -> str:
+    known = f"{stats.resolved / stats.events:.0%}" if stats.events else "none"
+    shown = "" if stats.coverage is None else f"; {stats.coverage:.0%} of what was shown is resolved"
+    return (
+        f"{stats.patterns:,} patterns, {stats.events:,} tries, of which {known} have an outcome; "
+        f"{stats.predictions:,} predictions{shown}"
+    )

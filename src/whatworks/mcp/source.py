@@ -28,10 +28,16 @@ class Source:
         Opens it; what it raises, every call of ``memory`` raises.
     store
         Its folder, where hooks leave what happened: it is taken in every few seconds.
+    apart
+        Stands before every id that a client gives a try: else a stranger could take
+        those that the owner's own programs will use.
     """
 
-    def __init__(self, open_memory: Callable[[], Memory], store: Path | None = None) -> None:
+    def __init__(
+        self, open_memory: Callable[[], Memory], store: Path | None = None, *, apart: str = ""
+    ) -> None:
         self._open = open_memory
+        self._apart = apart
         self._store = store
         self._stop = threading.Event()
         self._lock = threading.Lock()
@@ -43,6 +49,10 @@ class Source:
             if self._memory is None:
                 self._memory = self._open()
             return self._memory
+
+    def own_id(self, given: str | None) -> str | None:
+        """The id of a try as it is kept."""
+        return given if given is None else self._apart + given
 
     def warm(self) -> None:
         """Open it in a thread of its own, and have the model loaded before somebody waits for it."""

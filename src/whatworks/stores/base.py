@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
@@ -11,9 +12,16 @@ from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from whatworks.errors import InvalidInputError, MissingExtraError, StoreError
+from whatworks.errors import (
+    InvalidInputError,
+    MissingExtraError,
+    StoreError,
+    StoreFullError,
+    WhatWorksError,
+)
 
 __all__ = [
+    "DISK_FULL",
     "CanConnect",
     "CanErase",
     "CanFilter",
@@ -25,11 +33,14 @@ __all__ = [
     "closed",
     "missing",
     "needed",
+    "translated",
 ]
 
 Float32 = np.float32
 # Below this length a float32 vector has no direction that can be trusted.
 MIN_NORM = 1e-12
+# How engines say that a disk, a quota or a limit of the process is reached.
+DISK_FULL = ("os error 28", "os error 122", "os error 27", "No space left")
 
 
 class Hits(NamedTuple):
@@ -108,6 +119,10 @@ class VectorStore(ABC):
         if k < 0:
             raise InvalidInputError(f"k is {k}; expected 0 or more")
         unit = as_unit(np.asarray(query, Float32)[None, :], self.dim)[0]
+        return self.nearest(unit, k)
+
+    def nearest(self, unit: NDArray[Float32], k: int) -> Hits:
+        """As ``search``, of a query that is known to be float32, of shape ``(dim,)`` and length 1."""
         if k == 0 or self._is_empty():
             return Hits([], np.empty(0, Float32))
         return _ordered(self._search(unit, k))
@@ -242,8 +257,29 @@ def missing(extra: str) -> MissingExtraError:
 
 
 def _ordered(hits: Hits) -> Hits:
-    order = sorted(range(len(hits.ids)), key=lambda n: (hits.distances[n], hits.ids[n]))
+    pairs = list(zip(hits.distances.tolist(), hits.ids, strict=True))
+    order = sorted(range(len(pairs)), key=pairs.__getitem__)
     return Hits([hits.ids[n] for n in order], hits.distances[order])
+
+
+@contextmanager
+def translated(
+    what: str, *, full: Sequence[str] = DISK_FULL, said: Callable[[BaseException], str] = str
+) -> Iterator[None]:
+    """Whatever an engine raises, its panics included, as a ``StoreError`` of ``what``.
+
+    It ends with what is ``said`` of the error, and is a ``StoreFullError`` where one of the signs
+    ``full`` stands in that. Errors of ours stay.
+    """
+    try:
+        yield
+    except WhatWorksError:
+        raise
+    except BaseException as error:  # the panics of engines in Rust are no exceptions
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
+        kind = StoreFullError if any(sign in str(error) for sign in full) else StoreError
+        raise kind(f"{what}: {said(error)}") from error
 
 
 def closed() -> StoreError:

@@ -87,6 +87,8 @@ class Rows:
         with self._lock:
             ids, vectors, dead = self._ids, self._vectors, len(self._ids) - len(self._rows)
             size = len(ids)
+        if not size:
+            return Hits([], np.empty(0, Float32))
         distances = 1 - vectors[:size] @ query
         take = min(size, k + dead)
         if take == 0 or k == 0:

@@ -21,7 +21,7 @@ import math
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -31,8 +31,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whatworks import failpoints, system
-from whatworks.errors import StoreError, StoreFullError
-from whatworks.stores.base import Float32, Hits, VectorStore, closed
+from whatworks.errors import StoreError
+from whatworks.stores.base import Float32, Hits, VectorStore, closed, translated
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -48,8 +48,6 @@ INDEX = "vector_idx"
 LARGE_FRAGMENT = 65_536
 MAX_FRAGMENTS = 16
 MAX_VERSIONS = 16
-# How the engine says that a disk, a quota or a limit of the process is reached.
-_FULL = ("os error 28", "os error 122", "os error 27", "No space left")
 # Partitions of about 400 rows, of which so many times the root of their number are searched:
 # recall@10 of 0.99 and 0.97 on 10,000 and 100,000 embeddings of real texts; 6 % of them gave
 # 0.95 and 0.87, and took 0.5 ms less (docs/stores-benchmark.md has the texts).
@@ -87,17 +85,8 @@ class LanceStore(VectorStore):
             _check(dataset, self._uri, self.dim)
             return dataset
 
-    @contextmanager
-    def _translated(self, what: str) -> Iterator[None]:
-        try:
-            yield
-        except StoreError:
-            raise
-        except BaseException as error:
-            if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
-                raise
-            kind = StoreFullError if any(sign in str(error) for sign in _FULL) else StoreError
-            raise kind(f"the Lance dataset {self._uri} {what}: {error}") from error
+    def _translated(self, what: str) -> AbstractContextManager[None]:
+        return translated(f"the Lance dataset {self._uri} {what}")
 
     def _table(self, ids: Sequence[str], vectors: NDArray[Float32]) -> pa.Table:
         import pyarrow as pa

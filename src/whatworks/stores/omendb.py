@@ -30,7 +30,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
@@ -42,8 +42,8 @@ from numpy.typing import NDArray
 
 from whatworks import system
 from whatworks.config import replace_file
-from whatworks.errors import StoreError, StoreFullError
-from whatworks.stores.base import Float32, Hits, VectorStore, closed, needed
+from whatworks.errors import StoreError
+from whatworks.stores.base import Float32, Hits, VectorStore, closed, needed, translated
 
 __all__ = ["OmenStore"]
 
@@ -54,8 +54,6 @@ SMALL = 512
 # Rows without a name, beyond as many as have one, before the database is written anew.
 UNNAMED = 1_000
 PAGE = 10_000
-# How the engine says that a disk, a quota or a limit of the process is reached.
-_FULL = ("os error 28", "os error 122", "os error 27", "No space left")
 
 
 @dataclass
@@ -163,17 +161,8 @@ class OmenStore(VectorStore):
         for file in self._files(generation):
             file.unlink()
 
-    @contextmanager
-    def _translated(self, what: str) -> Iterator[None]:
-        try:
-            yield
-        except StoreError:
-            raise
-        except BaseException as error:
-            if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
-                raise
-            kind = StoreFullError if any(sign in str(error) for sign in _FULL) else StoreError
-            raise kind(f"the OmenDB database in {self.path} {what}: {error}") from error
+    def _translated(self, what: str) -> AbstractContextManager[None]:
+        return translated(f"the OmenDB database in {self.path} {what}")
 
     def _live(self) -> _Rows:
         rows = self._rows

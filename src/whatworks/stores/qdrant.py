@@ -34,7 +34,7 @@ import threading
 import time
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, TypeVar
@@ -45,10 +45,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whatworks import system
-from whatworks.errors import InvalidInputError, StoreError, StoreFullError, WhatWorksError
-from whatworks.stores.base import Float32, Hits, VectorStore, closed, needed
+from whatworks.errors import InvalidInputError, StoreError
+from whatworks.stores.base import DISK_FULL, Float32, Hits, VectorStore, closed, needed, translated
 
-__all__ = ["QdrantServerStore", "QdrantStore"]
+__all__ = ["QdrantServerStore", "QdrantStore", "collections"]
 
 # A scan of this many vectors takes as long as a search of the index.
 INDEX_FROM = 10_000
@@ -64,7 +64,7 @@ TIMEOUT_SECONDS = 60
 ID = "id"
 SHARD, DRAFT = "shard-", "draft"
 # How the engine, here or on a server, says that a disk is full.
-_FULL = ("os error 28", "os error 122", "os error 27", "No space left", "disk space")
+_FULL = (*DISK_FULL, "disk space")
 # Runs in a process of its own, which dies with the one that asked for it where that can be had.
 _OPTIMIZE = """
 import sys
@@ -239,10 +239,8 @@ class QdrantStore(_Points):
             wal_enabled=False,
         )
 
-    @contextmanager
-    def _translated(self, what: str) -> Iterator[None]:
-        with _errors(f"the Qdrant store {self.path} {what}"):
-            yield
+    def _translated(self, what: str) -> AbstractContextManager[None]:
+        return translated(f"the Qdrant store {self.path} {what}", full=_FULL)
 
     def _live(self) -> Any:
         shard = self._shard
@@ -551,6 +549,16 @@ def _client(url: str) -> Any:
     return client(url=url, api_key=key, timeout=TIMEOUT_SECONDS, check_compatibility=False)
 
 
+def collections(url: str) -> list[str]:
+    """The names of all collections of the server at ``url``."""
+    with _said_by(url):
+        client = _client(url)
+        try:
+            return [each.name for each in client.get_collections().collections]
+        finally:
+            client.close()
+
+
 def _key(name: str) -> UUID:
     """The UUID of an id, of version 8: made as its owner likes, here by a hash."""
     bits = int.from_bytes(blake2b(name.encode(errors="surrogatepass"), digest_size=16).digest(), "big")
@@ -581,23 +589,6 @@ def _sync(path: Path) -> None:
             system.sync(Path(folder))
 
 
-def _said_by(url: str) -> Any:
+def _said_by(url: str) -> AbstractContextManager[None]:
     """A context in which errors become ours, with the address."""
-    return _errors(f"the Qdrant server {url} could not do it")
-
-
-@contextmanager
-def _errors(what: str) -> Iterator[None]:
-    try:
-        yield
-    except WhatWorksError:
-        raise
-    except BaseException as error:
-        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
-            raise
-        kind = StoreFullError if _is_full(str(error)) else StoreError
-        raise kind(f"{what}: {error}") from error
-
-
-def _is_full(message: str) -> bool:
-    return any(sign in message for sign in _FULL)
+    return translated(f"the Qdrant server {url} could not do it", full=_FULL)

@@ -20,6 +20,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from hashlib import blake2b
+from math import log2
 from pathlib import Path
 from typing import Any
 
@@ -43,10 +44,12 @@ INDEX_FROM = 5_000
 UNINDEXED, UNINDEXED_SHARE = 1_000, 0.02
 # Replaced and deleted rows that are carried along before the files are written anew.
 DEAD, DEAD_SHARE = 1_000, 0.2
-# The graph of the index: links a vector, candidates looked at when adding, and when searching.
+# The graph of the index: links a vector, candidates looked at when adding, and when searching:
+# of a million, 96 hold 94.6 % of the ten nearest, 160 hold 96 %, and take a fifth longer.
 CONNECTIVITY, ADD_WIDTH, SEARCH_WIDTH = 16, 128, 96
+WIDER_FROM, WIDER_PER_DOUBLING = 100_000, 20
 # Candidates that are compared exactly for each one wanted, and at least.
-CANDIDATES, MIN_CANDIDATES = 2, 64
+CANDIDATES, MIN_CANDIDATES = 2, 32
 # From this share of the index on, comparing with all is no slower than asking for so many.
 SCAN_SHARE = 0.2
 ROWS_AT_ONCE = 16_384
@@ -128,9 +131,13 @@ class _Files:
         return self._nearest(1 - self.vectors[rows] @ query, rows, k)
 
     def _nearest(self, distances: NDArray[Float32], rows: Int, k: int) -> list[tuple[float, str]]:
-        edge = np.partition(distances, k - 1)[k - 1] if k < len(rows) else np.inf
-        near = distances <= edge
-        return list(zip(distances[near].tolist(), map(self.id, rows[near].tolist()), strict=True))
+        if k < len(rows):
+            near = distances <= np.partition(distances, k - 1)[k - 1]
+            distances, rows = distances[near], rows[near]
+        ends = self.ends[rows].tolist()
+        starts = np.where(rows > 0, self.ends[np.maximum(rows, 1) - 1], 0).tolist()
+        ids = (self.ids[start:end].tobytes().decode() for start, end in zip(starts, ends, strict=True))
+        return list(zip(distances.tolist(), ids, strict=True))
 
 
 class _State:
@@ -184,19 +191,19 @@ class UsearchStore(VectorStore):
         files = _Files(self.path, head)
         if not head.indexed:
             return _State(files, None)
-        index = self._new_index()
+        index = self._new_index(_search_width(head.indexed))
         with _translated(self.path):
             index.view(str(self.path / f"index-{head.index}"))
         return _State(files, index)
 
-    def _new_index(self) -> Any:
+    def _new_index(self, search_width: int = SEARCH_WIDTH) -> Any:
         return self._index_class(
             ndim=self.dim,
             metric="cos",
             dtype="i8",
             connectivity=CONNECTIVITY,
             expansion_add=ADD_WIDTH,
-            expansion_search=SEARCH_WIDTH,
+            expansion_search=search_width,
         )
 
     def _open_state(self) -> _State:
@@ -216,7 +223,12 @@ class UsearchStore(VectorStore):
         if k * CANDIDATES > SCAN_SHARE * indexed:
             stored = files.compared(query, 0, k)
         else:
-            stored = self._found(state, query, k) + files.compared(query, indexed, k)
+            stored = self._found(state, query, k)
+            if indexed < files.head.rows:
+                stored += files.compared(query, indexed, k)
+        if not len(state.added):
+            stored = sorted(stored)[:k]
+            return Hits([name for _, name in stored], np.array([d for d, _ in stored], Float32))
         return _merged(stored, state.added.search(query, k), k)
 
     def _found(self, state: _State, query: NDArray[Float32], k: int) -> list[tuple[float, str]]:
@@ -393,6 +405,11 @@ def _mapped(path: Path, kind: Any, shape: tuple[int, ...]) -> NDArray[Any]:
     if 0 in shape:  # an empty file cannot be mapped
         return np.empty(shape, kind)
     return np.memmap(path, kind, "r", shape=shape).view(np.ndarray)
+
+
+def _search_width(rows: int) -> int:
+    """How many candidates a search of an index of so many rows looks at."""
+    return SEARCH_WIDTH + round(WIDER_PER_DOUBLING * max(0.0, log2(max(rows, 1) / WIDER_FROM)))
 
 
 def _hashes(ids: Sequence[str]) -> NDArray[np.uint64]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -39,15 +40,15 @@ def filled(folder: Path) -> Path:
 
 
 @asynccontextmanager
-async def connected(folder: Path) -> AsyncIterator[Client]:
-    source = Source(lambda: Memory.open(folder, source="agent", channel="mcp"))
+async def connected(folder: Path, channel: str = "mcp") -> AsyncIterator[Client]:
+    source = Source(lambda: Memory.open(folder, source="agent", channel=channel))
     async with Client(build(source)) as client:
         yield client
 
 
-def run(folder: Path, work: Callable[[Client], Awaitable[None]]) -> None:
+def run(folder: Path, work: Callable[[Client], Awaitable[None]], channel: str = "mcp") -> None:
     async def main() -> None:
-        async with connected(folder) as client:
+        async with connected(folder, channel) as client:
             await work(client)
 
     asyncio.run(main())
@@ -103,6 +104,29 @@ def test_a_suggestion_that_is_followed_closes_the_loop(tmp_path: Path) -> None:
         assert (event.outcome, event.source, event.channel) == (1.0, "agent", "mcp")
         assert memory.get_pattern("pin").usage_count == 13
         assert memory.calibration().resolved == 1
+
+
+def test_what_is_kept_and_not_counted_is_told_without_saying_which_limit_it_is(tmp_path: Path) -> None:
+    told: list[tuple[bool, str]] = []
+
+    async def work(client: Client) -> None:
+        for _ in range(5):
+            made = await client.call_tool("record_outcome", {"pattern": "pin", "outcome": "failed"})
+            told.append((made.structured_content["counts"], text(made)))
+
+    folder = filled(tmp_path / "store")
+    run(folder, work, channel="mcp-http")
+    assert [counts for counts, _ in told] == [True, True, True, False, False]
+    assert all(said.startswith("Recorded: [pin]") for counts, said in told if counts)
+    with Memory.open(folder, embedder="none") as memory:
+        assert {held.reason for held in memory.quarantine()} == {"hour"}
+        memory.distrust("agent")
+    run(folder, work, channel="mcp-http")
+    limited, distrusted = told[4][1], told[5][1]
+    assert limited.startswith("Kept, but not counted: [pin]") and "hour" not in limited
+    assert re.sub("event .*", "", distrusted) == re.sub("event .*", "", limited)
+    run(folder, work)
+    assert not told[10][0] and "its source is distrusted" in told[10][1]
 
 
 def test_an_outcome_of_something_new_adds_it(tmp_path: Path) -> None:

@@ -20,8 +20,11 @@ import pytest
 import uvicorn
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
+from starlette.testclient import TestClient
 
 from whatworks import InvalidInputError, Memory
+from whatworks.mcp.address import Address
+from whatworks.mcp.gate import Limits
 from whatworks.mcp.server import build
 from whatworks.mcp.serving import http_app
 from whatworks.mcp.source import Source
@@ -46,7 +49,8 @@ def url(tmp_path: Path) -> Iterator[str]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     source = Source(lambda: Memory.open(tmp_path / "store", embedder="none", channel="mcp"))
-    app = http_app(build(source), token=TOKEN, port=port, hosts=["agents.example:443"])
+    address = Address(port, hosts=["agents.example:443"])
+    app = http_app(build(source), token=TOKEN, address=address)
     server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="error"))
     thread = threading.Thread(target=server.run)
     thread.start()
@@ -100,7 +104,7 @@ def test_a_body_without_end_is_refused(url: str) -> None:
 
 def test_a_token_that_can_be_guessed_is_refused() -> None:
     with pytest.raises(InvalidInputError, match="expected 16 or more"):
-        http_app(build(Source(Memory.open)), token="secret", port=1)
+        http_app(build(Source(Memory.open)), token="secret", address=Address(1))
 
 
 def malformed(chance: random.Random) -> bytes:
@@ -171,3 +175,16 @@ def test_a_thousand_malformed_frames_leave_it_answering(tmp_path: Path) -> None:
     assert len(last["result"]["tools"]) >= 5
     with Memory.open(tmp_path / "store", embedder="none") as memory:
         assert memory.stats().events == 0
+
+
+def test_the_one_token_has_limits_like_those_of_many(tmp_path: Path) -> None:
+    source = Source(lambda: Memory.open(tmp_path / "store", embedder="none", channel="mcp"))
+    limits = Limits(burst=2, per_second=0.001)
+    app = http_app(build(source), token=TOKEN, address=Address(80), limits=limits)
+    headers = HEADERS | {"authorization": f"Bearer {TOKEN}", "host": "127.0.0.1:80"}
+    with TestClient(app) as client:
+        assert client.get("/mcp", headers=headers).status_code == 405
+        told = [client.post("/mcp", json=HELLO, headers=headers).status_code for _ in range(3)]
+        wrong = headers | {"authorization": "Bearer wrong"}
+        assert client.post("/mcp", json=HELLO, headers=wrong).status_code == 401
+    assert told == [200, 200, 429]

@@ -60,11 +60,28 @@ def test_a_vector_does_not_depend_on_its_company(model: MiniLM) -> None:
 
 def test_in_bulk_a_vector_is_the_same(model: MiniLM, monkeypatch: pytest.MonkeyPatch) -> None:
     alone = model(SENTENCES)
-    monkeypatch.setattr(minilm, "BULK", 2)
+    monkeypatch.setattr(minilm, "BULK", 50)
     assert_array_equal(model(SENTENCES * 20), np.tile(alone, (20, 1)))
     assert model._bulk is not None
     assert_array_equal(model(SENTENCES[:1])[0], alone[0])
+    assert model._bulk is not None
+    monkeypatch.setattr(minilm, "OVER_SECONDS", 0.0)
+    assert_array_equal(model(SENTENCES[:1])[0], alone[0])
     assert model._bulk is None
+
+
+def test_many_texts_may_come_in_steps(model: MiniLM, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(minilm, "BULK", 50)
+    monkeypatch.setattr(minilm, "OVER_SECONDS", 60.0)
+    model._came = 0
+    model(SENTENCES * 6)
+    assert model._bulk is None
+    model(SENTENCES[:1])
+    model(SENTENCES * 6)
+    assert model._bulk is not None
+    monkeypatch.setattr(minilm, "OVER_SECONDS", 0.0)
+    model(SENTENCES * 6)  # the first of others
+    assert model._came == 30
 
 
 def test_only_the_first_256_tokens_count(model: MiniLM) -> None:

@@ -595,7 +595,7 @@ def test_a_signal_beside_a_transaction_neither_doubles_nor_loses(
         fold(evidence, log, tmp_path)
     fold(evidence, log, tmp_path)
     assert questions.counts(evidence)["events"] == 1
-    assert not evidence.behind(segments.segments(tmp_path / "journal"))
+    assert not evidence.behind(segments.sizes(tmp_path / "journal"))
 
 
 LONG = "SELECT count(*) AS n FROM range(10_000_000_000)"

@@ -34,6 +34,8 @@ def _details(random: Random, kind: str, body: dict[str, Any]) -> dict[str, Any]:
     details: dict[str, Any] = {}
     if kind in ("event.recorded", "event.resolved") and body["outcome"] is not None:
         details["outcome"] = random.choice([body["outcome"], random.random()])
+    if kind in ("event.recorded", "event.resolved"):
+        details |= random.choice([{}, {"checked": True}, {"checked": False}])
     if kind == "event.resolved":
         details["timestamp"] = body["timestamp"] - random.choice([0, random.randrange(10**10)])
         details["event_id"] = random.choice([*[body["event_id"]] * 9, "nobody"])
@@ -52,6 +54,7 @@ def _of_event(random: Random, body: dict[str, Any]) -> dict[str, Any]:
         "session_id": random.choice([None, "o'clock"]),
         "files": random.choice([[], ["a'b", "c,d", "[x]", "NULL", ""]]),
         "tools": random.choice([[], ["cargo"]]),
+        "channel": random.choice([body.get("channel"), "hook"]),
         "duration_ms": random.choice([None, random.random() * 1e9]),
         "cost": random.choice([None, 1e-7]),
         "prediction_id": random.choice([None, "p"]),

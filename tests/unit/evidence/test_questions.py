@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import random
 from datetime import timedelta
 from typing import Any
 
@@ -135,6 +136,30 @@ def test_patterns_come_newest_first_and_then_by_id(evidence: Evidence) -> None:
     assert [item.pattern_id for item in questions.matching(evidence, None, 10)] == ["c", "a", "b"]
     assert [item.pattern_id for item in questions.matching(evidence, None, 2)] == ["c", "a"]
     assert [item.pattern_id for item in questions.patterns_after(evidence, None)] == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("limit", [1, 7, 30, 200])
+def test_the_newest_are_found_in_whatever_order_they_came(evidence: Evidence, limit: int) -> None:
+    ages = random.Random(limit).choices(range(100), k=150)
+    kinds = ["rare" if n % 20 == 0 else "usual" for n in range(len(ages))]
+    bodies = [
+        pattern(f"p{n:03}", pattern_type=kind, created_at=NOW - timedelta(days=age))
+        for n, (age, kind) in enumerate(zip(ages, kinds, strict=True))
+    ]
+    for start in range(0, len(bodies), 40):
+        apply(evidence, bodies[start : start + 40])
+    tries = [
+        event(f"e{n:03}", "p000", 1.0, timestamp=NOW - timedelta(days=a)) for n, a in enumerate(ages)
+    ]
+    for start in range(0, len(tries), 40):
+        apply(evidence, tries[start : start + 40])
+    order = sorted(range(len(ages)), key=lambda n: (ages[n], n))
+    for kind in ("rare", "usual"):
+        where = checks.where({"pattern_type": kind}, NOW, UNKEYED)
+        found = [item.pattern_id for item in questions.matching(evidence, where, limit)]
+        assert found == [f"p{n:03}" for n in order if kinds[n] == kind][:limit]
+    newest = sorted(range(len(ages)), key=lambda n: (ages[n], -n))[:limit]
+    assert [e.event_id for e in questions.events(evidence, limit=limit)] == [f"e{n:03}" for n in newest]
 
 
 METADATA = st.dictionaries(

@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,11 @@ def exported(memory: Memory) -> bytes:
     return stream.getvalue()
 
 
+def _at_first(events: Iterator[UsageEvent]) -> list[UsageEvent]:
+    """Events without the export by which they came."""
+    return [replace(event, imported_from=event.imported_from[1:]) for event in events]
+
+
 def imported(
     open_memory: Callable[..., Memory], content: bytes, folder: Path, **options: Any
 ) -> Memory:
@@ -67,7 +73,7 @@ def test_export_import_export_is_identical(
     first = exported(filled)
     other = imported(open_memory, first, tmp_path / "other")
     assert exported(other) == first
-    assert list(other.iter_events()) == list(filled.iter_events())
+    assert _at_first(other.iter_events()) == list(filled.iter_events())
     assert list(other.iter_patterns()) == list(filled.iter_patterns())
     assert list(other.iter_priors()) == list(filled.iter_priors())
 
@@ -87,6 +93,75 @@ def test_export_of_an_imported_file_memory_is_identical(
     import_files(memory, SAMPLE)
     first = exported(memory)
     assert exported(imported(open_memory, first, tmp_path / "other")) == first
+
+
+@pytest.fixture
+def judged(open_memory: Callable[..., Memory], clock: Any) -> Memory:
+    """A memory of an owner, of a liar who is distrusted, and of strangers, one of them approved."""
+    owner = open_memory(clock=clock, source="owner")
+    owner.add_pattern("retry", pattern_id="p")
+    for name, channel in (("liar", "library"), ("stranger", "mcp-http"), ("friend", "mcp-http")):
+        teller = open_memory(clock=clock, source=name, channel=channel)
+        for n in range(6):
+            clock.advance(minutes=25)
+            teller.record(
+                "p", outcome=n % 2, context=f"{name} {n}", session_id="s", event_id=f"{name}{n}"
+            )
+    owner.distrust("liar")
+    clock.advance(seconds=5)
+    owner.approve("friend")
+    assert [source.held for source in owner.sources()] == [0, 4, 6]
+    return owner
+
+
+def test_what_is_held_back_and_what_the_owner_said_of_sources_comes_back(
+    judged: Memory, open_memory: Callable[..., Memory], tmp_path: Path
+) -> None:
+    first = exported(judged)
+    assert json.loads(first.splitlines()[0])["format"] == 3
+    (tmp_path / "export.jsonl").write_bytes(first)
+    other = open_memory(tmp_path / "other")
+    report = import_jsonl(other, tmp_path / "export.jsonl", trust_judgements=True)
+    assert report.to_dict() == {
+        "read": {"lines": 22},
+        "written": {"patterns": 1, "events": 8, "priors": 0, "judgements": 2, "held": 10},
+        "skipped": [],
+    }
+    assert exported(other) == first
+    assert other.judgements() == judged.judgements()
+    assert other.quarantine() == judged.quarantine()
+    assert _at_first(other.iter_held()) == list(judged.iter_held())
+    again = import_jsonl(other, tmp_path / "export.jsonl", trust_judgements=True)
+    assert sum(again.written.values()) == 0
+    other.rebuild()
+    assert exported(other) == first
+
+
+def test_what_a_file_says_of_sources_is_not_believed_unless_the_owner_says_so(
+    judged: Memory, open_memory: Callable[..., Memory], tmp_path: Path
+) -> None:
+    (tmp_path / "export.jsonl").write_bytes(exported(judged))
+    other = open_memory(tmp_path / "other")
+    report = import_jsonl(other, tmp_path / "export.jsonl")
+    assert report.left == {"judgements": 2, "held": 6}
+    assert other.judgements() == []
+    # What the liar told does not count for that, and the friend is one more stranger.
+    assert {source.source: (source.events, source.held) for source in other.sources()} == {
+        "friend": (0, 6),
+        "stranger": (2, 4),
+    }
+
+
+def test_what_the_store_thinks_of_a_source_stays_whatever_a_trusted_file_says(
+    judged: Memory, open_memory: Callable[..., Memory], tmp_path: Path
+) -> None:
+    (tmp_path / "export.jsonl").write_bytes(exported(judged))
+    judged.approve("liar")
+    report = import_jsonl(judged, tmp_path / "export.jsonl", trust_judgements=True)
+    assert [skip.reason for skip in report.skipped] == [
+        "source 'liar' is approved in the store; it stays so"
+    ]
+    assert [said.trust for said in judged.judgements()] == ["approved", "approved"]
 
 
 def test_empty_store_is_exported_and_comes_back(

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from support import reading
 
 SAMPLE = Path(__file__).parents[2] / "data" / "file-memory"
 
@@ -73,6 +75,13 @@ class FileMemory:
             content if isinstance(content, bytes) else content.encode("utf-8", "surrogatepass")
         )
         return path
+
+
+@pytest.fixture
+def read_here() -> Iterator[None]:
+    """Reads in this process, so that a test can change a reader's limits."""
+    with reading.read_here():
+        yield
 
 
 @pytest.fixture

@@ -10,8 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from support.reading import read_here
 from whatworks import Memory, WhatWorksError
-from whatworks.importers import import_files, layout
+from whatworks.importers import import_files
+from whatworks.readers import layout
 
 Make = Callable[..., dict[str, Any]]
 LONG = "x" * 70_000
@@ -193,6 +195,7 @@ def test_session_without_turns_keeps_its_patterns(
         ("[" * 200_000, "file", "nested too deeply"),
         ('{"a": ' + "9" * 5_000 + "}", "file", "4300"),
     ],
+    ids=range(8),  # one is too long for a name
 )
 def test_bad_session_file_is_one_skip_and_others_are_imported(
     memory: Memory, files: Any, make_turn: Make, content: str | bytes, place: str, reason: str
@@ -211,6 +214,7 @@ def test_pattern_file_that_is_no_list_is_one_skip(memory: Memory, files: Any) ->
     assert (skip.place, skip.reason) == ("file", "is no list; expected a list of patterns")
 
 
+@pytest.mark.usefixtures("read_here")
 def test_file_that_is_too_large_is_refused_unread(
     memory: Memory, files: Any, make_turn: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -321,7 +325,8 @@ def test_any_damage_is_told_and_loses_nothing(
     files.write("sessions/s.json", content)
     files.write("patterns/p.json", json.dumps(data.draw(values)).encode("utf-8", "surrogatepass"))
     try:
-        report = import_files(memory, files.folder)
+        with read_here():
+            report = import_files(memory, files.folder)
     except WhatWorksError as error:  # pragma: no cover
         pytest.fail(f"an import of anything ends with a report, not with {error!r}")
     json.dumps(report.to_dict()).encode()

@@ -10,8 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from support.reading import read_here
 from whatworks import InvalidInputError, Memory, SchemaVersionError
-from whatworks.importers import import_jsonl, jsonl
+from whatworks.importers import import_jsonl
+from whatworks.readers import jsonl
 
 HEADER = {"kind": "header", "format": 1, "embedder": "hash-64"}
 PATTERN = {
@@ -138,6 +140,27 @@ def test_bad_line_is_one_skip_and_the_others_are_imported(
         assert report.written == ALL | {"events": 2}
 
 
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ({"trust": "vouched"}, "trust is 'vouched'; expected approved or distrusted"),
+        ({"source": ""}, "source is "),
+        ({"judged_at": "2999-01-01T00:00:00Z"}, "judged_at is 2999"),
+        ({"counted": 3}, "there is no field 'counted' in a line of kind judgement"),
+    ],
+)
+def test_bad_judgement_is_one_skip(memory: Memory, write: Write, line: Any, reason: str) -> None:
+    judgement = {
+        "kind": "judgement",
+        "source": "x",
+        "trust": "approved",
+        "judged_at": "2025-01-01T00:00:00Z",
+    } | line
+    report = import_jsonl(memory, write(judgement, PATTERN), trust_judgements=True)
+    assert [skip.reason.startswith(reason) for skip in report.skipped] == [True]
+    assert memory.judgements() == []
+
+
 def test_what_the_store_holds_stays(memory: Memory, write: Write) -> None:
     memory.add_pattern("Mine", pattern_id="p1")
     memory.record("p1", outcome=0.0, event_id="e1")
@@ -169,8 +192,8 @@ def test_file_without_a_header_is_refused(memory: Memory, write: Write, header: 
 
 
 def test_export_of_a_newer_version_is_refused(memory: Memory, write: Write) -> None:
-    with pytest.raises(SchemaVersionError, match="format 2"):
-        import_jsonl(memory, write(PATTERN, header=HEADER | {"format": 2}))
+    with pytest.raises(SchemaVersionError, match="format 4"):
+        import_jsonl(memory, write(PATTERN, header=HEADER | {"format": 4}))
 
 
 @pytest.mark.parametrize("name", ["absent.jsonl", "."])
@@ -179,6 +202,7 @@ def test_what_is_no_file_is_refused(memory: Memory, tmp_path: Path, name: str) -
         import_jsonl(memory, tmp_path / name)
 
 
+@pytest.mark.usefixtures("read_here")
 def test_line_that_is_too_long_is_one_skip(
     memory: Memory, write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -223,7 +247,8 @@ def test_any_damage_is_told_and_loses_nothing(
     path = write()
     path.write_bytes(content[:cut])
     try:
-        json.dumps(import_jsonl(memory, path).to_dict())
+        with read_here():
+            json.dumps(import_jsonl(memory, path).to_dict())
     except (InvalidInputError, SchemaVersionError):
         assert cut < len(json.dumps(HEADER))
     assert memory.get_pattern("p1").description == "Kept as it is"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -217,6 +218,7 @@ def test_in_a_folder_other_markdown_and_what_packages_bring_is_passed_over(
     (tmp_path / "project" / "CLAUDE.md").symlink_to(tmp_path / "elsewhere.md")
     report = import_notes(memory, tmp_path / "project")
     assert (report.skipped, report.read["notes"]) == ([], 0)
+    assert report.left == {"links": 1, "others": 1}  # the link, and README.md
 
 
 def test_what_the_memory_taught_is_no_news_to_it(memory: Memory, tmp_path: Path) -> None:
@@ -340,3 +342,36 @@ def test_aliases_that_multiply_and_brackets_without_end_take_no_time(
     (tmp_path / "AGENTS.md").write_text("[" * (1 << 20))
     with pytest.raises(InvalidInputError, match="at most 262,144"):
         import_notes(memory, tmp_path / "AGENTS.md")
+
+
+HEADS = ["&confidence: 0.5", "1: one", "? [a]\n: b", "!!python/object:os.x {}", "- a"]
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_front_matter_whose_keys_are_no_names_is_refused_or_read(
+    head: str, memory: Memory, tmp_path: Path
+) -> None:
+    """The first was found by fuzzing."""
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes/a.md").write_text(f"---\nid: 1\n{head}\n---\nalways run the tests\n")
+    report = import_notes(memory, tmp_path / "notes")
+    assert report.read["files"] + len(report.skipped) == 1
+    assert all("\n" not in skip.reason for skip in report.skipped)
+
+
+def test_what_is_left_out_of_a_folder_is_counted_and_named(memory: Memory, tmp_path: Path) -> None:
+    notes = tmp_path / "notes"
+    (notes / "skills").mkdir(parents=True)
+    (notes / "AGENTS.md").write_text("- Run the linter before every commit\n- Be quick\n")
+    (notes / "CLAUDE.md").symlink_to("AGENTS.md")
+    (notes / "skills" / "linked").symlink_to(tmp_path)
+    (notes / "picture.png").symlink_to("AGENTS.md")  # no note, wherever it leads
+    os.mkfifo(notes / "memory.jsonl")
+    report = import_notes(memory, notes)
+    assert report.left == {"links": 2, "short": 1}
+    named = {(Path(item.path).name, item.place) for item in report.left_at}
+    assert named == {("CLAUDE.md", "link"), ("linked", "link"), ("AGENTS.md", "line 2")}
+    [skip] = report.skipped
+    assert skip.path.endswith("memory.jsonl") and "pipe" in skip.reason
+    assert known(memory) == {("rule", "Run the linter before every commit")}
+    assert report.to_dict()["left"] == report.left

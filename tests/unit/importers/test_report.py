@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from whatworks.importers import Report, Skip, report
-from whatworks.importers.report import At, printable
+from whatworks.importers.report import At
+from whatworks.readers.items import printable
 
 
 def test_report_as_json_has_counts_and_every_skip() -> None:

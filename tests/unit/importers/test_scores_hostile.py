@@ -22,9 +22,11 @@ from support.exports import (
     lines,
     tries,
 )
+from support.reading import read_here
 from whatworks import InvalidInputError, Memory
 from whatworks.importers import Report
-from whatworks.importers.scores import import_scores, reading
+from whatworks.importers.scores import import_scores
+from whatworks.readers.scores import forms
 
 SPANS = OTLP["resourceSpans"][0]["scopeSpans"][0]["spans"]
 ROWS = [*LANGFUSE, *LANGSMITH, MLFLOW, OTLP, EVALUATED, NESTED, MLFLOW_SPANS]
@@ -66,7 +68,8 @@ NAMES = ("helpfulness", "correct", "relevance", "correctness")
 def imported(memory: Memory, file: Path) -> Report | None:
     """What an import says, with the scores that the export still holds; nothing if it is refused."""
     try:
-        return import_scores(memory, file)
+        with read_here():
+            return import_scores(memory, file)
     except InvalidInputError as error:
         names = [name for name in NAMES if f"{name} (" in str(error)]
     return import_scores(memory, file, score=names) if names else None
@@ -130,10 +133,11 @@ def test_fields_of_wrong_kinds_take_no_other_row_with_them(empty: Memory, tmp_pa
     assert ("answer-ticket", "refund me", 0.75, "resolved") in tries(empty)
 
 
+@pytest.mark.usefixtures("read_here")
 def test_lines_that_cannot_be_read_are_counted_and_told(
     empty: Memory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reading, "MAX_LINE", 2_000)
+    monkeypatch.setattr(forms, "MAX_LINE", 2_000)
     file = lines(tmp_path / "a.jsonl", *LANGFUSE)
     wrong = ["{", "[1]", '{"a": 1}', '{"a": ' + "1" * 3_000 + "}", '"text"', '{"score": NaN}']
     file.write_text(file.read_text() + "\n".join(["", *wrong]))
@@ -248,10 +252,11 @@ def test_a_file_that_cannot_be_read_takes_no_other_with_it(empty: Memory, folder
     assert report.read["events"] == 2
 
 
+@pytest.mark.usefixtures("read_here")
 def test_a_document_that_is_too_large_to_parse_is_told(
     empty: Memory, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reading, "MAX_DOCUMENT", 1 << 20)
+    monkeypatch.setattr(forms, "MAX_DOCUMENT", 1 << 20)
     (folder / "a.json").write_text(json.dumps([{**LANGFUSE[0], "input": "x" * (1 << 20)}]))
     lines(folder / "b.jsonl", *LANGFUSE)
     report = import_scores(empty, folder)

@@ -16,8 +16,8 @@ import pytest
 from support.exports import EVALUATED, LANGFUSE, LANGSMITH, NESTED, OTLP, lines, tries
 from whatworks import InvalidInputError, Memory, StoreError
 from whatworks.importers.scores import import_scores
-from whatworks.importers.scores.found import Run, Score
 from whatworks.importers.scores.joined import joined
+from whatworks.readers.scores.found import Run, Score
 
 
 @pytest.fixture

@@ -14,8 +14,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from support.reading import read_here
 from whatworks import InvalidInputError, Memory, NewEvent, UsageEvent
-from whatworks.importers import import_table, intake, source
+from whatworks.importers import import_table, intake
+from whatworks.readers import table
 
 Write = Callable[[str, Sequence[Mapping[str, Any]]], Path]
 COLUMNS = {"pattern": "p", "outcome": "o"}
@@ -264,20 +266,21 @@ def test_row_without_the_event_id_that_others_have_gets_one(memory: Memory, writ
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"p": ""}, "pattern is empty"),
-        ({"p": "x" * 70_000}, "pattern has 70,000 bytes"),
-        ({"o": "maybe"}, "outcome is 'maybe'"),
-        ({"o": "1.5"}, "outcome is 1.5"),
-        ({"o": "nan"}, "outcome is 'nan'"),
-        ({"c": "x" * 70_000}, "context has 70,000 bytes"),
-        ({"t": "soon"}, "timestamp is 'soon'"),
+        ({"p": ""}, "column 'p' is empty"),
+        ({"p": "x" * 70_000}, "column 'p' has 70,000 bytes"),
+        ({"o": "maybe"}, "column 'o' is 'maybe'"),
+        ({"o": "1.5"}, "column 'o' is 1.5"),
+        ({"o": "nan"}, "column 'o' is 'nan'"),
+        ({"c": "x" * 70_000}, "column 'c' has 70,000 bytes"),
+        ({"t": "soon"}, "column 't' is 'soon'"),
+        ({"t": "2199-01-01T00:00:00Z"}, "column 't' is 2199-01-01T00:00:00"),
         ({"t": "1751371200000"}, "expected ISO 8601 or seconds since 1970"),
         ({"t": "-5"}, "expected a time from 1970"),
-        ({"e": "a\nb"}, "event_id is 'a.nb'; expected one line"),
-        ({"s": "x" * 600}, "session_id has 600 bytes"),
-        ({"f": "[1]"}, "files has 1"),
-        ({"d": "-1"}, "duration_ms is -1.0"),
-        ({"d": "fast"}, "duration_ms is 'fast'"),
+        ({"e": "a\nb"}, "column 'e' is 'a.nb'; expected one line"),
+        ({"s": "x" * 600}, "column 's' has 600 bytes"),
+        ({"f": "[1]"}, "column 'f' has 1"),
+        ({"d": "-1"}, "column 'd' is -1.0"),
+        ({"d": "fast"}, "column 'd' is 'fast'"),
     ],
 )
 def test_bad_row_is_one_skip_and_the_others_are_imported(
@@ -305,6 +308,7 @@ def test_bad_row_is_one_skip_and_the_others_are_imported(
         (b'"' + b"x" * 200_000 + b'",1', "lines 3 to 3 are no row: field larger than field limit"),
         (b"x" * (5 << 20) + b",1", "lines 3 to 3 are no row: a line has 4,194,304 characters or more"),
     ],
+    ids=range(6),  # some are too long for a name
 )
 def test_broken_csv_row_is_one_skip_and_the_others_are_imported(
     memory: Memory, tmp_path: Path, row: bytes, reason: str
@@ -419,7 +423,8 @@ def test_any_file_is_read_or_refused_and_loses_nothing(
     header = b"" if form == "parquet" else b"p,o\n"
     (tmp_path / f"t.{form}").write_bytes(header + content)
     try:
-        report = import_table(memory, tmp_path / f"t.{form}", columns=COLUMNS)
+        with read_here():
+            report = import_table(memory, tmp_path / f"t.{form}", columns=COLUMNS)
         json.dumps(report.to_dict())
     except InvalidInputError:
         pass
@@ -440,8 +445,9 @@ def test_csv_is_read_as_it_was_written(tmp_path: Path, data: st.DataObject) -> N
 
 
 def _texts(path: Path) -> Iterable[Any]:
-    with source.opened(path, ["o", "c"]) as table:
-        yield from (row.texts if isinstance(row, source.Row) else row for row in table.rows())
+    for item in table.read(str(path), ["o", "c"], None):
+        if not isinstance(item, table.Keys):
+            yield item.texts if isinstance(item, table.Row) else item
 
 
 # -- size -----------------------------------------------------------------------------------------
@@ -451,14 +457,14 @@ def test_table_is_written_in_batches_and_told_in_steps(
     memory: Memory, write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sizes: list[int] = []
-    record_many = memory.record_many
+    record_imported = memory.record_imported
 
-    def counted(events: Iterable[NewEvent | Mapping[str, Any]]) -> list[UsageEvent]:
-        made = record_many(events)
+    def counted(events: Iterable[NewEvent | Mapping[str, Any]], **options: Any) -> list[UsageEvent]:
+        made = record_imported(events, **options)
         sizes.append(len(made))
         return made
 
-    monkeypatch.setattr(memory, "record_many", counted)
+    monkeypatch.setattr(memory, "record_imported", counted)
     done: list[int] = []
     rows = [{"p": f"p{n % 7}", "o": "1", "c": f"context {n % 100}"} for n in range(10_500)]
     columns = COLUMNS | {"context": "c"}
@@ -474,14 +480,14 @@ def test_large_contexts_make_smaller_batches(
     memory: Memory, write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     batches: list[int] = []
-    record_many = memory.record_many
+    record_imported = memory.record_imported
 
-    def counted(events: Iterable[NewEvent | Mapping[str, Any]]) -> list[UsageEvent]:
-        made = record_many(events)
+    def counted(events: Iterable[NewEvent | Mapping[str, Any]], **options: Any) -> list[UsageEvent]:
+        made = record_imported(events, **options)
         batches.append(sum(len(event.context or "") for event in made))
         return made
 
-    monkeypatch.setattr(memory, "record_many", counted)
+    monkeypatch.setattr(memory, "record_imported", counted)
     rows = [{"p": "p", "o": "1", "c": f"{n}".ljust(60_000, "x")} for n in range(300)]
     import_table(memory, write("t.csv", rows), columns=COLUMNS | {"context": "c"})
     assert sum(batches) >= 300 * 60_000 - 300

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from whatworks import InvalidInputError
-from whatworks.importers import values
+from whatworks.readers import values
 
 NOON = datetime(2025, 7, 1, 12, tzinfo=UTC)
 

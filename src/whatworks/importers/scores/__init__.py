@@ -4,7 +4,7 @@ A run that was scored is a try of what its name says, with the score as outcome;
 was called is a try of ``Use the tool NAME``, which failed if it ended with an error. A run
 that nobody scored says nothing: that it ended does not mean that it was right.
 
-Files are read (``reading``) by what knows the tool that wrote them, what they hold is brought
+Files are read (``readers.scores``) by what knows the tool that wrote them, what they hold is brought
 together (``joined``), and scores with their runs become tries.
 """
 
@@ -13,30 +13,33 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from whatworks import checks
 from whatworks.checks import shown
 from whatworks.errors import InvalidInputError
 from whatworks.ids import content_id
 from whatworks.importers.intake import Intake
-from whatworks.importers.report import At, Report, printable
-from whatworks.importers.scores.found import Run, Unread, Value
+from whatworks.importers.report import At, Report
 from whatworks.importers.scores.joined import Joined, joined
-from whatworks.importers.scores.reading import SUFFIXES, read
-from whatworks.importers.walk import files_at
 from whatworks.integrations._run import TOOL, tool_pattern
-from whatworks.memory import Memory
 from whatworks.outcome_words import said
+from whatworks.readers import apart
+from whatworks.readers.items import Fault, Link, printable
+from whatworks.readers.scores.forms import Begin, Items, RunAt
+from whatworks.readers.scores.found import Run, Value
 from whatworks.records import NewEvent, NewPattern
 from whatworks.text import clean_text
 
+if TYPE_CHECKING:
+    from whatworks.memory import Memory
+
 __all__ = ["import_scores"]
 
-MAX_FILES = 10_000
 # More names of scores than this make a message that nobody reads.
 LISTED = 20
 Name = str | os.PathLike[str]
@@ -109,7 +112,7 @@ def import_scores(
     with joined() as found:
         _read(given, found, report)
         names = _chosen(found, [score] if isinstance(score, str) else score, scales or {})
-        intake = Intake(memory, report, dry_run=dry_run)
+        intake = Intake(memory, report, dry_run=dry_run, given=given)
         meaning = _Meaning(names, scale, scales or {}, since)
         for at, pattern, event in _tries(found, meaning, report):
             report.read["events"] += 1
@@ -129,21 +132,21 @@ def _check(name: str, scale: Scale) -> None:
 
 
 def _read(given: Sequence[Path], found: Joined, report: Report) -> None:
-    for path in given:
-        for file in files_at(
-            path,
-            lambda name: name.lower().endswith(SUFFIXES),
-            most=MAX_FILES,
-            expected="an export, or a folder of them",
-            passed_over=(".git", ".whatworks"),
-        ):
-            found.begin(printable(file))
-            for place, item in read(file):
-                if isinstance(item, Unread):
-                    report.read["unread"] += 1
-                    report.skip(At(printable(file), place), item.reason)
-                else:
-                    found.add(item, place)
+    asked = {"paths": [str(path) for path in given]}
+    found.begin(", ".join(map(printable, given[:3])))  # until a file is named
+    with closing(apart.read("scores.forms", Items, asked, below=given)) as items:
+        for item in items:
+            if isinstance(item, Begin):
+                found.begin(item.path)
+            elif isinstance(item, Fault):
+                report.read["unread"] += 1
+                report.skip(At(item.path, item.place), item.reason)
+            elif isinstance(item, Link):
+                report.leave_link(item)
+            elif isinstance(item, RunAt):
+                found.add(item.run, item.place)
+            else:
+                found.add(item.score, item.place)
     report.read["runs"], report.read["scores"] = found.counts()
     if found.counts() == (0, 0):
         why = "".join(f"; {skip.place}: {skip.reason}" for skip in report.skipped[:1])

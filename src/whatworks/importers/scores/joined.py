@@ -20,7 +20,7 @@ import orjson
 from whatworks.errors import StoreError
 from whatworks.ids import content_id
 from whatworks.importers.report import At
-from whatworks.importers.scores.found import Run, Score
+from whatworks.readers.scores.found import Run, Score
 
 __all__ = ["Joined", "joined"]
 

@@ -1,0 +1,1 @@
+"""Namespaces under one root, and the tokens that open some of them."""

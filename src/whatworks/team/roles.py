@@ -1,0 +1,141 @@
+"""What users of the team's database may do: write, read only, or nothing.
+
+A *reader* fetches all, and what it records stays on its machine. It still tells how far it is, since
+what is forgotten has to reach it. Nobody but the owner of the tables writes for machines of others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from whatworks.errors import InvalidInputError, StoreError
+from whatworks.team.database import Database
+from whatworks.team.records import Role
+
+__all__ = ["grant", "of_connection", "shares", "sharing"]
+
+_READER = (
+    "GRANT USAGE ON SCHEMA whatworks TO {user}",
+    "GRANT SELECT ON ALL TABLES IN SCHEMA whatworks TO {user}",
+    "GRANT INSERT, UPDATE ON whatworks.machines TO {user}",
+)
+GRANTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "none": (),
+        "reader": _READER,
+        "writer": (
+            *_READER,
+            "GRANT INSERT, UPDATE ON whatworks.segments, whatworks.log TO {user}",
+            "GRANT UPDATE (entries, forgotten, erased) ON whatworks.team TO {user}",
+            "GRANT INSERT, DELETE ON whatworks.snapshots TO {user}",
+        ),
+    }
+)
+# Where the team shares its vectors, see ``shared``.
+_SHARING: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "none": (),
+        "reader": ("GRANT SELECT ON whatworks.leases, whatworks.vectors TO {user}",),
+        "writer": (
+            "GRANT SELECT ON whatworks.leases, whatworks.vectors TO {user}",
+            "GRANT INSERT, UPDATE ON whatworks.leases TO {user}",
+            "GRANT UPDATE (place, version, vectors, entry, machine, epoch, moved_at) "
+            "ON whatworks.vectors TO {user}",
+        ),
+    }
+)
+_HAVE = """
+    SELECT CASE grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(grantee)) END AS user,
+        bool_or(privilege_type = 'INSERT') AS writes
+    FROM pg_class c, aclexplode(relacl)
+    WHERE relname = 'log' AND grantee <> relowner
+        AND relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = 'whatworks')
+    GROUP BY grantee
+"""
+_NOW = """
+    SELECT pg_has_role(relowner, 'USAGE') AS owner,
+        has_table_privilege(pg_class.oid, 'INSERT') AS writes,
+        has_table_privilege(pg_class.oid, 'SELECT') AS reads
+    FROM pg_class WHERE relname = 'log'
+        AND relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = 'whatworks')
+"""
+_OWNS = """
+    SELECT pg_has_role($1, relowner, 'USAGE') AS owns FROM pg_class WHERE relname = 'log'
+        AND relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = 'whatworks')
+"""
+
+
+def grant(database: Database, user: str, role: str) -> tuple[str, ...]:
+    """Give a user of the database a role instead of the one that it has; return the statements.
+
+    Raises
+    ------
+    InvalidInputError
+        There is no such role, or no such user; or it may do all, and a role would take that away.
+    NotFoundError
+        The database holds no team.
+    StoreError
+        This connection's user is not the one that began the team.
+    """
+    if role not in GRANTS:
+        raise InvalidInputError(f"the role is {role!r}; expected {', '.join(GRANTS)}")
+    database.team()
+    known = "SELECT quote_ident(rolname) AS quoted FROM pg_roles WHERE rolname = $1"
+    found = database.row(known, user)
+    if found is None:
+        raise InvalidInputError(
+            f"the database has no user {user!r}: make it with CREATE USER, or createuser"
+        )
+    # PostgreSQL itself would warn, and do nothing.
+    if of_connection(database) != "owner":
+        raise StoreError(
+            f"the database's user may not give {user!r} a role: whoever began the team may"
+        )
+    if database.row(_OWNS, user)["owns"]:
+        raise InvalidInputError(
+            f"{user!r} owns the tables of the team, or is a superuser, and may do all: give a role to "
+            "another user"
+        )
+    quoted = str(found["quoted"])
+    statements = (
+        f"REVOKE ALL ON ALL TABLES IN SCHEMA whatworks FROM {quoted}",
+        f"REVOKE ALL ON SCHEMA whatworks FROM {quoted}",
+        *(each.format(user=quoted) for each in GRANTS[role]),
+        *(each.format(user=quoted) for each in _SHARING[role] if shares(database)),
+    )
+    with database.transaction():
+        for statement in statements:
+            database.do(statement)
+    return statements
+
+
+def of_connection(database: Database) -> Role:
+    """What the connection's user may do."""
+    found = database.row(_NOW)
+    if found is None:
+        return "none"
+    if found["owner"]:
+        return "owner"
+    if found["writes"]:
+        return "writer"
+    return "reader" if found["reads"] else "none"
+
+
+def shares(database: Database) -> bool:
+    """Whether the team has tables of shared vectors, which the connection's user may read."""
+    query = (
+        "SELECT EXISTS (SELECT 1 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
+        "WHERE n.nspname = 'whatworks' AND c.relname = 'vectors' "
+        "AND has_table_privilege(c.oid, 'SELECT')) AS there"
+    )
+    return bool(database.row(query)["there"])
+
+
+def sharing(database: Database) -> list[str]:
+    """What lets all who have a role do the same with the vectors that the team begins to share."""
+    return [
+        statement.format(user=row["user"])
+        for row in database.rows(_HAVE)
+        for statement in _SHARING["writer" if row["writes"] else "reader"]
+    ]
