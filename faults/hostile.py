@@ -139,9 +139,14 @@ def _ids(memory: Memory, given: Iterator[str], notes: list[str]) -> int:
             same = _refused(notes, "id", hostile, memory.get_pattern)
             if same is None or same.pattern_id != hostile:
                 notes.append(f"id {hostile!r:.60} gave {same!r:.60}")
-            memory.trend(hostile)
+            _refused(notes, "id", hostile, memory.trend)
             # Taken away again by giving it to nobody: the next one may be a piece of this.
-            memory.add_pattern("hostile", pattern_id=hostile, pattern_type="of nobody", metadata={})
+            _refused(
+                notes, "id", hostile,
+                lambda hostile: memory.add_pattern(
+                    "hostile", pattern_id=hostile, pattern_type="of nobody", metadata={}
+                ),
+            )  # fmt: skip
     return len(notes) - before
 
 
