@@ -23,6 +23,9 @@ class Network:
     silent, as those do whose state a router has forgotten: whoever has one must notice by himself.
     """
 
+    host = "127.0.0.1"
+    inside: tuple[str, ...] = ()  # what to put before a command that is to run behind it
+
     def __init__(self, host: str, port: int) -> None:
         self._target = host, port
         self._cut: Cut | None = None

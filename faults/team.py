@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -14,6 +14,7 @@ from tests.support.postgres import Postgres, free_port
 from tests.support.snapshot import snapshot
 
 from faults.acknowledged import Acknowledged, Verdict, examined, reopened
+from faults.cables import NETWORK, Cable
 from faults.child import command
 from faults.network import Cut, Network
 from faults.processes import Child, started
@@ -41,6 +42,8 @@ AWAY = (0.1, 2.0)  # how long it is away then
 CUTS = 3  # one blow in so many cuts the network of a machine
 CUT_OFF = (0.5, 6.0)  # for how long
 KINDS: tuple[Cut, ...] = ("black hole", "half open", "refused")
+# Machines in network namespaces, where root allows; the others are behind a router that forgets.
+CABLES = 2
 _PLACES = """
     SELECT count(*) FROM (
         SELECT start, lag(start + length(data), 1, 0::bigint)
@@ -50,13 +53,16 @@ _PLACES = """
 """
 
 
+Way = Cable | Network
+
+
 @dataclass(slots=True)
 class Storm:
     """What has happened so far."""
 
     folders: list[Path]
     acknowledged: Acknowledged = field(default_factory=Acknowledged)
-    networks: list[Network] = field(default_factory=list)
+    networks: Sequence[Way] = ()
     kills: int = 0
     cuts: int = 0
     database_kills: int = 0
@@ -75,22 +81,27 @@ class Storm:
 
 def run(size: Size, seed: int, folder: Path) -> Result:
     """Kill for a while, let all exchange, and compare the machines with each other and one store."""
-    try:
-        server = Postgres(listen_addresses="127.0.0.1", port=str(free_port()))
-    except RuntimeError as error:
-        return not_run(str(error))
-    try:
-        server.start()
-        with _team(server, folder / "team", "team") as (storm, url):
+    port = free_port()
+    with _ways(port) as ways:
+        hosts = sorted({way.host for way in ways})
+        try:
+            server = Postgres(listen_addresses=",".join(hosts), port=str(port))
+        except RuntimeError as error:
+            return not_run(str(error))
+        server.trust(NETWORK)
+        try:
+            server.start()
+            storm, url = _team(server, ways, folder / "team", "team")
             _storm(storm, server, Random(seed), folder, SECONDS[size], guard="answers_lost")
             verdicts, places, differing, compared = _ended(storm, url)
-            control = _control(server, seed, folder)
-    finally:
-        server.close()
+            control = _control(server, ways, seed, folder)
+        finally:
+            server.close()
     options = (
         f"{SECONDS[size]:.0f} s, {MACHINES} machines of {AGENTS} agents, {RATE} calls a second each, "
         f"{storm.kills} kills, {storm.database_kills} of them of the database, {storm.cuts} cuts of "
-        "the network of a machine"
+        f"the network of a machine, {sum(isinstance(way, Cable) for way in ways)} machines in network "
+        "namespaces"
     )
     notes = [f"machine {n}: {each.said()}" for n, each in enumerate(verdicts) if not each.sound]
     return Result(
@@ -102,21 +113,28 @@ def run(size: Size, seed: int, folder: Path) -> Result:
 
 
 @contextmanager
-def _team(server: Postgres, folder: Path, name: str) -> Iterator[tuple[Storm, str]]:
+def _ways(port: int) -> Iterator[list[Way]]:
+    """How each machine reaches the server."""
+    with ExitStack() as ended:
+        ways = list[Way]()
+        with suppress(OSError):  # then there are processes alone
+            for n in range(CABLES):
+                ways.append(ended.enter_context(closing(Cable(n, port))))
+        while len(ways) < MACHINES:
+            ways.append(ended.enter_context(closing(Network("127.0.0.1", port))))
+        yield ways
+
+
+def _team(server: Postgres, ways: Sequence[Way], folder: Path, name: str) -> tuple[Storm, str]:
     url = server.create(name)
     folders = [folder / f"m{n}" for n in range(MACHINES)]
     folder.mkdir()
-    networks = [Network("127.0.0.1", server.port) for _ in folders]
-    addresses = [f"postgresql://whatworks@127.0.0.1:{each.port}/{name}" for each in networks]
-    try:
-        Memory.open(folders[0], embedder=HashEmbedder(), vectors="exact").close()
-        membership.init(folders[0], addresses[0], name="m0")
-        for each, address in zip(folders[1:], addresses[1:], strict=True):
-            membership.join(each, address, name=each.name, model=HashEmbedder().model_id)
-        yield Storm(folders, networks=networks), url
-    finally:
-        for network in networks:
-            network.close()
+    addresses = [f"postgresql://whatworks@{way.host}:{way.port}/{name}" for way in ways]
+    Memory.open(folders[0], embedder=HashEmbedder(), vectors="exact").close()
+    membership.init(folders[0], addresses[0], name="m0")
+    for each, address in zip(folders[1:], addresses[1:], strict=True):
+        membership.join(each, address, name=each.name, model=HashEmbedder().model_id)
+    return Storm(folders, networks=ways), url
 
 
 def _storm(
@@ -127,7 +145,7 @@ def _storm(
         def start(n: int) -> Child:
             said = folder / f"said-{guard}-{len(children)}"
             told = command("mixed", storm.folders[n], str(random.random()), "--rate", RATE)
-            children.append(Child([*map(str, told), "--guard", guard], said))
+            children.append(Child([*storm.networks[n].inside, *told, "--guard", guard], said))
             return children[-1]
 
         living = [(n, start(n)) for n in range(MACHINES) for _ in range(AGENTS)]
@@ -186,12 +204,12 @@ def _ended(storm: Storm, url: str) -> tuple[list[Verdict], int, list[str], int]:
         for kind in answer
         if answer[kind] != answers[0][kind]
     ]
-    database = Database(url)
-    try:
-        places = int(database.row(_PLACES)[0])
-    finally:
-        database.close()
-    return verdicts, places, differing, len(answers)
+    return verdicts, _gaps(url), differing, len(answers)
+
+
+def _gaps(url: str) -> int:
+    with closing(Database(url)) as database:
+        return int(database.row(_PLACES)[0])
 
 
 def _settle(folders: Sequence[Path]) -> None:
@@ -229,7 +247,7 @@ def _figures(
     )
 
 
-def _control(server: Postgres, seed: int, folder: Path) -> Control:
+def _control(server: Postgres, ways: Sequence[Way], seed: int, folder: Path) -> Control:
     """Shipping that goes on from what it remembers doubles what was taken without an answer.
 
     Whether a kill falls between a commit and its answer is chance: a busy machine has another try.
@@ -237,13 +255,9 @@ def _control(server: Postgres, seed: int, folder: Path) -> Control:
     places = kills = 0
     for number in range(CONTROL_TRIES):
         name = f"control{number}"
-        with _team(server, folder / name, name) as (storm, url):
-            _storm(storm, server, Random(seed + number), folder, CONTROL_SECONDS, guard="remembered")
-            database = Database(url)
-            try:
-                places = int(database.row(_PLACES)[0])
-            finally:
-                database.close()
+        storm, url = _team(server, ways, folder / name, name)
+        _storm(storm, server, Random(seed + number), folder, CONTROL_SECONDS, guard="remembered")
+        places = _gaps(url)
         kills += storm.kills
         if places:
             break
