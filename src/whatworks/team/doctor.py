@@ -126,7 +126,8 @@ def _connection(database: Database, settings: Settings) -> Iterator[Look]:
 
 def _server(database: Database) -> Iterator[Look]:
     row = database.row(_SETTINGS)
-    yield "ok", f"PostgreSQL {row['version'].split()[0]}, {row['encoding']}", ""
+    space = "" if database.namespace is None else f", namespace {database.namespace}"
+    yield "ok", f"PostgreSQL {row['version'].split()[0]}, {row['encoding']}{space}", ""
     if row["encoding"] != "UTF8":
         yield (
             "warn",

@@ -78,8 +78,9 @@ class TeamNamespace:
     """One namespace of a team's database, in which one may read.
 
     ``namespace`` is ``None`` for the team that is there without one. ``owner`` is the database's user
-    that began it. ``machines`` are all that ever joined; ``None`` where the tables are not as whatworks
-    makes them, so that they are not read. ``bytes`` is what the log takes in the database.
+    that began it. ``machines`` is how many there are; ``None`` where the owner is neither this user,
+    nor the database's owner, nor a superuser, for then the tables are not read. ``bytes`` is what the
+    log takes in the database.
     """
 
     namespace: str | None
