@@ -36,7 +36,7 @@ Url = Annotated[
     str,
     typer.Argument(
         metavar="URL",
-        help="postgresql://USER@HOST/DATABASE, ?namespace=NAME, no password.",
+        help="postgresql://USER@HOST/DATABASE[?namespace=NAME], no password.",
         show_default=False,
     ),
 ]
