@@ -12,7 +12,7 @@ Whoever adds to the log holds the row of the team, so entries get their numbers 
 which they are committed: who has all up to one has all that could be known when it was written.
 
 A database may hold several teams, one for each namespace, in schemas of their own. Statements name no
-schema; a connection sees that of its team alone, and tables that others make for a session last.
+schema: a connection looks in that of its team and in no other.
 """
 
 from __future__ import annotations
@@ -170,7 +170,7 @@ class Database:
 
     @property
     def _path(self) -> str:
-        """Where names are looked for, behind what is PostgreSQL's own: what is not said comes first."""
+        """Where names are looked for, after PostgreSQL's own: those come first where nobody says so."""
         return f"{schemas.quoted(self.schema)}, pg_temp"
 
     def _require_fit(self) -> None:
