@@ -88,7 +88,8 @@ class Memory(Advice):
             ``postgresql://USER@HOST/DATABASE``, without a password: the
             store of this machine then lies in the user's data directory;
             the first time it joins the team, or begins it, and fetches what
-            the team knows.
+            the team knows. ``?namespace=NAME`` means one team of several
+            there.
         embedder
             A function from a list of ``n`` texts to float32 vectors ``(n,
             dim)``; its attribute ``model_id``, else its qualified name, is

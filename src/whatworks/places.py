@@ -52,7 +52,7 @@ def is_address(named: object) -> bool:
 def of_team(address: str) -> Path:
     """The store, in the user's data folder, of the team whose database has this address.
 
-    What the address says of TLS makes no other team of it.
+    What the address says of TLS makes no other team of it; each namespace is one.
 
     Raises
     ------
@@ -60,15 +60,18 @@ def of_team(address: str) -> Path:
         It cannot be read.
     """
     from hashlib import sha256  # most processes name no address
-    from urllib.parse import parse_qs, urlsplit
+    from urllib.parse import parse_qs, parse_qsl, urlsplit
 
     parts = urlsplit(address)
     user, _, hosts = parts.netloc.rpartition("@")
     query = parse_qs(parts.query)
     said = [query.get(name, [""])[0] for name in ("host", "port", "dbname", "user")]
     hosts = re.sub(r":5432\b", "", hosts.lower())
-    told = json.dumps([user.partition(":")[0], hosts, parts.path.strip("/"), *said])
-    name = re.sub(r"[^\w-]+", "-", f"{hosts}-{parts.path.strip('/')}").strip("-")[:40]
+    # Also an empty one, and two: no team has such a place, least of all the one without a namespace.
+    spaces = [v for key, v in parse_qsl(parts.query, keep_blank_values=True) if key == "namespace"]
+    told = json.dumps([user.partition(":")[0], hosts, parts.path.strip("/"), *said, *spaces])
+    shown = "-".join([hosts, parts.path.strip("/"), *spaces])
+    name = re.sub(r"[^\w-]+", "-", shown).strip("-")[:40]
     return _data() / "teams" / f"{name}-{sha256(told.encode()).hexdigest()[:12]}"
 
 

@@ -50,7 +50,10 @@ def shown_commands() -> list[str]:
 def test_the_commands_are_those_that_were_asked_for() -> None:
     assert set(COMMANDS) == set(EXPECTED.split())
     assert " ".join(GROUPS["import"]) == "files table jsonl transcripts git tests scores notes"
-    assert " ".join(GROUPS["team"]) == "init join status sync doctor grant retire snapshot vectors"
+    assert (
+        " ".join(GROUPS["team"])
+        == "init join status sync doctor grant namespaces retire snapshot vectors"
+    )
     assert " ".join(GROUPS["token"]) == "add list remove"
 
 

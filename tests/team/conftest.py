@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Protocol
 from uuid import uuid4
 
 import pytest
 
 from support.machines import Machine
+from support.namespaces import at, begin, do
 from support.postgres import Postgres
 from support.s3 import S3
 from whatworks import Memory
@@ -17,6 +19,10 @@ from whatworks.team import membership
 from whatworks.testing import HashEmbedder
 
 Join = Callable[[str], Machine]
+
+
+class Enter(Protocol):
+    def __call__(self, name: str, space: str | None, *, user: str = "whatworks") -> Machine: ...
 
 
 @pytest.fixture(scope="session")
@@ -70,3 +76,28 @@ def machine(url: str, tmp_path: Path) -> Iterator[Join]:
             return stack.enter_context(Machine(folder))
 
         yield machine_
+
+
+@pytest.fixture
+def enter(url: str, tmp_path: Path) -> Iterator[Enter]:
+    """Opens a machine of a namespace; the first one there makes the team."""
+    with ExitStack() as stack:
+
+        def enter_(name: str, space: str | None, *, user: str = "whatworks") -> Machine:
+            folder, address = tmp_path / name, at(url, space, user)
+            begin(folder, address)
+            return stack.enter_context(Machine(folder))
+
+        yield enter_
+
+
+@pytest.fixture
+def user(url: str) -> Callable[[str], str]:
+    """Makes a user of the database who may nothing."""
+
+    def user_(name: str) -> str:
+        made = f"{name}_{uuid4().hex[:8]}"
+        do(url, f"CREATE USER {made}")
+        return made
+
+    return user_

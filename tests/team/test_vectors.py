@@ -30,6 +30,7 @@ from whatworks.errors import StoreBusyError
 from whatworks.stores import qdrant
 from whatworks.team import (
     applying,
+    depots,
     leases,
     lending,
     membership,
@@ -254,7 +255,7 @@ def test_when_whoever_has_the_lease_is_killed_another_one_goes_on(
     apply(ada)
     row = named(ada)
     assert (row["name"], row["vectors"], row["entry"]) == ("ada", TEXTS, row["entries"])
-    assert shelves.places(bucket, row["store_id"]) == [row["place"]] != left
+    assert shelves.places(bucket, depots.name(ada.folder)) == [row["place"]] != left
     takes_all(machine("bob"), embedded)
 
 
@@ -374,7 +375,7 @@ def test_a_storage_that_lost_everything_is_filled_again(
         apply(ada)
     row = named(ada)
     assert (row["vectors"], row["entry"]) == (TEXTS + applying.FAILURES + 1, row["entries"])
-    assert shelves.places(bucket, row["store_id"]) == [row["place"]]
+    assert shelves.places(bucket, depots.name(ada.folder)) == [row["place"]]
 
 
 def test_texts_wait_for_the_machine_that_is_at_them_and_not_for_ever(
@@ -497,7 +498,7 @@ def test_the_owner_changes_the_address_or_ends_it(ada: Machine, bucket: str) -> 
     apply(ada)
     row = named(ada)
     assert (row["url"], row["vectors"]) == (f"{bucket}/other", TEXTS) and row["epoch"] > epoch
-    assert Bucket(bucket).names(row["store_id"]) == []
+    assert Bucket(bucket).names(depots.name(ada.folder)) == []
     assert run(app, ["team", "vectors", "none", *store]).exit_code == 0
     assert named(ada) is None and Bucket(bucket).names("") == []
     ada.sync()

@@ -99,6 +99,7 @@ _TEAM = (
     team.sync,
     team.doctor,
     team.grant,
+    team.namespaces,
     team.retire,
     team.snapshot,
     team.vectors,

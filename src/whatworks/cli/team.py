@@ -19,12 +19,25 @@ if TYPE_CHECKING:
     from whatworks.team.records import TeamSync
     from whatworks.team.settings import Settings
 
-__all__ = ["doctor", "grant", "init", "join", "retire", "snapshot", "status", "sync"]
+__all__ = [
+    "doctor",
+    "grant",
+    "init",
+    "join",
+    "namespaces",
+    "retire",
+    "snapshot",
+    "status",
+    "sync",
+    "vectors",
+]
 
 Url = Annotated[
     str,
     typer.Argument(
-        metavar="URL", help="postgresql://USER@HOST/DATABASE, no password.", show_default=False
+        metavar="URL",
+        help="postgresql://USER@HOST/DATABASE[?namespace=NAME], no password.",
+        show_default=False,
     ),
 ]
 Name = Annotated[
@@ -33,7 +46,7 @@ Name = Annotated[
 
 
 def init(url: Url, name: Name = None, store: Store = None, as_json: Json = False) -> None:
-    """Make a team of the store, in an empty Postgres database.
+    """Make a team of the store, in a Postgres database or a namespace of it.
 
     Example: whatworks team init postgresql://ada@db.example.org/memory
     """
@@ -156,6 +169,25 @@ def grant(
         print_json({"user": user, "role": role, "statements": said})
     else:
         say(f"{user} has the role: {role}")
+
+
+def namespaces(
+    url: Annotated[
+        str | None,
+        typer.Argument(metavar="URL", help="Of the database; else that of the store's team."),
+    ] = None,
+    store: Store = None,
+    as_json: Json = False,
+) -> None:
+    """List the namespaces of the team's database in which one may read.
+
+    Example: whatworks team namespaces postgresql://ada@db.example.org/memory
+    """
+    from whatworks.cli import team_view
+    from whatworks.team import listing, settings
+
+    found = listing.namespaces(url or settings.load(config.locate(store)).url)
+    print_json(found) if as_json else team_view.namespaces(found)
 
 
 def retire(

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from whatworks.cli.show import NONE, cell, count, facts, show, size, table, when
+from whatworks.cli.show import NONE, cell, count, facts, say, show, size, table, when
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rich.console import RenderableType
 
-    from whatworks.team.records import SharedVectors, TeamMachine, TeamStatus
+    from whatworks.team.records import SharedVectors, TeamMachine, TeamNamespace, TeamStatus
 
-__all__ = ["status"]
+__all__ = ["namespaces", "status"]
 
 
 def status(found: TeamStatus) -> None:
@@ -33,6 +33,24 @@ def status(found: TeamStatus) -> None:
     if found.machines:
         columns = ("machine", ">shipped", ">behind", ">for", "last seen")
         show(table(columns, [_row(machine, found.machine) for machine in found.machines]))
+
+
+def namespaces(found: Sequence[TeamNamespace]) -> None:
+    """A line for each, with who began it."""
+    if not found:
+        say("the database has no team in which its user may read")
+        return
+    columns = ("namespace", ">machines", ">log", "begun by")
+    rows = [
+        (
+            each.namespace or NONE,
+            NONE if each.machines is None else count(each.machines),
+            size(each.bytes),
+            cell(each.owner),
+        )
+        for each in found
+    ]
+    show(table(columns, rows))
 
 
 def _vectors(found: SharedVectors) -> str:

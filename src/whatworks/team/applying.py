@@ -14,7 +14,7 @@ from typing import Any
 
 from whatworks import failpoints
 from whatworks.errors import StoreError, UnreachableError, WhatWorksError
-from whatworks.team import leases, shared, shelves
+from whatworks.team import depots, leases, shared, shelves
 from whatworks.team.database import Database
 from whatworks.team.leases import Lease
 from whatworks.team.settings import Settings
@@ -126,12 +126,14 @@ class Applying:
         """Put a part there, and name it; whether there is more."""
         url, forgets = row["url"], row["entry"] < row["forgotten"]
         own = row["place"] if row["machine"] == settings.machine else None
-        own = None if own == self._spoiled else own
-        place = self._place or own or shared.new_place(row)
+        if own == self._spoiled or not shared.owns(self._folder, own):
+            own = None
+        place = self._place or own or shared.new_place(self._folder)
         self._place = place
         try:
             # Before, so that nothing is among them that a later holder of the lease has begun.
-            older = shelves.places(url, row["store_id"]) if forgets or place != row["place"] else []
+            looks = forgets or place != row["place"]
+            older = shelves.places(url, depots.name(self._folder)) if looks else []
             put = put_part(url, place)
         except WhatWorksError as error:
             self._fail(database, url, str(error))

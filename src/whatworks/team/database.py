@@ -10,6 +10,9 @@
 
 Whoever adds to the log holds the row of the team, so entries get their numbers in the order in
 which they are committed: who has all up to one has all that could be known when it was written.
+
+A database may hold several teams, one for each namespace, in schemas of their own. Statements name no
+schema: a connection looks in that of its team and in no other.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ import asyncio
 import time
 from collections.abc import Coroutine, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from whatworks.errors import (
@@ -27,11 +31,13 @@ from whatworks.errors import (
     StoreError,
     UnreachableError,
 )
+from whatworks.team import schemas
+from whatworks.team.settings import split_namespace
 
 if TYPE_CHECKING:
     from asyncpg import Connection
 
-__all__ = ["BYTES", "ERASED", "Database"]
+__all__ = ["BYTES", "ERASED", "OWNS", "Database"]
 
 T = TypeVar("T")
 VERSION = 2
@@ -51,9 +57,14 @@ SERVER = {
     "tcp_keepalives_interval": "5",
     "tcp_keepalives_count": "3",
 }
-SCHEMA = """
-CREATE SCHEMA whatworks;
-CREATE TABLE whatworks.team (
+# Bound to its table and operators when it is made: as a text it would be read anew by each session,
+# in which a writer says what is meant by them.
+OWNS = """
+CREATE OR REPLACE FUNCTION owns(given text) RETURNS boolean LANGUAGE sql STABLE
+    RETURN EXISTS (SELECT 1 FROM machines WHERE machine = given AND owner = current_user);
+"""
+TABLES = f"""
+CREATE TABLE team (
     one boolean PRIMARY KEY DEFAULT true CHECK (one),
     version integer NOT NULL, store_id text NOT NULL, embedder text NOT NULL, dim integer,
     entries bigint NOT NULL DEFAULT 0,
@@ -62,7 +73,7 @@ CREATE TABLE whatworks.team (
     -- up to here a snapshot has what was cut from the log
     cut bigint NOT NULL DEFAULT 0
 );
-CREATE TABLE whatworks.machines (
+CREATE TABLE machines (
     machine text PRIMARY KEY, name text NOT NULL UNIQUE, token text NOT NULL,
     settled bigint NOT NULL DEFAULT 0,
     retired boolean NOT NULL DEFAULT false,
@@ -70,42 +81,41 @@ CREATE TABLE whatworks.machines (
     owner name NOT NULL DEFAULT current_user,
     joined_at timestamptz NOT NULL DEFAULT now(), seen_at timestamptz NOT NULL DEFAULT now()
 );
-CREATE TABLE whatworks.segments (
-    segment text PRIMARY KEY, machine text NOT NULL REFERENCES whatworks.machines,
+CREATE TABLE segments (
+    segment text PRIMARY KEY, machine text NOT NULL REFERENCES machines,
     bytes bigint NOT NULL CHECK (bytes >= 0)
 );
-CREATE TABLE whatworks.log (
+CREATE TABLE log (
     entry bigint PRIMARY KEY, kind text NOT NULL CHECK (kind IN ('bytes', 'erased')),
-    machine text NOT NULL REFERENCES whatworks.machines,
-    segment text NOT NULL REFERENCES whatworks.segments, start bigint NOT NULL,
+    machine text NOT NULL REFERENCES machines,
+    segment text NOT NULL REFERENCES segments, start bigint NOT NULL,
     data bytea NOT NULL, at timestamptz NOT NULL DEFAULT now()
 );
-CREATE TABLE whatworks.snapshots (
+CREATE TABLE snapshots (
     place text PRIMARY KEY, url text NOT NULL, entry bigint NOT NULL, sha256 text NOT NULL,
-    bytes bigint NOT NULL, machine text NOT NULL REFERENCES whatworks.machines,
+    bytes bigint NOT NULL, machine text NOT NULL REFERENCES machines,
     made_at timestamptz NOT NULL DEFAULT now()
 );
-CREATE UNIQUE INDEX log_places ON whatworks.log (segment, start) WHERE kind = 'bytes';
+CREATE UNIQUE INDEX log_places ON log (segment, start) WHERE kind = 'bytes';
 -- Whoever is let in writes for machines of its own only, see ``roles``; the owner for all.
-ALTER TABLE whatworks.machines ENABLE ROW LEVEL SECURITY;
-ALTER TABLE whatworks.segments ENABLE ROW LEVEL SECURITY;
-ALTER TABLE whatworks.log ENABLE ROW LEVEL SECURITY;
-ALTER TABLE whatworks.snapshots ENABLE ROW LEVEL SECURITY;
-CREATE POLICY reading ON whatworks.machines FOR SELECT USING (true);
-CREATE POLICY adding ON whatworks.machines FOR INSERT WITH CHECK (owner = current_user);
-CREATE POLICY changing ON whatworks.machines FOR UPDATE USING (owner = current_user);
-CREATE FUNCTION whatworks.owns(given text) RETURNS boolean LANGUAGE sql STABLE AS
-    'SELECT EXISTS (SELECT 1 FROM whatworks.machines WHERE machine = given AND owner = current_user)';
-CREATE POLICY reading ON whatworks.segments FOR SELECT USING (true);
-CREATE POLICY adding ON whatworks.segments FOR INSERT WITH CHECK (whatworks.owns(machine));
-CREATE POLICY changing ON whatworks.segments FOR UPDATE USING (whatworks.owns(machine));
-CREATE POLICY reading ON whatworks.log FOR SELECT USING (true);
-CREATE POLICY adding ON whatworks.log FOR INSERT WITH CHECK (whatworks.owns(machine));
+ALTER TABLE machines ENABLE ROW LEVEL SECURITY;
+ALTER TABLE segments ENABLE ROW LEVEL SECURITY;
+ALTER TABLE log ENABLE ROW LEVEL SECURITY;
+ALTER TABLE snapshots ENABLE ROW LEVEL SECURITY;
+CREATE POLICY reading ON machines FOR SELECT USING (true);
+CREATE POLICY adding ON machines FOR INSERT WITH CHECK (owner = current_user);
+CREATE POLICY changing ON machines FOR UPDATE USING (owner = current_user);
+{OWNS}
+CREATE POLICY reading ON segments FOR SELECT USING (true);
+CREATE POLICY adding ON segments FOR INSERT WITH CHECK (owns(machine));
+CREATE POLICY changing ON segments FOR UPDATE USING (owns(machine));
+CREATE POLICY reading ON log FOR SELECT USING (true);
+CREATE POLICY adding ON log FOR INSERT WITH CHECK (owns(machine));
 -- What one machine forgets is written over in what others shipped, too.
-CREATE POLICY erasing ON whatworks.log FOR UPDATE USING (true) WITH CHECK (true);
-CREATE POLICY reading ON whatworks.snapshots FOR SELECT USING (true);
-CREATE POLICY adding ON whatworks.snapshots FOR INSERT WITH CHECK (whatworks.owns(machine));
-CREATE POLICY removing ON whatworks.snapshots FOR DELETE USING (whatworks.owns(machine));
+CREATE POLICY erasing ON log FOR UPDATE USING (true) WITH CHECK (true);
+CREATE POLICY reading ON snapshots FOR SELECT USING (true);
+CREATE POLICY adding ON snapshots FOR INSERT WITH CHECK (owns(machine));
+CREATE POLICY removing ON snapshots FOR DELETE USING (owns(machine));
 """
 
 
@@ -116,19 +126,24 @@ class Database:
     ----------
     url
         As libpq reads it: ``sslmode`` and ``sslrootcert`` are heeded, a password comes from
-        ``$PGPASSWORD`` or the password file.
+        ``$PGPASSWORD`` or the password file. ``namespace`` says which of its teams is meant.
 
     Raises
     ------
+    InvalidInputError
+        It cannot be read, or there can be no such namespace.
     UnreachableError
         It does not answer.
     StoreError
-        It refuses, or it is older than Postgres 15, or the clocks differ by minutes.
+        It refuses, or it is older than Postgres 15, or the clocks differ by minutes; or what lies
+        between does not let the schema be chosen.
     MissingExtraError
         The driver is not installed.
     """
 
     def __init__(self, url: str) -> None:
+        address, self.namespace = split_namespace(url)
+        self.schema = schemas.named(self.namespace)
         try:
             import asyncpg
         except ImportError as error:
@@ -142,10 +157,10 @@ class Database:
             with self._translated():
                 self._con = self._loop.run_until_complete(
                     asyncpg.connect(
-                        url,
+                        address,
                         timeout=CONNECT_SECONDS,
                         command_timeout=STATEMENT_SECONDS,
-                        server_settings=SERVER,
+                        server_settings=SERVER | {"search_path": self._path},
                     )
                 )
             self._require_fit()
@@ -153,11 +168,22 @@ class Database:
             self.close()
             raise
 
+    @property
+    def _path(self) -> str:
+        """Where names are looked for, after PostgreSQL's own: those come first where nobody says so."""
+        return f"{schemas.quoted(self.schema)}, pg_temp"
+
     def _require_fit(self) -> None:
         before = time.time()
-        version, now = self.row(
-            "SELECT current_setting('server_version_num')::int, extract(epoch FROM clock_timestamp())"
+        version, now, path = self.row(
+            "SELECT current_setting('server_version_num')::int, extract(epoch FROM clock_timestamp()), "
+            "current_setting('search_path')"
         )
+        if path != self._path:  # else it would be another team's tables
+            raise StoreError(
+                f"the connection looks for tables in {path}, not in {self._path}: a pooler between may "
+                "have dropped the setting search_path; connect to the server itself"
+            )
         if version < OLDEST * 10_000:
             raise StoreError(
                 f"the database is PostgreSQL {version // 10_000}; a team needs {OLDEST} or newer"
@@ -189,13 +215,20 @@ class Database:
             raise UnreachableError(
                 f"the team's database does not answer: {said[0] if said else type(error).__name__}"
             ) from error
-        except self._errors.InsufficientPrivilegeError as error:
-            raise StoreError(
-                f"the team's database refuses: {str(error).splitlines()[0]}: whoever began the team "
-                "gives rights with whatworks team grant"
-            ) from error
+        except (
+            self._errors.InsufficientPrivilegeError,
+            self._errors.UndefinedTableError,  # what one has no rights on is not looked in
+        ) as error:
+            raise self._refused(str(error).splitlines()[0]) from error
         except self._errors.PostgresError as error:
             raise StoreError(f"the team's database refuses: {str(error).splitlines()[0]}") from error
+
+    @staticmethod
+    def _refused(why: str) -> StoreError:
+        return StoreError(
+            f"the team's database refuses: {why}: whoever began the team gives rights with whatworks "
+            "team grant"
+        )
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
         with self._translated():
@@ -258,30 +291,66 @@ class Database:
 
     @contextmanager
     def turn(self) -> Iterator[None]:
-        """Be the one connection that looks for a team and makes it."""
-        self.row("SELECT pg_advisory_lock($1)", TURN)
+        """Be the one connection that looks for a team in this namespace and makes it."""
+        key = TURN
+        if self.namespace is not None:
+            told = f"{TURN} {self.namespace}".encode()
+            key = int.from_bytes(blake2b(told, digest_size=8).digest(), signed=True)
+        self.row("SELECT pg_advisory_lock($1)", key)
         try:
             yield
         finally:
             with suppress(StoreError):  # it goes with the connection
-                self.row("SELECT pg_advisory_unlock($1)", TURN)
+                self.row("SELECT pg_advisory_unlock($1)", key)
 
     # -- the team ---------------------------------------------------------------------------------
 
     def has_team(self) -> bool:
-        """Whether the database holds a team's journal."""
+        """Whether the database holds a team's journal, in the namespace that is meant."""
         # Asked of the catalog, which whoever has no rights on the schema may read, too.
         query = (
             "SELECT EXISTS (SELECT 1 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
-            "WHERE n.nspname = 'whatworks' AND c.relname = 'team') AS there"
+            "WHERE n.nspname = $1 AND c.relname = 'team') AS there"
         )
-        return bool(self.row(query)["there"])
+        return bool(self.row(query, self.schema)["there"])
+
+    def require_room(self) -> None:
+        """Raise if the connection's user cannot make a team here.
+
+        Raises
+        ------
+        StoreError
+            It may make no schema in the database.
+        """
+        row = self.row(
+            "SELECT has_database_privilege(current_database(), 'CREATE') AS may, "
+            "current_user::text AS user, quote_ident(current_database()) AS database, "
+            "quote_ident(current_user) AS quoted"
+        )
+        if not row["may"]:
+            raise StoreError(
+                f"the database's user {row['user']!r} may begin no {self._what} in {row['database']}: "
+                f"whoever owns that may, or says GRANT CREATE ON DATABASE {row['database']} TO "
+                f"{row['quoted']}"
+            )
+
+    @property
+    def _what(self) -> str:
+        return "team" if self.namespace is None else f"namespace {self.namespace!r}"
 
     def create(self, store_id: str, embedder: str, dim: int | None) -> None:
-        """Make the tables; the caller has begun a transaction."""
-        self.do(SCHEMA)
+        """Make the tables; the caller has begun a transaction.
+
+        Raises
+        ------
+        StoreError
+            As ``require_room``; or there is a schema of that name already.
+        """
+        self.require_room()
+        self.do(f"CREATE SCHEMA {schemas.quoted(self.schema)}")
+        self.do(TABLES)
         self.do(
-            "INSERT INTO whatworks.team (version, store_id, embedder, dim) VALUES ($1, $2, $3, $4)",
+            "INSERT INTO team (version, store_id, embedder, dim) VALUES ($1, $2, $3, $4)",
             VERSION,
             store_id,
             embedder,
@@ -295,14 +364,20 @@ class Database:
         ------
         NotFoundError
             There is none.
+        StoreError
+            The connection's user has no rights there.
         SchemaVersionError
             Another version of whatworks made it.
         """
         if not self.has_team():
+            where = "" if self.namespace is None else f" in the namespace {self.namespace!r}"
             raise NotFoundError(
-                "the database holds no team: whatworks team init makes one, from the first store"
+                f"the database holds no team{where}: whatworks team init makes one, from the first "
+                "store"
             )
-        found = self.row("SELECT * FROM whatworks.team")
+        if not self.row("SELECT has_schema_privilege($1, 'USAGE') AS may", self.schema)["may"]:
+            raise self._refused(f"permission denied for schema {self.schema}")
+        found = self.row("SELECT * FROM team")
         if found["version"] != VERSION:
             raise SchemaVersionError(
                 f"the team's tables have version {found['version']}, this whatworks knows {VERSION}: "
@@ -312,17 +387,17 @@ class Database:
 
     def hold(self) -> Any:
         """The row of the team, held until the transaction ends: entries are added one after another."""
-        return self.row("SELECT entries, forgotten FROM whatworks.team FOR UPDATE")
+        return self.row("SELECT entries, forgotten FROM team FOR UPDATE")
 
     def reserve(self, count: int) -> Any:
         """As ``hold``, with so many entries added already."""
-        query = "UPDATE whatworks.team SET entries = entries + $1 RETURNING entries, forgotten"
+        query = "UPDATE team SET entries = entries + $1 RETURNING entries, forgotten"
         return self.row(query, count)
 
     def add(self, entry: int, kind: str, machine: str, segment: str, start: int, data: bytes) -> None:
         """Add an entry to the log; the caller holds the row of the team."""
         self.do(
-            "INSERT INTO whatworks.log (entry, kind, machine, segment, start, data) "
+            "INSERT INTO log (entry, kind, machine, segment, start, data) "
             "VALUES ($1, $2, $3, $4, $5, $6)",
             entry,
             kind,

@@ -10,16 +10,29 @@ from __future__ import annotations
 import re
 from pathlib import Path
 from typing import Any
+from uuid import NAMESPACE_URL, uuid5
 
 import orjson
 
 from whatworks import config
 from whatworks.errors import StoreError, disk_error
+from whatworks.team import settings
 
-__all__ = ["tell", "told", "vouched"]
+__all__ = ["name", "tell", "told", "vouched"]
 
 FILE = "snapshots.json"
 _PLACE = r"/[0-9]{12,19}-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+
+
+def name(folder: Path) -> str:
+    """Under which id all lies that the team of the store in ``folder`` keeps at addresses it was given.
+
+    No other namespace has it, also where teams were begun from copies of one store, and were given one
+    address: what one of them removes is its own. What the database says does not change it.
+    """
+    store_id = config.load(folder).store_id
+    space = settings.split_namespace(settings.load(folder).url)[1]
+    return store_id if space is None else str(uuid5(NAMESPACE_URL, f"{store_id}?namespace={space}"))
 
 
 def told(folder: Path) -> tuple[str, ...]:
@@ -59,5 +72,5 @@ def tell(folder: Path, url: str) -> None:
 
 def vouched(folder: Path, row: Any) -> bool:
     """Whether a row of the database is of a snapshot of this team, in a folder that was told here."""
-    name = re.escape(config.load(folder).store_id)
-    return row["url"] in told(folder) and re.fullmatch(name + _PLACE, row["place"]) is not None
+    own = re.escape(name(folder))
+    return row["url"] in told(folder) and re.fullmatch(own + _PLACE, row["place"]) is not None

@@ -27,24 +27,24 @@ _PLACES = """
     SELECT segment, start, before FROM (
         SELECT segment, start, lag(start + length(data), 1, start)
             OVER (PARTITION BY segment ORDER BY start, entry) AS before
-        FROM whatworks.log WHERE kind = 'bytes') found
+        FROM log WHERE kind = 'bytes') found
     WHERE start <> before LIMIT 1
 """
 _ENDS = """
     SELECT s.segment, s.bytes, max(l.start + length(l.data)) AS ends
-    FROM whatworks.segments s JOIN whatworks.log l ON l.segment = s.segment AND l.kind = 'bytes'
+    FROM segments s JOIN log l ON l.segment = s.segment AND l.kind = 'bytes'
     GROUP BY s.segment, s.bytes HAVING max(l.start + length(l.data)) <> s.bytes LIMIT 1
 """
 _NUMBERS = """
     SELECT t.entries, t.cut, greatest(t.forgotten, t.erased) AS forgotten,
-        t.entries - t.cut - (SELECT count(*) FROM whatworks.log WHERE entry > t.cut) AS missing
-    FROM whatworks.team t
+        t.entries - t.cut - (SELECT count(*) FROM log WHERE entry > t.cut) AS missing
+    FROM team t
 """
 _BEHIND = """
     SELECT m.name, extract(epoch FROM now() - m.seen_at)::float8 AS away,
         coalesce(extract(epoch FROM now() - min(l.at)), 0)::float8 AS behind
-    FROM whatworks.machines m
-    LEFT JOIN whatworks.log l ON l.entry > m.settled AND l.machine <> m.machine
+    FROM machines m
+    LEFT JOIN log l ON l.entry > m.settled AND l.machine <> m.machine
     WHERE NOT m.retired GROUP BY m.machine ORDER BY m.name
 """
 _SETTINGS = (
@@ -126,7 +126,8 @@ def _connection(database: Database, settings: Settings) -> Iterator[Look]:
 
 def _server(database: Database) -> Iterator[Look]:
     row = database.row(_SETTINGS)
-    yield "ok", f"PostgreSQL {row['version'].split()[0]}, {row['encoding']}", ""
+    space = "" if database.namespace is None else f", namespace {database.namespace}"
+    yield "ok", f"PostgreSQL {row['version'].split()[0]}, {row['encoding']}{space}", ""
     if row["encoding"] != "UTF8":
         yield (
             "warn",
@@ -189,7 +190,7 @@ def _log(database: Database) -> Iterator[Look]:
 
 
 def _snapshots(database: Database, log: Any) -> Iterator[Look]:
-    rows = database.rows("SELECT url, entry FROM whatworks.snapshots ORDER BY entry DESC")
+    rows = database.rows("SELECT url, entry FROM snapshots ORDER BY entry DESC")
     for row in rows:
         if row["entry"] < log["forgotten"]:
             yield (
@@ -241,9 +242,7 @@ def _machines(database: Database) -> Iterator[Look]:
 
 
 def _own(database: Database, folder: Path, settings: Settings) -> Iterator[Look]:
-    row = database.row(
-        "SELECT token, retired FROM whatworks.machines WHERE machine = $1", settings.machine
-    )
+    row = database.row("SELECT token, retired FROM machines WHERE machine = $1", settings.machine)
     again = "whatworks team join in an empty folder"
     if row is None or row["retired"]:
         yield "bad", f"the team has no machine {settings.name}, or has retired it", again

@@ -61,14 +61,14 @@ def _overwrite(database: Database, settings: Settings, places: Sequence[erasure.
                 database.add(entry, ERASED, settings.machine, found[0].segment, 0, body)
                 there += found
         if there:
-            database.do("UPDATE whatworks.team SET entries = $1, erased = $1", entry)
+            database.do("UPDATE team SET entries = $1, erased = $1", entry)
     return len(there)
 
 
 def _overwritten(database: Database, place: erasure.Place) -> bool:
     """Whether the log had the record, or has been cut behind it."""
     row = database.row(
-        "SELECT entry, start, data FROM whatworks.log WHERE kind = 'bytes' AND segment = $1 "
+        "SELECT entry, start, data FROM log WHERE kind = 'bytes' AND segment = $1 "
         "AND start <= $2 ORDER BY start DESC LIMIT 1",
         place.segment,
         place.start,
@@ -81,7 +81,7 @@ def _overwritten(database: Database, place: erasure.Place) -> bool:
     if data[at - 1 : at] not in (b"\n", b"") or not data[at : at + place.length].endswith(b"\n"):
         return False
     database.do(
-        "UPDATE whatworks.log SET data = $2 WHERE entry = $1",
+        "UPDATE log SET data = $2 WHERE entry = $1",
         row["entry"],
         data[:at] + line + data[at + place.length :],
     )
@@ -90,7 +90,7 @@ def _overwritten(database: Database, place: erasure.Place) -> bool:
 
 def _was_cut(database: Database, place: erasure.Place) -> bool:
     """Whether a record was shipped, and lies in a snapshot only, which is made anew without it."""
-    query = "SELECT 1 FROM whatworks.segments WHERE segment = $1 AND bytes > $2"
+    query = "SELECT 1 FROM segments WHERE segment = $1 AND bytes > $2"
     return database.row(query, place.segment, place.start) is not None
 
 
@@ -100,9 +100,7 @@ def empty_forgotten(database: Database, folder: Path, settings: Settings) -> int
     told = erasure.told(journal)
     if not told:
         return 0
-    settled = database.row("SELECT min(settled) AS all FROM whatworks.machines WHERE NOT retired")[
-        "all"
-    ]
+    settled = database.row("SELECT min(settled) AS all FROM machines WHERE NOT retired")["all"]
     due = [place for place in told.places if _entry(database, place, settings) <= settled]
     erasure.overwrite(folder, journal, due, ship=False)
     return _overwrite(database, settings, due) if due else 0
@@ -111,7 +109,7 @@ def empty_forgotten(database: Database, folder: Path, settings: Settings) -> int
 def _entry(database: Database, place: erasure.Place, settings: Settings) -> float:
     """The entry with a record of this machine's; infinite for those of others, or not shipped."""
     row = database.row(
-        "SELECT entry, start + length(data) AS until FROM whatworks.log "
+        "SELECT entry, start + length(data) AS until FROM log "
         "WHERE kind = 'bytes' AND machine = $1 AND segment = $2 AND start <= $3 "
         "ORDER BY start DESC LIMIT 1",
         settings.machine,

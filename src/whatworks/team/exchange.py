@@ -158,14 +158,14 @@ class Exchange:
         settings = before.changed(next_token=before.next_token or uuid7())
         stored.save(self._folder, settings)
         claimed = database.do(
-            "UPDATE whatworks.machines SET token = $3, seen_at = now() "
+            "UPDATE machines SET token = $3, seen_at = now() "
             "WHERE machine = $1 AND token IN ($2, $3) AND NOT retired",
             settings.machine,
             settings.token,
             settings.next_token,
         )
         if not claimed:
-            query = "SELECT token, retired, owner FROM whatworks.machines WHERE machine = $1"
+            query = "SELECT token, retired, owner FROM machines WHERE machine = $1"
             row = database.row(query, settings.machine)
             if row is None or row["retired"]:
                 raise StoreError(
@@ -208,8 +208,7 @@ class Exchange:
         if fetched == self._settings.fetched and monotonic() - at < SEEN_SECONDS:
             return False
         database.do(
-            "UPDATE whatworks.machines SET settled = $2, seen_at = now() "
-            "WHERE machine = $1 AND token = $3",
+            "UPDATE machines SET settled = $2, seen_at = now() WHERE machine = $1 AND token = $3",
             self._settings.machine,
             self._settings.fetched,
             self._settings.token,
@@ -219,8 +218,7 @@ class Exchange:
 
     def _empty(self, database: Database) -> None:
         row = database.row(
-            "SELECT forgotten, (SELECT min(settled) FROM whatworks.machines WHERE NOT retired) AS all "
-            "FROM whatworks.team"
+            "SELECT forgotten, (SELECT min(settled) FROM machines WHERE NOT retired) AS all FROM team"
         )
         state = row["forgotten"], min(row["forgotten"], row["all"])
         if row["forgotten"] and state != self._emptied:

@@ -51,7 +51,7 @@ def fetch(database: Database, folder: Path, settings: Settings) -> Fetched:
     UnreachableError
         It does not answer; what came is kept.
     """
-    cut = database.row("SELECT cut FROM whatworks.team")["cut"]
+    cut = database.row("SELECT cut FROM team")["cut"]
     if settings.fetched == 0:
         settings = snapshots.take(database, folder, settings)
     if settings.fetched < cut:
@@ -63,7 +63,7 @@ def fetch(database: Database, folder: Path, settings: Settings) -> Fetched:
     while rows := database.rows(
         "SELECT entry, kind, machine, segment, start, "
         "CASE WHEN machine = $2 THEN NULL ELSE data END AS data "
-        "FROM whatworks.log WHERE entry > $1 ORDER BY entry LIMIT $3",
+        "FROM log WHERE entry > $1 ORDER BY entry LIMIT $3",
         done.settings.fetched,
         settings.machine,
         ENTRIES,
@@ -132,7 +132,7 @@ def _opened(journal: Path, name: str) -> int:
 def _fill(database: Database, file: int, name: str, size: int) -> int:
     """Fetch again what a segment had."""
     rows = database.rows(
-        "SELECT start, data FROM whatworks.log WHERE kind = 'bytes' AND segment = $1 "
+        "SELECT start, data FROM log WHERE kind = 'bytes' AND segment = $1 "
         "AND start + length(data) > $2 ORDER BY start",
         name,
         size,

@@ -39,8 +39,8 @@ def enter(
 ) -> None:
     """Have the store in ``folder`` be a machine of the team at ``address``.
 
-    The database is asked the first time only. ``?vectors=s3://...`` in the address says where the team
-    shares its vectors.
+    The database is asked the first time only. ``?namespace=web`` in the address says which team of the
+    database is meant, ``?vectors=s3://...`` where it shares its vectors.
 
     Parameters
     ----------
@@ -116,6 +116,8 @@ def _join_or_begin(
             if database.has_team() and not _began(database, folder):
                 _join(database, address, folder, embedder, vectors)
             else:
+                if not database.has_team():
+                    database.require_room()
                 _begin(address, folder, embedder, vectors)
     finally:
         database.close()
@@ -129,7 +131,7 @@ def _began(database: Database, folder: Path) -> bool:
     """Whether this machine was interrupted after it had made the team."""
     with suppress(NotFoundError):
         machine = settings.load(folder).machine
-        row = database.row("SELECT machine FROM whatworks.machines ORDER BY joined_at LIMIT 1")
+        row = database.row("SELECT machine FROM machines ORDER BY joined_at LIMIT 1")
         return (folder / config.FILE).exists() and row is not None and row["machine"] == machine
     return False
 
@@ -174,7 +176,7 @@ def _known_as(folder: Path) -> str | None:
 def _free(database: Database) -> str:
     """The host's name, with a number behind it where others of the team have it."""
     host = socket.gethostname()[: membership.LONGEST_NAME - 10] or "machine"
-    taken = {row["name"] for row in database.rows("SELECT name FROM whatworks.machines")}
+    taken = {row["name"] for row in database.rows("SELECT name FROM machines")}
     number = 2
     while host in taken and f"{host}-{number}" in taken:
         number += 1

@@ -16,7 +16,7 @@ __all__ = ["NEXT", "Lease", "acquire", "holds", "release", "renew"]
 # Writers may have written any number there, and any time: one that goes too far is past.
 NEXT = f"epoch % {1 << 62} + 1"
 _ACQUIRE = f"""
-    INSERT INTO whatworks.leases AS held (name, machine, epoch, until)
+    INSERT INTO leases AS held (name, machine, epoch, until)
     VALUES ($1, $2, 1, clock_timestamp() + make_interval(secs => $3))
     ON CONFLICT (name) DO UPDATE SET machine = excluded.machine, epoch = held.{NEXT},
         until = excluded.until
@@ -25,12 +25,12 @@ _ACQUIRE = f"""
     RETURNING epoch
 """
 _RENEW = """
-    UPDATE whatworks.leases SET until = clock_timestamp() + make_interval(secs => $4)
+    UPDATE leases SET until = clock_timestamp() + make_interval(secs => $4)
     WHERE name = $1 AND machine = $2 AND epoch = $3
 """
 # Shared with nobody who takes the lease: that waits until this transaction ends.
 _HOLDS = """
-    SELECT 1 FROM whatworks.leases WHERE name = $1 AND machine = $2 AND epoch = $3 FOR SHARE
+    SELECT 1 FROM leases WHERE name = $1 AND machine = $2 AND epoch = $3 FOR SHARE
 """
 
 

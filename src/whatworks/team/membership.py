@@ -27,20 +27,23 @@ __all__ = ["grant", "init", "join", "require_free", "retire", "status"]
 
 LONGEST_NAME = 100
 _ADD = """
-    INSERT INTO whatworks.machines (machine, name, token) VALUES ($1, $2, $3)
+    INSERT INTO machines (machine, name, token) VALUES ($1, $2, $3)
     ON CONFLICT (machine) DO NOTHING
 """
 _MACHINES = """
     SELECT m.name, m.machine, m.joined_at, m.seen_at,
-        coalesce((SELECT sum(bytes) FROM whatworks.segments s WHERE s.machine = m.machine), 0)::bigint
+        coalesce((SELECT sum(bytes) FROM segments s WHERE s.machine = m.machine), 0)::bigint
             AS shipped,
         coalesce(sum(length(l.data)), 0)::bigint AS behind,
         coalesce(extract(epoch FROM now() - min(l.at)), 0)::float8 AS behind_seconds
-    FROM whatworks.machines m
-    LEFT JOIN whatworks.log l ON l.entry > m.settled AND l.machine <> m.machine
+    FROM machines m
+    LEFT JOIN log l ON l.entry > m.settled AND l.machine <> m.machine
     WHERE NOT m.retired GROUP BY m.machine ORDER BY m.joined_at, m.name
 """
-TAKEN = "the database holds a team already: whatworks team join, or give another one"
+TAKEN = (
+    "the database holds a team already: whatworks team join, or give another one, or another namespace "
+    "of it, ?namespace=NAME"
+)
 
 
 def init(folder: Path, url: str, *, name: str | None = None) -> Settings:
@@ -56,7 +59,8 @@ def init(folder: Path, url: str, *, name: str | None = None) -> Settings:
     StoreBusyError
         Another process keeps the store.
     StoreError
-        There is a team in the database, or the store is in one.
+        There is a team in that namespace of the database, or the store is in one; or the database's
+        user may make no schema.
     NotFoundError
         There is no store.
     """
@@ -77,7 +81,7 @@ def init(folder: Path, url: str, *, name: str | None = None) -> Settings:
                     _add(database, folder, settings)
                     # Whoever began them: the store may come from a backup of another team's.
                     database.many(
-                        "INSERT INTO whatworks.segments VALUES ($1, $2, 0)",
+                        "INSERT INTO segments VALUES ($1, $2, 0)",
                         [(each.name, settings.machine) for each in segments(folder / "journal")],
                     )
                 elif not _known(database, settings):
@@ -91,12 +95,21 @@ def init(folder: Path, url: str, *, name: str | None = None) -> Settings:
 
 
 def require_free(url: str) -> None:
-    """Raise if the database holds a team, so that no store is made for another one."""
+    """Raise if no team can be made at an address, so that no store is made for one that cannot be.
+
+    Raises
+    ------
+    InvalidInputError
+        It holds a password, or is none.
+    StoreError
+        There is a team, or the database's user may make none.
+    """
     stored.require_url(url)
     database = Database(url)
     try:
         if database.has_team():
             raise StoreError(TAKEN)
+        database.require_room()
     finally:
         database.close()
 
@@ -185,13 +198,13 @@ def _begun(folder: Path, url: str, name: str | None, made: config.Config | None)
 
 def _known(database: Database, settings: Settings) -> bool:
     database.team()
-    query = "SELECT 1 FROM whatworks.machines WHERE machine = $1"
+    query = "SELECT 1 FROM machines WHERE machine = $1"
     return database.row(query, settings.machine) is not None
 
 
 def _add(database: Database, folder: Path, settings: Settings) -> None:
     """Add the machine; it is written down here first, so that an interruption can be gone on from."""
-    query = "SELECT machine FROM whatworks.machines WHERE name = $1"
+    query = "SELECT machine FROM machines WHERE name = $1"
     taken = database.row(query, settings.name)
     if taken is not None and taken["machine"] != settings.machine:
         raise InvalidInputError(
@@ -227,7 +240,7 @@ def status(folder: Path) -> TeamStatus:
         )
     try:
         entries = database.team()["entries"]
-        total = database.row("SELECT coalesce(sum(bytes), 0)::bigint AS total FROM whatworks.segments")
+        total = database.row("SELECT coalesce(sum(bytes), 0)::bigint AS total FROM segments")
         shipping = Shipping(folder / "journal", settings)
         problem = None
         role = roles.of_connection(database)
@@ -285,10 +298,10 @@ def retire(folder: Path, name: str) -> None:
     database = Database(settings.url)
     try:
         database.team()
-        query = "SELECT 1 FROM whatworks.machines WHERE name = $1"
+        query = "SELECT 1 FROM machines WHERE name = $1"
         if database.row(query, name) is None:
             raise NotFoundError(f"the team has no machine {name!r}: whatworks team status lists them")
-        retire = "UPDATE whatworks.machines SET retired = true, token = $2 WHERE name = $1"
+        retire = "UPDATE machines SET retired = true, token = $2 WHERE name = $1"
         if not database.do(retire, name, uuid7()):
             raise StoreError(f"the database's user may not retire {name!r}: whoever began the team may")
     finally:

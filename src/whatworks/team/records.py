@@ -6,7 +6,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-__all__ = ["Role", "SharedVectors", "TeamMachine", "TeamSnapshot", "TeamStatus", "TeamSync"]
+__all__ = [
+    "Role",
+    "SharedVectors",
+    "TeamMachine",
+    "TeamNamespace",
+    "TeamSnapshot",
+    "TeamStatus",
+    "TeamSync",
+]
 
 Role = Literal["owner", "writer", "reader", "none"]
 
@@ -63,6 +71,22 @@ class TeamMachine:
     behind_seconds: float
     joined_at: datetime
     seen_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class TeamNamespace:
+    """One namespace of a team's database, in which one may read.
+
+    ``namespace`` is ``None`` for the team that is there without one. ``owner`` is the database's user
+    that began it. ``machines`` is how many there are; ``None`` where the owner is neither this user,
+    nor the database's owner, nor a superuser, for then the tables are not read. ``bytes`` is what the
+    log takes in the database.
+    """
+
+    namespace: str | None
+    owner: str
+    machines: int | None
+    bytes: int
 
 
 @dataclass(frozen=True, slots=True)

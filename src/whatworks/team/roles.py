@@ -1,4 +1,4 @@
-"""What users of the team's database may do: write, read only, or nothing.
+"""What users of the team's database may do in its namespace: write, read only, or nothing.
 
 A *reader* fetches all, and what it records stays on its machine. It still tells how far it is, since
 what is forgotten has to reach it. Nobody but the owner of the tables writes for machines of others.
@@ -10,15 +10,20 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from whatworks.errors import InvalidInputError, StoreError
-from whatworks.team.database import Database
+from whatworks.team import schemas
+from whatworks.team.database import OWNS, Database
 from whatworks.team.records import Role
 
 __all__ = ["grant", "of_connection", "shares", "sharing"]
 
+_NOTHING = (
+    "REVOKE ALL ON ALL TABLES IN SCHEMA {schema} FROM {user}",
+    "REVOKE ALL ON SCHEMA {schema} FROM {user}",
+)
 _READER = (
-    "GRANT USAGE ON SCHEMA whatworks TO {user}",
-    "GRANT SELECT ON ALL TABLES IN SCHEMA whatworks TO {user}",
-    "GRANT INSERT, UPDATE ON whatworks.machines TO {user}",
+    "GRANT USAGE ON SCHEMA {schema} TO {user}",
+    "GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO {user}",
+    "GRANT INSERT, UPDATE ON {schema}.machines TO {user}",
 )
 GRANTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
@@ -26,9 +31,9 @@ GRANTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "reader": _READER,
         "writer": (
             *_READER,
-            "GRANT INSERT, UPDATE ON whatworks.segments, whatworks.log TO {user}",
-            "GRANT UPDATE (entries, forgotten, erased) ON whatworks.team TO {user}",
-            "GRANT INSERT, DELETE ON whatworks.snapshots TO {user}",
+            "GRANT INSERT, UPDATE ON {schema}.segments, {schema}.log TO {user}",
+            "GRANT UPDATE (entries, forgotten, erased) ON {schema}.team TO {user}",
+            "GRANT INSERT, DELETE ON {schema}.snapshots TO {user}",
         ),
     }
 )
@@ -36,12 +41,12 @@ GRANTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 _SHARING: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "none": (),
-        "reader": ("GRANT SELECT ON whatworks.leases, whatworks.vectors TO {user}",),
+        "reader": ("GRANT SELECT ON {schema}.leases, {schema}.vectors TO {user}",),
         "writer": (
-            "GRANT SELECT ON whatworks.leases, whatworks.vectors TO {user}",
-            "GRANT INSERT, UPDATE ON whatworks.leases TO {user}",
+            "GRANT SELECT ON {schema}.leases, {schema}.vectors TO {user}",
+            "GRANT INSERT, UPDATE ON {schema}.leases TO {user}",
             "GRANT UPDATE (place, version, vectors, entry, machine, epoch, moved_at) "
-            "ON whatworks.vectors TO {user}",
+            "ON {schema}.vectors TO {user}",
         ),
     }
 )
@@ -50,7 +55,7 @@ _HAVE = """
         bool_or(privilege_type = 'INSERT') AS writes
     FROM pg_class c, aclexplode(relacl)
     WHERE relname = 'log' AND grantee <> relowner
-        AND relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = 'whatworks')
+        AND relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = $1)
     GROUP BY grantee
 """
 _NOW = """
@@ -58,16 +63,18 @@ _NOW = """
         has_table_privilege(pg_class.oid, 'INSERT') AS writes,
         has_table_privilege(pg_class.oid, 'SELECT') AS reads
     FROM pg_class WHERE relname = 'log'
-        AND relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = 'whatworks')
+        AND relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = $1)
 """
 _OWNS = """
-    SELECT pg_has_role($1, relowner, 'USAGE') AS owns FROM pg_class WHERE relname = 'log'
-        AND relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = 'whatworks')
+    SELECT pg_has_role($2, relowner, 'USAGE') AS owns FROM pg_class WHERE relname = 'log'
+        AND relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = $1)
 """
 
 
 def grant(database: Database, user: str, role: str) -> tuple[str, ...]:
-    """Give a user of the database a role instead of the one that it has; return the statements.
+    """Give a user of the database a role in this namespace instead of the one that it has.
+
+    It returns the statements that did.
 
     Raises
     ------
@@ -92,19 +99,17 @@ def grant(database: Database, user: str, role: str) -> tuple[str, ...]:
         raise StoreError(
             f"the database's user may not give {user!r} a role: whoever began the team may"
         )
-    if database.row(_OWNS, user)["owns"]:
+    if database.row(_OWNS, database.schema, user)["owns"]:
         raise InvalidInputError(
             f"{user!r} owns the tables of the team, or is a superuser, and may do all: give a role to "
             "another user"
         )
-    quoted = str(found["quoted"])
-    statements = (
-        f"REVOKE ALL ON ALL TABLES IN SCHEMA whatworks FROM {quoted}",
-        f"REVOKE ALL ON SCHEMA whatworks FROM {quoted}",
-        *(each.format(user=quoted) for each in GRANTS[role]),
-        *(each.format(user=quoted) for each in _SHARING[role] if shares(database)),
+    statements = tuple(
+        each.format(user=found["quoted"], schema=schemas.quoted(database.schema))
+        for each in (*_NOTHING, *GRANTS[role], *(_SHARING[role] if shares(database) else ()))
     )
     with database.transaction():
+        database.do(OWNS)  # of teams that were made long ago a writer could say whose a machine is
         for statement in statements:
             database.do(statement)
     return statements
@@ -112,7 +117,7 @@ def grant(database: Database, user: str, role: str) -> tuple[str, ...]:
 
 def of_connection(database: Database) -> Role:
     """What the connection's user may do."""
-    found = database.row(_NOW)
+    found = database.row(_NOW, database.schema)
     if found is None:
         return "none"
     if found["owner"]:
@@ -126,16 +131,16 @@ def shares(database: Database) -> bool:
     """Whether the team has tables of shared vectors, which the connection's user may read."""
     query = (
         "SELECT EXISTS (SELECT 1 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
-        "WHERE n.nspname = 'whatworks' AND c.relname = 'vectors' "
+        "WHERE n.nspname = $1 AND c.relname = 'vectors' "
         "AND has_table_privilege(c.oid, 'SELECT')) AS there"
     )
-    return bool(database.row(query)["there"])
+    return bool(database.row(query, database.schema)["there"])
 
 
 def sharing(database: Database) -> list[str]:
     """What lets all who have a role do the same with the vectors that the team begins to share."""
     return [
-        statement.format(user=row["user"])
-        for row in database.rows(_HAVE)
+        statement.format(user=row["user"], schema=schemas.quoted(database.schema))
+        for row in database.rows(_HAVE, database.schema)
         for statement in _SHARING["writer" if row["writes"] else "reader"]
     ]

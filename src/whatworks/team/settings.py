@@ -19,6 +19,7 @@ from whatworks.errors import (
     StoreError,
     disk_error,
 )
+from whatworks.team import schemas
 
 __all__ = [
     "TEAM",
@@ -28,6 +29,7 @@ __all__ = [
     "require_no_weaker",
     "require_url",
     "save",
+    "split_namespace",
     "split_vectors",
 ]
 
@@ -37,7 +39,7 @@ SCHEMES = ("postgresql", "postgres")
 MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 UNSAID = "prefer"
 # What an address says that is not libpq's.
-VECTORS = "vectors"
+VECTORS, NAMESPACE = "vectors", "namespace"
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +115,7 @@ def require_url(url: str) -> str:
     Raises
     ------
     InvalidInputError
-        It is none, or names one.
+        It is none, or names one; or a namespace that there cannot be.
     """
     try:
         parts = urlsplit(url)
@@ -130,6 +132,7 @@ def require_url(url: str) -> str:
             "the database's address holds a password, which would be stored: leave it out, and give it "
             f"in $PGPASSWORD, {os.path.join('~', '.pgpass')} or the file that $PGPASSFILE names"
         )
+    split_namespace(url)
     if VECTORS in dict(parse_qsl(parts.query)):
         raise InvalidInputError(
             "the database's address says where the team shares its vectors: open a store by it, or "
@@ -141,16 +144,44 @@ def require_url(url: str) -> str:
 def split_vectors(address: str) -> tuple[str, str | None]:
     """An address without what it says of shared vectors, and that: ``?vectors=s3://BUCKET/PREFIX``."""
     try:
-        parts = urlsplit(address)
+        rest, said = _split(address, VECTORS)
     except ValueError:
         return address, None  # and ``require_url`` says why
+    return rest, said[-1] if said else None
+
+
+def split_namespace(address: str) -> tuple[str, str | None]:
+    """An address as the driver takes it, and which namespace of its database it means, if any.
+
+    Raises
+    ------
+    InvalidInputError
+        It cannot be read, names two, or one that there cannot be; see ``schemas.named``.
+    """
+    try:
+        rest, said = _split(address, NAMESPACE)
+    except ValueError as error:
+        raise InvalidInputError(f"the database's address cannot be read: {error}") from error
+    if len(said) > 1:
+        raise InvalidInputError(
+            f"the database's address names {len(said)} namespaces; expected one: each has an address "
+            "of its own"
+        )
+    space = said[0] if said else None
+    schemas.named(space)
+    return rest, space
+
+
+def _split(address: str, name: str) -> tuple[str, list[str]]:
+    """An address without a word of its query, and what that said."""
+    parts = urlsplit(address)
     # Word by word: what libpq reads is not to be written in another way, and here a plus is no space.
     words = [word.partition("=") for word in parts.query.split("&")]
-    said = [unquote(value) for name, _, value in words if name == VECTORS]
+    said = [unquote(value) for key, _, value in words if unquote(key) == name]
     if not said:
-        return address, None
-    kept = ["".join(word) for word in words if word[0] != VECTORS]
-    return urlunsplit(parts._replace(query="&".join(kept))), said[-1]
+        return address, []
+    kept = ["".join(word) for word in words if unquote(word[0]) != name]
+    return urlunsplit(parts._replace(query="&".join(kept))), said
 
 
 def other_tls(url: str, address: str) -> bool:

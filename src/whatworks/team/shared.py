@@ -23,38 +23,49 @@ import orjson
 from whatworks import config, failpoints
 from whatworks.errors import InvalidInputError, StoreError, WhatWorksError, disk_error
 from whatworks.ids import uuid7
-from whatworks.team import leases, roles, shelves
+from whatworks.team import depots, leases, roles, shelves
 from whatworks.team import settings as stored
-from whatworks.team.database import Database
+from whatworks.team.database import OWNS, Database
 from whatworks.team.leases import Lease
 from whatworks.team.records import SharedVectors
 
-__all__ = ["Put", "described", "give", "hear", "heard", "move", "named", "new_place", "stop", "told"]
+__all__ = [
+    "Put",
+    "described",
+    "give",
+    "hear",
+    "heard",
+    "move",
+    "named",
+    "new_place",
+    "owns",
+    "stop",
+    "told",
+]
 
 # Where this machine may write, as it was told here; what the database names, as it was last heard.
 TOLD, HEARD = "shelf.json", "shared.json"
-_TABLES = """
-CREATE TABLE whatworks.leases (
-    name text PRIMARY KEY, machine text NOT NULL REFERENCES whatworks.machines,
+_TABLES = f"""
+CREATE TABLE leases (
+    name text PRIMARY KEY, machine text NOT NULL REFERENCES machines,
     epoch bigint NOT NULL, until timestamptz NOT NULL
 );
-CREATE TABLE whatworks.vectors (
+CREATE TABLE vectors (
     one boolean PRIMARY KEY DEFAULT true CHECK (one), url text NOT NULL,
     place text, version bigint NOT NULL DEFAULT 0, vectors bigint NOT NULL DEFAULT 0,
     entry bigint NOT NULL DEFAULT 0,
-    machine text REFERENCES whatworks.machines, epoch bigint NOT NULL DEFAULT 0,
+    machine text REFERENCES machines, epoch bigint NOT NULL DEFAULT 0,
     moved_at timestamptz
 );
--- The databases of teams that were made long ago do not have it.
-CREATE OR REPLACE FUNCTION whatworks.owns(given text) RETURNS boolean LANGUAGE sql STABLE AS
-    'SELECT EXISTS (SELECT 1 FROM whatworks.machines WHERE machine = given AND owner = current_user)';
-ALTER TABLE whatworks.leases ENABLE ROW LEVEL SECURITY;
-ALTER TABLE whatworks.vectors ENABLE ROW LEVEL SECURITY;
-CREATE POLICY reading ON whatworks.leases FOR SELECT USING (true);
-CREATE POLICY adding ON whatworks.leases FOR INSERT WITH CHECK (whatworks.owns(machine));
-CREATE POLICY taking ON whatworks.leases FOR UPDATE USING (true) WITH CHECK (whatworks.owns(machine));
-CREATE POLICY reading ON whatworks.vectors FOR SELECT USING (true);
-CREATE POLICY naming ON whatworks.vectors FOR UPDATE USING (true) WITH CHECK (whatworks.owns(machine));
+-- The databases of teams that were made long ago do not have it, or another one.
+{OWNS}
+ALTER TABLE leases ENABLE ROW LEVEL SECURITY;
+ALTER TABLE vectors ENABLE ROW LEVEL SECURITY;
+CREATE POLICY reading ON leases FOR SELECT USING (true);
+CREATE POLICY adding ON leases FOR INSERT WITH CHECK (owns(machine));
+CREATE POLICY taking ON leases FOR UPDATE USING (true) WITH CHECK (owns(machine));
+CREATE POLICY reading ON vectors FOR SELECT USING (true);
+CREATE POLICY naming ON vectors FOR UPDATE USING (true) WITH CHECK (owns(machine));
 """
 # Writers may write anything there: an entry that the log does not have, and times that are none.
 _ENTRY = "CASE WHEN v.entry BETWEEN 0 AND t.entries THEN v.entry ELSE 0 END"
@@ -62,18 +73,18 @@ _SOUND = "BETWEEN '2000-01-01' AND '3000-01-01'"
 _NAMED = f"""
     SELECT v.url, v.place, v.version, v.vectors, {_ENTRY} AS entry, v.machine, v.epoch,
         CASE WHEN v.moved_at {_SOUND} THEN v.moved_at END AS moved_at,
-        m.name, t.store_id, t.entries, t.forgotten,
+        m.name, t.entries, t.forgotten,
         coalesce(extract(epoch FROM clock_timestamp() - (
-            SELECT at FROM whatworks.log WHERE entry > {_ENTRY} AND at {_SOUND} ORDER BY entry LIMIT 1
+            SELECT at FROM log WHERE entry > {_ENTRY} AND at {_SOUND} ORDER BY entry LIMIT 1
         )), 0)::float8 AS behind_seconds
-    FROM whatworks.team t, whatworks.vectors v LEFT JOIN whatworks.machines m USING (machine)
+    FROM team t, vectors v LEFT JOIN machines m USING (machine)
 """
 _MOVE = f"""
-    UPDATE whatworks.vectors v SET place = $1, version = $2, vectors = $3, machine = $4, epoch = $5,
+    UPDATE vectors v SET place = $1, version = $2, vectors = $3, machine = $4, epoch = $5,
         entry = greatest({_ENTRY}, $6), moved_at = clock_timestamp()
-    FROM whatworks.team t
+    FROM team t
 """
-_TAKE_AWAY = f"UPDATE whatworks.leases SET epoch = {leases.NEXT}, until = clock_timestamp()"
+_TAKE_AWAY = f"UPDATE leases SET epoch = {leases.NEXT}, until = clock_timestamp()"
 
 
 class Put(NamedTuple):
@@ -95,9 +106,14 @@ def named(database: Database) -> Any:
     return database.row(_NAMED) if roles.shares(database) else None
 
 
-def new_place(row: Any) -> str:
-    """Where nobody has written yet."""
-    return f"{row['store_id']}/{uuid7()}"
+def new_place(folder: Path) -> str:
+    """Where nobody has written yet, for the team of the store in ``folder``."""
+    return f"{depots.name(folder)}/{uuid7()}"
+
+
+def owns(folder: Path, place: str | None) -> bool:
+    """Whether a place is one of that team's, which this machine may write over and remove."""
+    return place is not None and place.startswith(f"{depots.name(folder)}/")
 
 
 def move(
@@ -160,7 +176,7 @@ def give(folder: Path, url: str, *, change: bool = False) -> None:
             _set(database, url)
         _tell(folder, url)
         if row is not None and row["url"] != url:
-            _clear(row, f"the team shares its vectors at {url} from now on")
+            _clear(folder, row, f"the team shares its vectors at {url} from now on")
     finally:
         database.close()
 
@@ -184,13 +200,13 @@ def stop(folder: Path) -> bool:
             raise StoreError("the database's user may not stop it: whoever began the team may")
         with database.transaction():  # from here on nobody can name what is written there
             database.do(_TAKE_AWAY)
-            database.do("DELETE FROM whatworks.vectors")
+            database.do("DELETE FROM vectors")
         ended = "the team shares its vectors no more"
         if told(folder) != row["url"]:
             raise StoreError(
                 f"{ended}; this machine was not told to write to {row['url']}: remove what lies there"
             )
-        _clear(row, ended)
+        _clear(folder, row, ended)
         return True
     finally:
         database.close()
@@ -203,20 +219,20 @@ def _create(database: Database, url: str) -> None:
             database.do(_TABLES)
             for statement in roles.sharing(database):
                 database.do(statement)
-        database.do("INSERT INTO whatworks.vectors (url) VALUES ($1) ON CONFLICT DO NOTHING", url)
+        database.do("INSERT INTO vectors (url) VALUES ($1) ON CONFLICT DO NOTHING", url)
 
 
 def _set(database: Database, url: str) -> None:
     """Begin at another address; whoever has the lease has lost it."""
     with database.transaction():
         database.do(_TAKE_AWAY)
-        database.do("DELETE FROM whatworks.vectors")
-        database.do("INSERT INTO whatworks.vectors (url) VALUES ($1)", url)
+        database.do("DELETE FROM vectors")
+        database.do("INSERT INTO vectors (url) VALUES ($1)", url)
 
 
-def _clear(row: Any, done: str) -> None:
+def _clear(folder: Path, row: Any, done: str) -> None:
     try:
-        for place in shelves.places(row["url"], row["store_id"]):
+        for place in shelves.places(row["url"], depots.name(folder)):
             shelves.remove(row["url"], place)
     except WhatWorksError as error:
         raise StoreError(f"{done}; what lies at {row['url']} was not removed: {error}") from error

@@ -64,7 +64,7 @@ class Shipping:
             The database has more of a segment, or other records: another copy of this folder
             shipped, or this one is an older state.
         """
-        found = database.rows("SELECT segment, machine, bytes FROM whatworks.segments")
+        found = database.rows("SELECT segment, machine, bytes FROM segments")
         machine = self.settings.machine
         self.lengths = {row["segment"]: row["bytes"] for row in found if row["machine"] == machine}
         self.others = {row["segment"] for row in found if row["machine"] != machine}
@@ -77,8 +77,7 @@ class Shipping:
     def _continues(self, database: Database, segment: Segment, shipped: int) -> bool:
         """Whether the log's last record of a segment stands here at the same place."""
         found = database.row(
-            "SELECT data FROM whatworks.log WHERE segment = $1 AND kind = 'bytes' "
-            "ORDER BY start DESC LIMIT 1",
+            "SELECT data FROM log WHERE segment = $1 AND kind = 'bytes' ORDER BY start DESC LIMIT 1",
             segment.name,
         )
         here = last(replace(segment, size=shipped)) if segment.size >= shipped else None
@@ -160,11 +159,11 @@ class Shipping:
         for entry, part in enumerate(parts, team["entries"] - len(parts) + 1):
             database.add(entry, BYTES, self.settings.machine, part.segment, part.start, part.data)
             if MARK in part.data:
-                database.do("UPDATE whatworks.team SET forgotten = $1", entry)
+                database.do("UPDATE team SET forgotten = $1", entry)
 
     def _require_token(self, database: Database) -> None:
         # Locked: whoever takes over waits until this is committed, and nothing is committed after.
-        query = "SELECT token FROM whatworks.machines WHERE machine = $1 FOR SHARE"
+        query = "SELECT token FROM machines WHERE machine = $1 FOR SHARE"
         found = database.row(query, self.settings.machine)
         if found is None:
             raise StoreError(
@@ -177,8 +176,7 @@ class Shipping:
         """Have the segment end behind the part, if it ends where the part begins."""
         until = part.start + len(part.data)
         extended = database.do(
-            "UPDATE whatworks.segments SET bytes = $4 "
-            "WHERE segment = $1 AND machine = $2 AND bytes = $3",
+            "UPDATE segments SET bytes = $4 WHERE segment = $1 AND machine = $2 AND bytes = $3",
             part.segment,
             self.settings.machine,
             part.start,
@@ -186,7 +184,7 @@ class Shipping:
         )
         if not extended and part.start == 0:
             extended = database.do(
-                "INSERT INTO whatworks.segments VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
+                "INSERT INTO segments VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
                 part.segment,
                 self.settings.machine,
                 until,

@@ -49,8 +49,8 @@ BLOCK, LEVEL = 4 << 20, 1
 TRIES = 5
 _NAME = re.compile(r"[\w~-][\w.~-]{0,250}\.log")
 _KEPT = """
-    DELETE FROM whatworks.log l WHERE entry <= $1 AND (kind <> 'bytes' OR EXISTS (
-        SELECT 1 FROM whatworks.log later
+    DELETE FROM log l WHERE entry <= $1 AND (kind <> 'bytes' OR EXISTS (
+        SELECT 1 FROM log later
         WHERE later.kind = 'bytes' AND later.segment = l.segment AND later.start > l.start))
 """
 
@@ -106,7 +106,7 @@ def make(folder: Path, url: str | None = None, *, shorten: bool = False) -> Team
 def renew(database: Database, folder: Path, settings: Settings) -> None:
     """Make this machine's snapshot anew if it holds what was forgotten since."""
     found = database.rows(
-        "SELECT s.url, s.place FROM whatworks.snapshots s, whatworks.team t "
+        "SELECT s.url, s.place FROM snapshots s, team t "
         "WHERE s.machine = $1 AND s.entry < greatest(t.forgotten, t.erased) "
         "AND greatest(t.forgotten, t.erased) <= $2",
         settings.machine,
@@ -120,7 +120,7 @@ def renew(database: Database, folder: Path, settings: Settings) -> None:
 
 def newest(database: Database) -> Any:
     """The row of the newest snapshot, ``None`` if there is none."""
-    return database.row("SELECT * FROM whatworks.snapshots ORDER BY entry DESC, made_at DESC LIMIT 1")
+    return database.row("SELECT * FROM snapshots ORDER BY entry DESC, made_at DESC LIMIT 1")
 
 
 def _made(database: Database, folder: Path, url: str) -> TeamSnapshot:
@@ -129,7 +129,7 @@ def _made(database: Database, folder: Path, url: str) -> TeamSnapshot:
     bucket.probe()
     settings = stored.load(folder)
     entry, lengths = settings.fetched, _lengths(database, folder / "journal")
-    place = f"{database.team()['store_id']}/{entry:012d}-{uuid7()}"
+    place = f"{depots.name(folder)}/{entry:012d}-{uuid7()}"
     draft = folder / DRAFT
     try:
         draft.mkdir(mode=0o700, exist_ok=True)
@@ -174,7 +174,7 @@ def _lengths(database: Database, journal: Path) -> dict[str, int]:
     """How much of each segment is here and shipped: all that this machine knew at one moment."""
     with nothing_arrives(journal):
         here = {segment.name: segment.size for segment in segments(journal)}
-    shipped = database.rows("SELECT segment, bytes FROM whatworks.segments")
+    shipped = database.rows("SELECT segment, bytes FROM segments")
     found = {row["segment"]: min(row["bytes"], here.get(row["segment"], 0)) for row in shipped}
     return {name: length for name, length in found.items() if length}
 
@@ -213,16 +213,16 @@ def _registered(database: Database, entry: int, url: str, place: str, *said: obj
     """
     with database.transaction():
         database.hold()
-        if entry < database.row("SELECT cut FROM whatworks.team")["cut"]:
+        if entry < database.row("SELECT cut FROM team")["cut"]:
             return None
         database.do(
-            "INSERT INTO whatworks.snapshots (entry, url, place, sha256, bytes, machine) "
+            "INSERT INTO snapshots (entry, url, place, sha256, bytes, machine) "
             "VALUES ($1, $2, $3, $4, $5, $6)",
             *(entry, url, place, *said),
         )
         return database.rows(
-            "SELECT url, place FROM whatworks.snapshots "
-            "WHERE entry <= $1 AND place <> $2 AND ($3 OR whatworks.owns(machine))",
+            "SELECT url, place FROM snapshots "
+            "WHERE entry <= $1 AND place <> $2 AND ($3 OR owns(machine))",
             *(entry, place, roles.of_connection(database) == "owner"),
         )
 
@@ -240,7 +240,7 @@ def _remove(database: Database, folder: Path, bucket: Bucket, older: Iterable[An
             if row["url"] == bucket.url:
                 raise
             continue
-        removed += database.do("DELETE FROM whatworks.snapshots WHERE place = $1", row["place"])
+        removed += database.do("DELETE FROM snapshots WHERE place = $1", row["place"])
     return removed
 
 
@@ -258,13 +258,12 @@ def cut(database: Database, entry: int) -> int:
     with database.transaction():
         database.hold()
         row = database.row(
-            "SELECT least($1, (SELECT min(settled) FROM whatworks.machines WHERE NOT retired)) "
-            "AS until",
+            "SELECT least($1, (SELECT min(settled) FROM machines WHERE NOT retired)) AS until",
             entry,
         )
         until = row["until"] or 0
         gone = database.do(_KEPT, until)
-        database.do("UPDATE whatworks.team SET cut = greatest(cut, $1)", until)
+        database.do("UPDATE team SET cut = greatest(cut, $1)", until)
     return gone
 
 
@@ -288,7 +287,7 @@ def take(database: Database, folder: Path, settings: Settings) -> Settings:
             missing = isinstance(error, NotFoundError) and tried < TRIES - 1
             if missing and newest(database)["place"] != row["place"]:
                 continue  # it was removed for a newer one meanwhile
-            if database.row("SELECT cut FROM whatworks.team")["cut"] == 0:
+            if database.row("SELECT cut FROM team")["cut"] == 0:
                 return settings
             raise StoreError(f"the team's log begins with its snapshot, and {error}") from error
     return settings
