@@ -24,7 +24,7 @@ __all__ = ["NAME", "WHAT", "run", "script"]
 
 NAME = "syscalls"
 WHAT = "SIGKILL, EIO and ENOSPC at single system calls on the store's files, by strace"
-POINTS = {"smoke": (24, 16), "full": (300, 200)}
+POINTS = {"smoke": (16, 12), "full": (300, 200)}
 # Not writev: by that the child says what was acknowledged.
 CALLS = (
     "write,pwrite64,fsync,fdatasync,rename,renameat,renameat2,link,linkat,unlink,unlinkat,ftruncate,"

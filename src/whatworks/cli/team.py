@@ -128,13 +128,15 @@ def sync(
     else:
         say(f"exchanging every {every:g} s for {folder}; end it with Ctrl-C")
     sys.stdout.flush()  # somebody may wait for it at the other end of a pipe
-    syncing.follow(
-        folder,
-        stop,
-        every=every,
-        done=lambda told: None if as_json or not (told.shipped or told.fetched) else _moved(told),
-        failed=_failed,
-    )
+    said: str | None = None
+
+    def done(told: TeamSync) -> None:
+        nonlocal said
+        if not as_json and (told.shipped or told.fetched or told.problem not in (None, said)):
+            _moved(told)
+        said = told.problem
+
+    syncing.follow(folder, stop, every=every, done=done, failed=_failed)
 
 
 def doctor(store: Store = None, as_json: Json = False) -> None:
