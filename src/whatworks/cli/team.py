@@ -130,13 +130,13 @@ def sync(
     sys.stdout.flush()  # somebody may wait for it at the other end of a pipe
     said: str | None = None
 
-    def done(told: TeamSync) -> None:
+    def tell(told: TeamSync) -> None:
         nonlocal said
         if not as_json and (told.shipped or told.fetched or told.problem not in (None, said)):
             _moved(told)
         said = told.problem
 
-    syncing.follow(folder, stop, every=every, done=done, failed=_failed)
+    syncing.follow(folder, stop, every=every, done=tell, failed=_failed)
 
 
 def doctor(store: Store = None, as_json: Json = False) -> None:
