@@ -65,11 +65,12 @@ def of_team(address: str) -> Path:
     parts = urlsplit(address)
     user, _, hosts = parts.netloc.rpartition("@")
     query = parse_qs(parts.query)
-    said = [query.get(name, [""])[0] for name in ("host", "port", "dbname", "user")]
+    said = [query.get(name, [""])[-1] for name in ("host", "port", "dbname", "user")]
     hosts = re.sub(r":5432\b", "", hosts.lower())
     # Also an empty one, and two: no team has such a place, least of all the one without a namespace.
     spaces = [v for key, v in parse_qsl(parts.query, keep_blank_values=True) if key == "namespace"]
-    told = json.dumps([user.partition(":")[0], hosts, parts.path.strip("/"), *said, *spaces])
+    others = [[name, *query[name]] for name in ("database", "service") if name in query]
+    told = json.dumps([user.partition(":")[0], hosts, parts.path.strip("/"), *said, *spaces, *others])
     shown = "-".join([hosts, parts.path.strip("/"), *spaces])
     name = re.sub(r"[^\w-]+", "-", shown).strip("-")[:40]
     return _data() / "teams" / f"{name}-{sha256(told.encode()).hexdigest()[:12]}"

@@ -10,7 +10,7 @@ from hypothesis import settings as checks
 from hypothesis import strategies as st
 
 from support.namespaces import at, begin
-from whatworks import InvalidInputError, Memory, config
+from whatworks import InvalidInputError, Memory, config, places
 from whatworks.team import listing, membership, schemas, settings
 from whatworks.team.database import Database
 from whatworks.testing import HashEmbedder
@@ -35,6 +35,21 @@ def test_a_hostile_name_is_refused_before_anybody_is_asked(name: str, tmp_path: 
     with pytest.raises(InvalidInputError):
         listing.namespaces(address)
     assert config.locate(address) != config.locate("postgresql://ada@nowhere.invalid/memory")
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["?Namespace=api", "?NAMESPACE=api", "? namespace=api", "?VECTORS=s3://b", "#x?namespace=api"],
+)
+def test_a_word_that_would_be_passed_over_is_refused(said: str) -> None:
+    with pytest.raises(InvalidInputError, match="the database's address"):
+        settings.require_url(f"postgresql://ada@db.example.org/memory{said}")
+
+
+@pytest.mark.parametrize("word", ["database", "service"])
+def test_databases_named_in_the_query_are_places_of_their_own(word: str) -> None:
+    one, other = (places.of_team(f"postgresql://ada@db/?{word}={name}") for name in ("a", "b"))
+    assert one != other
 
 
 def test_two_namespaces_in_one_address_are_refused() -> None:

@@ -151,6 +151,43 @@ def test_a_writer_cannot_have_it_that_machines_of_others_are_its_own(
         database.close()
 
 
+# A function in a schema that somebody made up, which does something in the name of whoever calls it.
+ACT = (
+    "CREATE FUNCTION whatworks_trap.{} RETURNS {} LANGUAGE plpgsql AS "
+    "'BEGIN UPDATE whatworks_api.machines SET name = ''taken''; RETURN {}; END'"
+)
+# They fit what is asked of the catalog better than PostgreSQL's own do.
+BETTER = (
+    ("pg_total_relation_size(oid)", "bigint", "7"),
+    ("has_database_privilege(name, text)", "boolean", "true"),
+    ("quote_ident(name)", "text", "''eve''"),
+    ("pg_advisory_lock(text)", "integer", "1"),
+)
+
+
+def test_beginning_a_namespace_runs_nothing_of_a_schema_that_another_user_has_made_up(
+    enter: Enter, url: str, user: Callable[[str], str], tmp_path: Path
+) -> None:
+    enter("ada", "api")
+    eve, name = user("eve"), url.split("?")[0].rpartition("/")[2]
+    do(url, f"GRANT CREATE ON DATABASE {name} TO {eve}")
+    do(
+        at(url, None, eve),
+        "CREATE SCHEMA whatworks_trap",
+        "GRANT USAGE ON SCHEMA whatworks_trap TO PUBLIC",
+        *(ACT.format(*each) for each in BETTER),
+    )
+    with pytest.raises(StoreError, match="whatworks_trap that holds no team: name another"):
+        membership.init(alone_store(tmp_path / "new"), at(url, "trap"), name="new")
+    with pytest.raises(StoreError, match="whatworks_trap that holds no team"):
+        Memory.open(at(url, "trap"), embedder=HashEmbedder(), vectors="exact")
+    database = Database(at(url, "api"))
+    try:
+        assert database.row("SELECT name FROM machines")["name"] == "ada"
+    finally:
+        database.close()
+
+
 def test_a_namespace_that_another_user_has_made_up_runs_nothing_when_it_is_listed(
     enter: Enter, url: str, user: Callable[[str], str]
 ) -> None:
@@ -160,15 +197,16 @@ def test_a_namespace_that_another_user_has_made_up_runs_nothing_when_it_is_liste
     do(
         at(url, None, eve),
         "CREATE SCHEMA whatworks_trap",
-        "CREATE FUNCTION whatworks_trap.act() RETURNS boolean LANGUAGE plpgsql AS "
-        "'BEGIN UPDATE whatworks_api.machines SET name = ''taken''; RETURN true; END'",
+        ACT.format("act()", "boolean", "true"),
+        *(ACT.format(*each) for each in BETTER),
         "CREATE TABLE whatworks_trap.log ()",
         "CREATE VIEW whatworks_trap.machines AS SELECT whatworks_trap.act() AS retired",
         "GRANT USAGE ON SCHEMA whatworks_trap TO PUBLIC",
         "GRANT SELECT ON ALL TABLES IN SCHEMA whatworks_trap TO PUBLIC",
     )
-    found = {each.namespace: (each.machines, each.owner) for each in listing.namespaces(url)}
-    assert found == {"api": (1, "whatworks"), "trap": (None, eve)}
+    for address in (url, at(url, "trap")):  # the latter looks in her schema
+        found = {each.namespace: (each.machines, each.owner) for each in listing.namespaces(address)}
+        assert found == {"api": (1, "whatworks"), "trap": (None, eve)}
     database = Database(at(url, "api"))
     try:
         assert database.row("SELECT name FROM machines")["name"] == "ada"

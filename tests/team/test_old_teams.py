@@ -68,6 +68,19 @@ def test_it_exchanges_shares_vectors_and_makes_snapshots_in_the_same_places(
     assert (found.namespace, found.machines) == (None, 2)
 
 
+def test_whose_a_machine_is_stands_once_the_owner_has_exchanged(pair: list[Machine], url: str) -> None:
+    old = (DATA / "team-2.sql").read_text()
+    loose = old[old.index("CREATE FUNCTION whatworks.owns") :].partition(";")[0]
+    ada, _ = pair
+    do(url, loose.replace("CREATE FUNCTION", "CREATE OR REPLACE FUNCTION"))
+    assert "for machines of others" in str(
+        [item for item in examine(ada.folder) if item.status == "warn"]
+    )
+    ada.exchange.close()  # the next one connects
+    ada.sync()
+    assert {item.status for item in examine(ada.folder)} == {"ok"}
+
+
 def test_users_of_the_database_are_let_in_as_before(
     pair: list[Machine], url: str, user: Callable[[str], str], tmp_path: Path
 ) -> None:

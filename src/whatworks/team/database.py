@@ -170,14 +170,19 @@ class Database:
 
     @property
     def _path(self) -> str:
-        """Where names are looked for, after PostgreSQL's own: those come first where nobody says so."""
+        """Where names are looked for, after PostgreSQL's own.
+
+        Of functions the one that fits best is taken, wherever it lies: what is asked of a schema that
+        may be anybody's names ``pg_catalog``.
+        """
         return f"{schemas.quoted(self.schema)}, pg_temp"
 
     def _require_fit(self) -> None:
         before = time.time()
         version, now, path = self.row(
-            "SELECT current_setting('server_version_num')::int, extract(epoch FROM clock_timestamp()), "
-            "current_setting('search_path')"
+            "SELECT pg_catalog.current_setting('server_version_num')::int, "
+            "extract(epoch FROM pg_catalog.clock_timestamp()), "
+            "pg_catalog.current_setting('search_path')"
         )
         if path != self._path:  # else it would be another team's tables
             raise StoreError(
@@ -296,12 +301,12 @@ class Database:
         if self.namespace is not None:
             told = f"{TURN} {self.namespace}".encode()
             key = int.from_bytes(blake2b(told, digest_size=8).digest(), signed=True)
-        self.row("SELECT pg_advisory_lock($1)", key)
+        self.row("SELECT pg_catalog.pg_advisory_lock($1::bigint)", key)
         try:
             yield
         finally:
             with suppress(StoreError):  # it goes with the connection
-                self.row("SELECT pg_advisory_unlock($1)", key)
+                self.row("SELECT pg_catalog.pg_advisory_unlock($1::bigint)", key)
 
     # -- the team ---------------------------------------------------------------------------------
 
@@ -320,13 +325,21 @@ class Database:
         Raises
         ------
         StoreError
-            It may make no schema in the database.
+            It may make no schema in the database, or there is one of that name already.
         """
         row = self.row(
-            "SELECT has_database_privilege(current_database(), 'CREATE') AS may, "
-            "current_user::text AS user, quote_ident(current_database()) AS database, "
-            "quote_ident(current_user) AS quoted"
+            "SELECT pg_catalog.has_database_privilege(pg_catalog.current_database(), 'CREATE') AS may, "
+            "current_user::text AS user, "
+            "pg_catalog.quote_ident(pg_catalog.current_database()) AS database, "
+            "pg_catalog.quote_ident(current_user) AS quoted, "
+            "EXISTS (SELECT FROM pg_namespace WHERE nspname = $1) AS taken",
+            self.schema,
         )
+        if row["taken"]:
+            raise StoreError(
+                f"the database has a schema {self.schema} that holds no team: name another namespace, "
+                "or have its owner drop it"
+            )
         if not row["may"]:
             raise StoreError(
                 f"the database's user {row['user']!r} may begin no {self._what} in {row['database']}: "
@@ -375,7 +388,9 @@ class Database:
                 f"the database holds no team{where}: whatworks team init makes one, from the first "
                 "store"
             )
-        if not self.row("SELECT has_schema_privilege($1, 'USAGE') AS may", self.schema)["may"]:
+        if not self.row("SELECT pg_catalog.has_schema_privilege($1, 'USAGE') AS may", self.schema)[
+            "may"
+        ]:
             raise self._refused(f"permission denied for schema {self.schema}")
         found = self.row("SELECT * FROM team")
         if found["version"] != VERSION:

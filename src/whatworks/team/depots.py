@@ -8,9 +8,10 @@ credentials of its own.
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
-from uuid import NAMESPACE_URL, uuid5
+from uuid import NAMESPACE_URL, UUID, uuid5
 
 import orjson
 
@@ -21,6 +22,7 @@ from whatworks.team import settings
 __all__ = ["name", "tell", "told", "vouched"]
 
 FILE = "snapshots.json"
+MADE = 5  # the version of ids that are made of others; a store has no such one
 _PLACE = r"/[0-9]{12,19}-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 
 
@@ -32,7 +34,13 @@ def name(folder: Path) -> str:
     """
     store_id = config.load(folder).store_id
     space = settings.split_namespace(settings.load(folder).url)[1]
-    return store_id if space is None else str(uuid5(NAMESPACE_URL, f"{store_id}?namespace={space}"))
+    if space is not None:
+        return str(uuid5(NAMESPACE_URL, f"{store_id}?namespace={space}"))
+    with suppress(ValueError):
+        if str(found := UUID(store_id)) == store_id and found.version != MADE:
+            return store_id
+    # The database said so: it is that of another namespace, or a part of one.
+    raise StoreError(f"the team's id is {store_id!r}, which no store has: nothing is put under it")
 
 
 def told(folder: Path) -> tuple[str, ...]:

@@ -170,6 +170,12 @@ def _rights(database: Database) -> Iterator[Look]:
         yield "ok", f"{user} may read only: what is recorded here stays here", ""
     else:
         yield "ok", f"{user} is a writer{' and owns the tables' if role == 'owner' else ''}", ""
+    if roles.is_loose(database):
+        yield (
+            "warn",
+            "who may write and make functions can write for machines of others",
+            "exchange once as the user that began the team: whatworks team sync",
+        )
 
 
 def _log(database: Database) -> Iterator[Look]:

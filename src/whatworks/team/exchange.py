@@ -141,7 +141,10 @@ class Exchange:
         try:
             database.team()
             self._claim(database)
-            self._reads_only = roles.of_connection(database) == "reader"
+            role = roles.of_connection(database)
+            self._reads_only = role == "reader"
+            if role == "owner":
+                roles.mend(database)
             self._shipping.begin(database)
         except BaseException:
             database.close()

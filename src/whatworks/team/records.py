@@ -78,8 +78,8 @@ class TeamNamespace:
     """One namespace of a team's database, in which one may read.
 
     ``namespace`` is ``None`` for the team that is there without one. ``owner`` is the database's user
-    that began it. ``machines`` is how many there are; ``None`` where the owner is neither this user,
-    nor the database's owner, nor a superuser, for then the tables are not read. ``bytes`` is what the
+    that began it. ``machines`` is how many there are; ``None`` where the owner is neither this user
+    nor a superuser, for then the tables are not read. ``bytes`` is what the
     log takes in the database.
     """
 

@@ -14,7 +14,7 @@ from whatworks.team import schemas
 from whatworks.team.database import OWNS, Database
 from whatworks.team.records import Role
 
-__all__ = ["grant", "of_connection", "shares", "sharing"]
+__all__ = ["grant", "is_loose", "mend", "of_connection", "shares", "sharing"]
 
 _NOTHING = (
     "REVOKE ALL ON ALL TABLES IN SCHEMA {schema} FROM {user}",
@@ -51,22 +51,23 @@ _SHARING: Mapping[str, tuple[str, ...]] = MappingProxyType(
     }
 )
 _HAVE = """
-    SELECT CASE grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(grantee)) END AS user,
+    SELECT CASE grantee WHEN 0 THEN 'PUBLIC'
+            ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(grantee)) END AS user,
         bool_or(privilege_type = 'INSERT') AS writes
-    FROM pg_class c, aclexplode(relacl)
+    FROM pg_class c, pg_catalog.aclexplode(relacl)
     WHERE relname = 'log' AND grantee <> relowner
         AND relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = $1)
     GROUP BY grantee
 """
 _NOW = """
-    SELECT pg_has_role(relowner, 'USAGE') AS owner,
-        has_table_privilege(pg_class.oid, 'INSERT') AS writes,
-        has_table_privilege(pg_class.oid, 'SELECT') AS reads
+    SELECT pg_catalog.pg_has_role(relowner, 'USAGE') AS owner,
+        pg_catalog.has_table_privilege(pg_class.oid, 'INSERT') AS writes,
+        pg_catalog.has_table_privilege(pg_class.oid, 'SELECT') AS reads
     FROM pg_class WHERE relname = 'log'
         AND relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = $1)
 """
 _OWNS = """
-    SELECT pg_has_role($2, relowner, 'USAGE') AS owns FROM pg_class WHERE relname = 'log'
+    SELECT pg_catalog.pg_has_role($2, relowner, 'USAGE') AS owns FROM pg_class WHERE relname = 'log'
         AND relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = $1)
 """
 
@@ -88,7 +89,7 @@ def grant(database: Database, user: str, role: str) -> tuple[str, ...]:
     if role not in GRANTS:
         raise InvalidInputError(f"the role is {role!r}; expected {', '.join(GRANTS)}")
     database.team()
-    known = "SELECT quote_ident(rolname) AS quoted FROM pg_roles WHERE rolname = $1"
+    known = "SELECT pg_catalog.quote_ident(rolname) AS quoted FROM pg_roles WHERE rolname = $1"
     found = database.row(known, user)
     if found is None:
         raise InvalidInputError(
@@ -115,6 +116,24 @@ def grant(database: Database, user: str, role: str) -> tuple[str, ...]:
     return statements
 
 
+def is_loose(database: Database) -> bool:
+    """Whether ``owns`` is a text that each session reads anew, as in teams that were made long ago.
+
+    A writer who may make functions in any schema can then write for machines of others.
+    """
+    query = (
+        "SELECT 1 FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace "
+        "WHERE n.nspname = $1 AND p.proname = 'owns' AND p.prosqlbody IS NULL"
+    )
+    return database.row(query, database.schema) is not None
+
+
+def mend(database: Database) -> None:
+    """Bind ``owns`` where it is loose; by the owner of the tables."""
+    if is_loose(database):
+        database.do(OWNS)
+
+
 def of_connection(database: Database) -> Role:
     """What the connection's user may do."""
     found = database.row(_NOW, database.schema)
@@ -132,7 +151,7 @@ def shares(database: Database) -> bool:
     query = (
         "SELECT EXISTS (SELECT 1 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
         "WHERE n.nspname = $1 AND c.relname = 'vectors' "
-        "AND has_table_privilege(c.oid, 'SELECT')) AS there"
+        "AND pg_catalog.has_table_privilege(c.oid, 'SELECT')) AS there"
     )
     return bool(database.row(query, database.schema)["there"])
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 import orjson
 
@@ -39,7 +39,7 @@ SCHEMES = ("postgresql", "postgres")
 MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 UNSAID = "prefer"
 # What an address says that is not libpq's.
-VECTORS, NAMESPACE = "vectors", "namespace"
+VECTORS, NAMESPACE = OWN_WORDS = "vectors", "namespace"
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +133,11 @@ def require_url(url: str) -> str:
             f"in $PGPASSWORD, {os.path.join('~', '.pgpass')} or the file that $PGPASSFILE names"
         )
     split_namespace(url)
+    if parts.fragment:
+        raise InvalidInputError("the database's address has a '#' in it: write %23")
+    for key, _ in parse_qsl(parts.query, keep_blank_values=True):
+        if key not in OWN_WORDS and (meant := key.strip().lower()) in OWN_WORDS:
+            raise InvalidInputError(f"the database's address says {key!r}; expected {meant!r}")
     if VECTORS in dict(parse_qsl(parts.query)):
         raise InvalidInputError(
             "the database's address says where the team shares its vectors: open a store by it, or "
@@ -174,14 +179,15 @@ def split_namespace(address: str) -> tuple[str, str | None]:
 
 def _split(address: str, name: str) -> tuple[str, list[str]]:
     """An address without a word of its query, and what that said."""
-    parts = urlsplit(address)
+    urlsplit(address)  # which raises what cannot be read
+    rest, _, query = address.partition("?")
     # Word by word: what libpq reads is not to be written in another way, and here a plus is no space.
-    words = [word.partition("=") for word in parts.query.split("&")]
+    words = [word.partition("=") for word in query.split("&")]
     said = [unquote(value) for key, _, value in words if unquote(key) == name]
     if not said:
         return address, []
-    kept = ["".join(word) for word in words if unquote(word[0]) != name]
-    return urlunsplit(parts._replace(query="&".join(kept))), said
+    kept = ["".join(word) for word in words if word[0] and unquote(word[0]) != name]
+    return f"{rest}?{'&'.join(kept)}" if kept else rest, said
 
 
 def other_tls(url: str, address: str) -> bool:
