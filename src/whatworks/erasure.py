@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
 from itertools import groupby
@@ -277,8 +277,29 @@ def overwrite(folder: Path, journal: Path, places: list[Place], *, ship: bool = 
 
     ``ship`` has the other machines of a team told, if there is one.
     """
-    if not places:
-        return
+    if places:
+        with _turn(journal):
+            _carry_out(folder, journal, places, ship=ship)
+
+
+@contextmanager
+def _turn(journal: Path) -> Iterator[None]:
+    """Be the one that writes over records, of all threads and processes: there is one plan.
+
+    A keeper and whoever exchanges with a team may both have something to erase.
+    """
+    try:
+        file = system.hold(os.open(journal, os.O_RDONLY | os.O_CLOEXEC))
+    except OSError as error:
+        raise disk_error(error, f"erase records in {journal}") from error
+    try:
+        system.lock(file)
+        yield
+    finally:
+        system.let_go(file)
+
+
+def _carry_out(folder: Path, journal: Path, places: list[Place], *, ship: bool) -> None:
     try:
         body = orjson.dumps(list(map(list, places)))
         if ship and (folder / TEAM).exists():
@@ -296,6 +317,13 @@ def overwrite(folder: Path, journal: Path, places: list[Place], *, ship: bool = 
 
 def resume(folder: Path, journal: Path) -> None:
     """Finish what somebody has begun to write over; a plan that is none is removed."""
+    if not os.path.lexists(folder / PLAN):
+        return
+    with _turn(journal):  # whoever is at it has removed it then
+        _resume(folder, journal)
+
+
+def _resume(folder: Path, journal: Path) -> None:
     try:
         checksum, _, body = (folder / PLAN).read_bytes().partition(b"\n")
     except FileNotFoundError:
@@ -307,7 +335,7 @@ def resume(folder: Path, journal: Path) -> None:
         with suppress(ValueError, TypeError):
             places = [Place(*place) for place in orjson.loads(body)]
     if places:
-        overwrite(folder, journal, places)
+        _carry_out(folder, journal, places, ship=True)
     else:
         (folder / PLAN).unlink()
 

@@ -22,7 +22,16 @@ import pytest
 from conftest import FrozenClock
 from support.reference import assert_counts_agree
 from support.snapshot import fill, snapshot
-from whatworks import InvalidInputError, Memory, NotFoundError, StoreError, erasure, vectors
+from whatworks import (
+    InvalidInputError,
+    Memory,
+    NotFoundError,
+    StoreError,
+    erasure,
+    failpoints,
+    segments,
+    vectors,
+)
 from whatworks.doctor import examine
 from whatworks.forgetting import _forget_sessions
 
@@ -413,6 +422,37 @@ def test_a_plan_that_is_none_writes_over_nothing(store: Path, open_memory: Open,
     (store / erasure.PLAN).write_bytes(sha256(body).hexdigest().encode() + b"\n" + body)
     erasure.resume(store, store / "journal")
     assert [look.finding for look in examine(store) if look.status == "bad"] == []
+
+
+def test_two_that_write_over_at_once_both_do(
+    store: Path, open_memory: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory = open_memory(store)
+    fill(memory)
+    memory.close()
+    segment = segments.segments(store / "journal")[0]
+    places = [erasure._place(segment, start, record) for start, record in erasure._records(segment)][1:]
+    first, second = places[:1], places[1:2]
+    other = threading.Thread(
+        target=erasure.overwrite, args=(store, store / "journal", second), daemon=True
+    )
+    points = list[str]()
+
+    def reached(point: str) -> None:
+        if point.startswith("erasure."):
+            points.append(point)
+        if points == ["erasure.planned"]:
+            other.start()
+            other.join(0.3)  # a plan in the place of this one would be made now
+
+    monkeypatch.setattr(failpoints, "reached", reached)
+    erasure.overwrite(store, store / "journal", first)
+    other.join(10)
+    each = ["erasure.planned", "erasure.overwritten", "erasure.done"]
+    assert points == [*each, *each]
+    assert not (store / erasure.PLAN).exists()
+    kinds = [record.kind for record in segments.read(segment)]
+    assert kinds[1:3] == [erasure.ERASED] * 2 and erasure.ERASED not in kinds[3:]
 
 
 def test_half_a_record_that_was_written_over_is_finished_by_the_next(
