@@ -12,8 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from whatworks import system
-from whatworks.errors import disk_error
+from whatworks.lock import locked
 
 __all__ = ["arriving", "nothing_arrives"]
 
@@ -23,29 +22,17 @@ FILE = "arrivals.lock"
 @contextmanager
 def arriving(journal: Path) -> Iterator[None]:
     """Keep readers away while records of other machines are put into the journal."""
-    with _locked(journal, os.O_RDWR | os.O_CREAT, shared=False):
+    path = journal.parent / FILE
+    with locked(path, f"lock {path}"):
         yield
 
 
 @contextmanager
 def nothing_arrives(journal: Path) -> Iterator[None]:
     """See the journal with all that came together or with none; free where none did."""
-    if not (journal.parent / FILE).exists():
+    path = journal.parent / FILE
+    if not path.exists():
         yield
         return
-    with _locked(journal, os.O_RDWR, shared=True):
+    with locked(path, f"lock {path}", flags=os.O_RDWR, shared=True):
         yield
-
-
-@contextmanager
-def _locked(journal: Path, flags: int, *, shared: bool) -> Iterator[None]:
-    path = journal.parent / FILE
-    try:
-        file = system.hold(os.open(path, flags | os.O_CLOEXEC, 0o600))
-    except OSError as error:
-        raise disk_error(error, f"lock {path}") from error
-    try:
-        system.lock(file, shared=shared)
-        yield
-    finally:
-        system.let_go(file)

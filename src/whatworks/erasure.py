@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
 from itertools import groupby
@@ -27,6 +27,7 @@ from whatworks.evidence.archive import ARCHIVED
 from whatworks.evidence.forgetting import KINDS, RECORDS, key
 from whatworks.evidence.quarantine import JUDGED
 from whatworks.ids import uuid7
+from whatworks.lock import locked
 from whatworks.replay import FORGOTTEN
 from whatworks.segments import Record, Segment, read, segments
 
@@ -282,21 +283,12 @@ def overwrite(folder: Path, journal: Path, places: list[Place], *, ship: bool = 
             _carry_out(folder, journal, places, ship=ship)
 
 
-@contextmanager
-def _turn(journal: Path) -> Iterator[None]:
+def _turn(journal: Path) -> AbstractContextManager[None]:
     """Be the one that writes over records, of all threads and processes: there is one plan.
 
     A keeper and whoever exchanges with a team may both have something to erase.
     """
-    try:
-        file = system.hold(os.open(journal, os.O_RDONLY | os.O_CLOEXEC))
-    except OSError as error:
-        raise disk_error(error, f"erase records in {journal}") from error
-    try:
-        system.lock(file)
-        yield
-    finally:
-        system.let_go(file)
+    return locked(journal, f"erase records in {journal}", flags=os.O_RDONLY)
 
 
 def _carry_out(folder: Path, journal: Path, places: list[Place], *, ship: bool) -> None:

@@ -1,17 +1,37 @@
-"""Who keeps a store: one process at a time, by a lock that the kernel frees when it dies."""
+"""One process at a time, by locks that the kernel frees when it dies: above all, who keeps a store."""
 
 from __future__ import annotations
 
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from whatworks import system
 from whatworks.errors import StoreBusyError, StoreError, disk_error
 
-__all__ = ["KeeperLock", "holder"]
+__all__ = ["KeeperLock", "holder", "locked"]
 
 FILE = "keeper.lock"
+
+
+@contextmanager
+def locked(
+    path: Path, doing: str, *, flags: int = os.O_RDWR | os.O_CREAT, shared: bool = False
+) -> Iterator[None]:
+    """Have the lock of a file or folder, after whoever has it; ``shared`` as in ``system.try_lock``.
+
+    ``doing`` is what an error at opening it says could not be done.
+    """
+    try:
+        file = system.hold(os.open(path, flags | os.O_CLOEXEC, 0o600))
+    except OSError as error:
+        raise disk_error(error, doing) from error
+    try:
+        system.lock(file, shared=shared)
+        yield
+    finally:
+        system.let_go(file)
 
 
 class KeeperLock:

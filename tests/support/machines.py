@@ -16,7 +16,7 @@ from whatworks.team.records import TeamSync
 from whatworks.team.shared import Put
 from whatworks.testing import HashEmbedder
 
-__all__ = ["Machine", "agreed", "alone"]
+__all__ = ["Machine", "agreed", "alone", "put_vectors"]
 
 
 class Machine:
@@ -55,6 +55,17 @@ class Machine:
     def journal(self) -> dict[str, bytes]:
         """The bytes of each segment."""
         return {path.name: path.read_bytes() for path in (self.folder / "journal").glob("*.log")}
+
+
+def put_vectors(*machines: Machine) -> None:
+    """Embed and exchange until nothing is left to do."""
+    for _ in range(2):
+        for machine in machines:
+            machine.settle()
+            machine.memory.find_similar("anything", limit=1)
+            machine.sync()
+            while machine.exchange.has_more:
+                machine.sync()
 
 
 def agreed(machines: Sequence[Machine]) -> list[dict[str, Any]]:

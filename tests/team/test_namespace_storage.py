@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from support.machines import Machine
+from support.machines import Machine, put_vectors
 from support.namespaces import alone_store, at, do
 from whatworks import Memory, config
 from whatworks.cli import app
@@ -45,42 +45,31 @@ def twins(tmp_path: Path, url: str) -> Iterator[list[Machine]]:
         yield [stack.enter_context(Machine(each)) for each in made]
 
 
-def put(*machines: Machine) -> None:
-    """Embed and exchange until nothing is left to do."""
-    for _ in range(2):
-        for machine in machines:
-            machine.settle()
-            machine.memory.find_similar("anything", limit=1)
-            machine.sync()
-            while machine.exchange.has_more:
-                machine.sync()
-
-
 def test_vectors_at_one_address_are_apart_and_one_team_removes_its_own_alone(
     twins: list[Machine], bucket: str
 ) -> None:
     for machine in twins:
         shared.give(machine.folder, bucket)
-    put(*twins)
+    put_vectors(*twins)
     names = [depots.name(machine.folder) for machine in twins]
     assert len(set(names)) == 3 and names[2] == config.load(twins[2].folder).store_id
     api, web, alone = twins
     api.memory.add_pattern("clear the cache", pattern_id="secret")
-    put(api)
+    put_vectors(api)
     api.memory.forget("secret", now=True)  # which removes whatever else of its team lies there
     api.exchange._applying._place = None
-    put(api)
+    put_vectors(api)
     held = {name: Bucket(bucket).names(name) for name in names}
     assert all(held.values())
     assert shared.stop(api.folder)
     assert Bucket(bucket).names(names[0]) == []
     for machine in (web, alone):
         machine.memory.add_pattern("wait a minute")
-        put(machine)
+        put_vectors(machine)
         assert CliRunner().invoke(
             app, ["team", "vectors", f"{bucket}/x", "--store", str(machine.folder)]
         )
-        put(machine)
+        put_vectors(machine)
         found = membership.status(machine.folder).vectors
         assert found is not None and found.vectors == 21 and found.place is not None
         assert Bucket(f"{bucket}/x").names(depots.name(machine.folder))
@@ -91,7 +80,7 @@ def test_whatever_the_owner_of_a_namespace_says_a_machine_writes_to_no_place_of_
 ) -> None:
     for machine in twins[:2]:
         shared.give(machine.folder, bucket)
-    put(*twins[:2])
+    put_vectors(*twins[:2])
     api, web = twins[:2]
     before = membership.status(api.folder).vectors
     assert before is not None and before.place is not None
@@ -103,7 +92,7 @@ def test_whatever_the_owner_of_a_namespace_says_a_machine_writes_to_no_place_of_
     files = set(Bucket(bucket).names(depots.name(api.folder)))
     web.exchange.close()
     web.memory.add_pattern("wait a minute")
-    put(web)
+    put_vectors(web)
     assert set(Bucket(bucket).names(depots.name(api.folder))) == files
     found = membership.status(web.folder).vectors
     assert found is not None and str(found.place).startswith(depots.name(web.folder))

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from qdrant_client import QdrantClient
 from typer.testing import CliRunner
 
-from support.machines import Machine, agreed, alone
+from support.machines import Machine, agreed, alone, put_vectors
 from support.processes import Failed, Process
 from support.qdrant import Served
 from support.s3 import S3
@@ -92,19 +92,8 @@ def ada(machine: Join, bucket: str) -> Machine:
     made = machine("ada")
     fill(made)
     shared.give(made.folder, bucket)
-    apply(made)
+    put_vectors(made)
     return made
-
-
-def apply(*machines: Machine) -> None:
-    """Embed and exchange until nothing is left to do."""
-    for _ in range(2):
-        for machine in machines:
-            machine.settle()
-            machine.memory.find_similar("anything", limit=1)
-            machine.sync()
-            while machine.exchange.has_more:
-                machine.sync()
 
 
 def exchanged(folder: Path) -> None:
@@ -180,11 +169,11 @@ def test_what_comes_later_is_put_there_too_and_what_is_there_is_not_put_twice(
 ) -> None:
     ada.memory.add_pattern("clear the cache")
     ada.memory.add_pattern("mend import 1 of the build, then of the tests", pattern_id="p1")
-    apply(ada)
+    put_vectors(ada)
     assert named(ada)["entry"] == named(ada)["entries"]
     ada.memory.rebuild()  # which counts texts anew
     ada.memory.record("p2", outcome=1.0, context="imports failed in case 1")
-    apply(ada)
+    put_vectors(ada)
     assert named(ada)["vectors"] == TEXTS + 1  # with the one text of p1 that it has now
     takes_all(machine("bob"), embedded)
 
@@ -195,12 +184,12 @@ def test_what_is_forgotten_goes_from_there_with_its_bytes(
 ) -> None:
     bob = machine("bob")
     bob.memory.add_pattern(SECRET, pattern_id="secret")
-    apply(bob, ada)
+    put_vectors(bob, ada)
     assert vector(SECRET) in held(bucket)
     if not cleaned:  # null control: without it this test finds the bytes
         monkeypatch.setattr(shelves, "clean", lambda *_, **__: None)
     bob.memory.forget("secret", now=True)
-    apply(bob, ada)
+    put_vectors(bob, ada)
     assert (vector(SECRET) in held(bucket)) is not cleaned
     row = named(ada)
     assert row["vectors"] == TEXTS and row["entry"] >= row["forgotten"] > 0
@@ -248,11 +237,11 @@ def test_when_whoever_has_the_lease_is_killed_another_one_goes_on(
         dan.clean()
     left = shelves.places(bucket, config.load(ada.folder).store_id)
     assert len(left) == 1
-    apply(ada)
+    put_vectors(ada)
     assert named(ada)["machine"] != settings.load(ada.folder).machine  # it has to wait
     expire(ada, monkeypatch)
     ada.memory.record("p1", outcome=1.0)
-    apply(ada)
+    put_vectors(ada)
     row = named(ada)
     assert (row["name"], row["vectors"], row["entry"]) == ("ada", TEXTS, row["entries"])
     assert shelves.places(bucket, depots.name(ada.folder)) == [row["place"]] != left
@@ -265,7 +254,7 @@ def test_whoever_slept_through_its_lease_names_nothing_any_more(
 ) -> None:
     bob = machine("bob")
     shared.give(bob.folder, bucket)
-    apply(bob)
+    put_vectors(bob)
     ada.memory.add_pattern("clear the cache")
     ada.settle()
     ada.memory.find_similar("anything")
@@ -276,14 +265,14 @@ def test_whoever_slept_through_its_lease_names_nothing_any_more(
         if point == "shared.put" and not taken:
             taken.append(None)
             expire(ada, monkeypatch)
-            apply(bob)
+            put_vectors(bob)
             taken[0] = named(bob)
             if not fenced:  # null control: with this the place of the one who slept is seen to be named
                 monkeypatch.setattr(leases, "holds", lambda *_: True)
 
     monkeypatch.setattr(failpoints, "reached", sleep)
     ada.memory.add_pattern("clear the cache, then build")
-    apply(ada)
+    put_vectors(ada)
     assert taken[0]["name"] == "bob"
     row = named(ada)
     assert (row["name"] == "bob" and row["epoch"] == taken[0]["epoch"]) is fenced
@@ -322,7 +311,7 @@ def test_without_the_storage_each_machine_embeds_and_says_so(
     told = bob.memory.stats().vectors["shared"]
     assert told["taken"] == 0 and "does not open" in told["trouble"]
     ada.memory.add_pattern("clear the cache", pattern_id="cache")
-    apply(ada)
+    put_vectors(ada)
     assert "cannot" in str(ada.sync().problem) or "error" in str(ada.sync().problem)
     late = membership.status(ada.folder).vectors
     assert late is not None and late.behind > 0
@@ -372,7 +361,7 @@ def test_a_storage_that_lost_everything_is_filled_again(
     ada.memory.rebuild()
     for n in range(applying.FAILURES + 1):
         ada.memory.add_pattern(f"clear cache {n}")
-        apply(ada)
+        put_vectors(ada)
     row = named(ada)
     assert (row["vectors"], row["entry"]) == (TEXTS + applying.FAILURES + 1, row["entries"])
     assert shelves.places(bucket, depots.name(ada.folder)) == [row["place"]]
@@ -390,7 +379,7 @@ def test_texts_wait_for_the_machine_that_is_at_them_and_not_for_ever(
     bob.sync()
     waits = lending.Lending(bob.folder)
     assert waits.awaits(9) and not waits.awaits(1)
-    apply(ada)
+    put_vectors(ada)
     bob.sync()
     assert not waits.awaits(9)  # they are there now
     ada.memory.add_patterns([f"clear cache {n}" for n in range(9, 18)])
@@ -463,7 +452,7 @@ def test_whoever_has_a_role_has_it_for_the_vectors_too(
 ) -> None:
     ada, user = machine("ada"), f"eve_{uuid4().hex[:8]}"
     fill(ada)
-    apply(ada)
+    put_vectors(ada)
     with database_of(ada) as database:
         database.do(f"CREATE USER {user}")
     if before:
@@ -471,7 +460,7 @@ def test_whoever_has_a_role_has_it_for_the_vectors_too(
     shared.give(ada.folder, bucket)
     if not before:
         membership.grant(ada.folder, user, role)
-    apply(ada)
+    put_vectors(ada)
     address = url.replace("whatworks@", f"{user}@")
     membership.join(tmp_path / "eve", address, name="eve", model=HashEmbedder().model_id)
     with Machine(tmp_path / "eve") as eve:
@@ -485,7 +474,7 @@ def test_whoever_has_a_role_has_it_for_the_vectors_too(
         ada.exchange._applying._next = float("inf")  # as if it slept
         ada.sync()
         expire(ada, monkeypatch)
-        apply(eve)
+        put_vectors(eve)
         assert (named(ada)["name"] == "eve") is (role == "writer")
 
 
@@ -495,7 +484,7 @@ def test_the_owner_changes_the_address_or_ends_it(ada: Machine, bucket: str) -> 
     done = run(app, ["team", "vectors", f"{bucket}/other", *store])
     assert done.exit_code == 0 and f"{bucket}/other" in done.output
     ada.memory.record("p1", outcome=1.0)
-    apply(ada)
+    put_vectors(ada)
     row = named(ada)
     assert (row["url"], row["vectors"]) == (f"{bucket}/other", TEXTS) and row["epoch"] > epoch
     assert Bucket(bucket).names(depots.name(ada.folder)) == []
@@ -506,7 +495,7 @@ def test_the_owner_changes_the_address_or_ends_it(ada: Machine, bucket: str) -> 
     assert run(app, ["team", "vectors", "none", *store]).output.startswith("the team shares no")
     shared.give(ada.folder, bucket)
     ada.memory.record("p1", outcome=1.0)
-    apply(ada)
+    put_vectors(ada)
     assert named(ada)["vectors"] == TEXTS and named(ada)["epoch"] > row["epoch"]
 
 
@@ -535,7 +524,7 @@ def test_whatever_a_writer_puts_into_the_tables_the_others_exchange_and_share_on
     monkeypatch.setattr(applying, "PATIENCE_SECONDS", 0.0)
     ada.memory.add_pattern("clear the cache", pattern_id="cache")
     for _ in range(2):
-        apply(ada, bob)
+        put_vectors(ada, bob)
     assert bob.memory.get_pattern("cache").description == "clear the cache"
     row = named(ada)
     assert (row["name"], row["entry"], row["vectors"]) == ("bob", row["entries"], TEXTS + 1)
@@ -616,7 +605,7 @@ def test_a_qdrant_cluster_does_as_well(
     fill(ada)
     ada.memory.add_pattern(SECRET, pattern_id="secret")
     shared.give(ada.folder, "qdrant+https://stand-in:6333")
-    apply(ada)
+    put_vectors(ada)
     assert named(ada)["vectors"] == TEXTS + 1
     eve = machine("eve")
     eve.sync()
@@ -630,7 +619,7 @@ def test_a_qdrant_cluster_does_as_well(
     assert embedded == ["anything"]
     bob.memory.forget("secret", now=True)
     bob.exchange._applying._next = float("inf")
-    apply(bob, ada)
+    put_vectors(bob, ada)
     (before,) = (each.name for each in cluster.get_collections().collections)
     assert cluster.count(before).count == named(ada)["vectors"] == TEXTS
     ada.memory.add_pattern("clear the cache")
@@ -638,7 +627,7 @@ def test_a_qdrant_cluster_does_as_well(
     ada.sync()
     expire(ada, monkeypatch)
     bob.exchange._applying._next = 0.0
-    apply(bob)
+    put_vectors(bob)
     (after,) = (each.name for each in cluster.get_collections().collections)
     assert after != before and named(ada)["name"] == "bob"
     assert cluster.count(after).count == named(ada)["vectors"] == TEXTS + 1

@@ -22,7 +22,6 @@ from typing import Any
 
 import orjson
 
-from whatworks import system
 from whatworks.checks import shown
 from whatworks.config import replace_file
 from whatworks.errors import (
@@ -33,6 +32,7 @@ from whatworks.errors import (
     WhatWorksError,
     disk_error,
 )
+from whatworks.lock import locked
 from whatworks.spaces import names
 
 __all__ = ["FILE", "MOST", "PREFIX", "Keys", "Token", "add", "listed", "remove"]
@@ -248,20 +248,13 @@ def _changing(root: Path) -> Iterator[list[_Kept]]:
 
     Else one that was just removed could come back with what another process read before.
     """
-    try:
-        lock = os.open(root / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise disk_error(error, f"lock the tokens of {root}") from error
-    try:
-        system.lock(lock)
+    with locked(root / LOCK, f"lock the tokens of {root}"):
         kept = _load(root / FILE)
         yield kept
         try:
             replace_file(root / FILE, _written(kept))
         except OSError as error:
             raise disk_error(error, f"write {root / FILE}") from error
-    finally:
-        os.close(lock)
 
 
 def _look(path: Path) -> tuple[int, ...] | None:

@@ -388,9 +388,8 @@ class Database:
                 f"the database holds no team{where}: whatworks team init makes one, from the first "
                 "store"
             )
-        if not self.row("SELECT pg_catalog.has_schema_privilege($1, 'USAGE') AS may", self.schema)[
-            "may"
-        ]:
+        may = "SELECT pg_catalog.has_schema_privilege($1, 'USAGE') AS may"
+        if not self.row(may, self.schema)["may"]:
             raise self._refused(f"permission denied for schema {self.schema}")
         found = self.row("SELECT * FROM team")
         if found["version"] != VERSION:

@@ -110,7 +110,7 @@ def grant(database: Database, user: str, role: str) -> tuple[str, ...]:
         for each in (*_NOTHING, *GRANTS[role], *(_SHARING[role] if shares(database) else ()))
     )
     with database.transaction():
-        database.do(OWNS)  # of teams that were made long ago a writer could say whose a machine is
+        mend(database)
         for statement in statements:
             database.do(statement)
     return statements
@@ -129,7 +129,7 @@ def is_loose(database: Database) -> bool:
 
 
 def mend(database: Database) -> None:
-    """Bind ``owns`` where it is loose; by the owner of the tables."""
+    """Bind ``owns`` where it is loose; for the owner of the tables alone."""
     if is_loose(database):
         database.do(OWNS)
 
