@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from whatworks import packing
 from whatworks.errors import StoreError
 from whatworks.evidence.schema import VERSION
 
@@ -133,7 +134,10 @@ class Audit:
                 model,
             ),
             self._number(
-                f"SELECT count(*) {of} AND octet_length(vector) <> ?", collection, model, 4 * (dim or 0)
+                f"SELECT count(*) {of} AND octet_length(vector) <> ?",
+                collection,
+                model,
+                packing.NUMBER.itemsize * (dim or 0),
             ),
             self._number(f"SELECT count(*) FROM {table} WHERE change > ?", mark),
         )

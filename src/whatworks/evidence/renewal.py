@@ -12,7 +12,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from whatworks import failpoints, system
+import numpy as np
+
+from whatworks import failpoints, packing, system
 from whatworks.errors import StoreFullError, disk_error
 from whatworks.evidence import texts
 from whatworks.evidence.copies import copy
@@ -32,12 +34,14 @@ _LOGS = (".wal", ".wal.checkpoint", ".wal.recovery")
 # file says itself, and if the new file has the same text under the same id.
 _TAKE = """
 INSERT INTO embeddings
-SELECT e.collection, e.id, made.change, e.model, e.vector
+SELECT e.collection, e.id, made.change, e.model, {vector}
 FROM old.embeddings e
 JOIN old.{table} was ON was.{key} = e.id AND was.change = e.change
 JOIN {table} made ON made.{key} = e.id AND made.{text} = was.{text}
 WHERE e.collection = ? AND (e.model <> ? OR octet_length(e.vector) = ?)
 """
+# Up to this version embeddings were kept as 32-bit floats.
+FLOATS_UNTIL = 8
 # What nobody has embedded comes behind what somebody has, so that a mark can stand between them.
 _LAST_COMES = """
 UPDATE {table} SET change = later.change
@@ -139,7 +143,7 @@ def take_over(made: Path, old: Path, *, model: str, dim: int | None) -> str | No
         raise refused(made, error) from error
     try:
         try:
-            _take_over(con, old, model, 4 * (dim or 0))
+            _take_over(con, old, model, dim or 0)
         except duckdb.Error as error:
             if not is_damage(error):
                 raise refused(old, error) from error
@@ -152,12 +156,17 @@ def take_over(made: Path, old: Path, *, model: str, dim: int | None) -> str | No
     return None
 
 
-def _take_over(con: duckdb.DuckDBPyConnection, old: Path, model: str, size: int) -> None:
+def _take_over(con: duckdb.DuckDBPyConnection, old: Path, model: str, dim: int) -> None:
     quoted = str(old).replace("'", "''")
     con.execute(f"ATTACH '{quoted}' AS old (READ_ONLY)")
+    version = con.execute("SELECT value FROM old.meta WHERE name = 'version'").fetchone()
+    vector, size = "e.vector", packing.NUMBER.itemsize * dim
+    if version is not None and version[0] <= FLOATS_UNTIL:
+        vector, size = "packed(e.vector)", 4 * dim
+        con.create_function("packed", _packed, ["BLOB"], "BLOB")
     con.execute("BEGIN")
     for collection, (table, key, text) in texts.TABLES.items():
-        names = {"table": table, "key": key, "text": text}
+        names = {"table": table, "key": key, "text": text, "vector": vector}
         con.execute(_TAKE.format(**names), [collection, model, size])
         models = con.execute(
             "SELECT DISTINCT model FROM embeddings WHERE collection = ?", [collection]
@@ -169,6 +178,10 @@ def _take_over(con: duckdb.DuckDBPyConnection, old: Path, model: str, size: int)
             con.execute(_MARK.format(**names), [mark, collection, known])
     con.execute("COMMIT")
     con.execute("DETACH old")
+
+
+def _packed(floats: bytes) -> bytes:
+    return packing.packed(np.frombuffer(floats, "<f4")[np.newaxis]).tobytes()
 
 
 def _put_in_place(made: Path, path: Path) -> None:

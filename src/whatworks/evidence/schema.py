@@ -8,7 +8,7 @@ __all__ = ["ASIDE", "CHECKED", "CHECKS", "IDS", "MOST_FILES", "NUMBERS", "SCHEMA
 
 # Raise when a table changes: an evidence file of another version is rebuilt
 # from the journal when the store is opened.
-VERSION = 8
+VERSION = 9
 
 # What changes more files at once is a renaming or an import: it says of no two that they belong
 # together. Histories are mined with bounds of 30 to 100: Zimmermann et al. (2005), IEEE
@@ -101,6 +101,7 @@ CREATE TABLE answer_rows (
     expected DOUBLE, low DOUBLE, high DOUBLE, n_effective DOUBLE
 );
 CREATE TABLE learned_rows (learned_at TIMESTAMP, cells BIGINT, model VARCHAR, learned VARCHAR);
+-- vector: see packing.py
 CREATE TABLE embeddings (collection VARCHAR, id VARCHAR, change BIGINT, model VARCHAR, vector BLOB);
 
 CREATE VIEW patterns AS

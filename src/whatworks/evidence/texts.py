@@ -10,7 +10,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from whatworks import failpoints
+from whatworks import failpoints, packing
 from whatworks.evidence.database import Evidence
 from whatworks.evidence.schema import IDS
 
@@ -113,10 +113,9 @@ def add_embeddings(
     Without ``reached``, all up to the last of ``texts``.
     """
     done = texts[-1].change if reached is None else reached
-    little = np.ascontiguousarray(made, dtype="<f4")
     rows = [
-        [text.id, text.change, base64.b64encode(little[n].tobytes()).decode()]
-        for n, text in enumerate(texts)
+        [text.id, text.change, base64.b64encode(vector.tobytes()).decode()]
+        for text, vector in zip(texts, packing.packed(made), strict=True)
     ]
     name = mark(collection, model)
 
@@ -254,5 +253,5 @@ def drop_other_models(evidence: Evidence, model: str) -> None:
 def _unpacked(
     batch: Sequence[tuple[str, bytes, int]],
 ) -> tuple[list[str], NDArray[np.float32], int]:
-    joined = np.frombuffer(b"".join(row[1] for row in batch), "<f4")
-    return [row[0] for row in batch], joined.reshape(len(batch), -1).astype(np.float32), batch[-1][2]
+    joined = np.frombuffer(b"".join(row[1] for row in batch), packing.NUMBER)
+    return [row[0] for row in batch], packing.unpacked(joined.reshape(len(batch), -1)), batch[-1][2]
