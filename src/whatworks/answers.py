@@ -193,7 +193,7 @@ class Answers:
         if as_of is not None:
             tries = inf  # those of then are not known
         rows = questions.days(evidence, number, as_of)
-        found = trends.trend(pattern_id, [trends.DaySum(*row) for row in rows], window_days)
+        found = trends.trend(pattern_id, rows, window_days)
         return replace(found, change_point=self._changes.last(number, tries, as_of))
 
     def _number(self, evidence: Evidence, pattern_id: str) -> questions.Number:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from typing import NamedTuple
 
 import numpy as np
@@ -40,9 +41,13 @@ def merged(rows: Sequence[CellRow], points: Points) -> list[Cell]:
     since = {number: micros(point.since) for number, point in points.items()}
     groups: dict[tuple[str, int, bool], list[CellRow]] = {}
     for row in rows:
-        begins = since.get(row.pattern_no)
-        early = begins is not None and row.last_at < begins
-        groups.setdefault((row.context_id, row.pattern_no, early), []).append(row)
+        context_id, number, _, _, _, last_at = row
+        early = number in since and last_at < since[number]
+        key = context_id, number, early
+        if key in groups:
+            groups[key].append(row)
+        else:
+            groups[key] = [row]
     return [_one(key, days) for key, days in groups.items()]
 
 
@@ -57,7 +62,11 @@ def _one(key: tuple[str, int, bool], days: Sequence[CellRow]) -> Cell:
 
 def nearest(cells: Sequence[Cell], similarity: Mapping[str, float], k: int) -> list[Cell]:
     """The ``k`` cells whose contexts are the most similar, the nearest first."""
-    return sorted(cells, key=lambda c: (-similarity[c.context_id], c[:3]))[:k]
+    cells = sorted(cells, key=_place)
+    return sorted(cells, key=lambda cell: -similarity[cell[0]])[:k]
+
+
+_place = itemgetter(0, 1, 2)
 
 
 def records_of(rows: Sequence[RecordRow], points: Points) -> rank.Records:
@@ -101,7 +110,7 @@ def cells_of(
     # Each context once: most have several cells.
     contexts = {cell.context_id: vector for cell, vector in zip(near, vectors, strict=True)}
     numbers = {name: n for n, name in enumerate(contexts)}
-    place = np.array([numbers[cell.context_id] for cell in near], np.int64)
+    place = np.array([numbers[cell[0]] for cell in near], np.int64)
     seen = rank.centred(np.array([*contexts.values(), query], float), center)
     matrix = seen[:-1]
     return rank.Cells(

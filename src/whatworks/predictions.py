@@ -25,6 +25,9 @@ __all__ = ["Predictions"]
 
 # Names the way estimates are made; raise when the same evidence gives other numbers.
 POLICY = "kriging/2"
+# Estimates that differ by less are equal, and ordered by what fits.
+DIGITS = 9
+ALIKE = 10.0**-DIGITS
 NO_CHANCE = Chance(0.0, 0.0, "normal", None)
 
 Receipt = dict[str, Any]
@@ -78,19 +81,12 @@ class Predictions:
         known = asked.records, asked.cells, asked.whole, asked.learned
         expected = rank.expect(*known)
         wanted = None if candidates is None else set(candidates)
-        order = sorted(
-            (
-                n
-                for n, row in enumerate(rows)
-                if (row.pattern_no not in asked.hidden if wanted is None else row.pattern_id in wanted)
-            ),
-            key=lambda n: (
-                -round(float(expected[n]), 9),
-                asked.distance.get(rows[n].pattern_id, 2.0),
-                rows[n].pattern_id,
-            ),
-        )
-        order = self._shortened(order, asked, expected, limit, chance)
+        shown = [
+            n
+            for n, row in enumerate(rows)
+            if (row.pattern_no not in asked.hidden if wanted is None else row.pattern_id in wanted)
+        ]
+        order = self._ordered(shown, asked, expected, limit, chance)
         made = rank.estimate(*known, asked=order)
         numbers = [rows[n].pattern_no for n in order]
         strange = trust.unvouched(self._keeper.folded(), numbers, asked.as_of)
@@ -109,15 +105,31 @@ class Predictions:
         }
 
     @staticmethod
-    def _shortened(
-        order: list[int], asked: Gathered, expected: NDArray[np.float64], limit: int, chance: Chance
+    def _ordered(
+        shown: Sequence[int],
+        asked: Gathered,
+        expected: NDArray[np.float64],
+        limit: int,
+        chance: Chance,
     ) -> list[int]:
-        """The best patterns, and the one that hope puts first."""
-        best = order[: choosing.reach(limit, chance)]
-        if not chance.optimistic or not order:
+        """The best of the patterns ``shown``, the best first, and the one that hope puts first."""
+
+        def first(level: NDArray[np.float64], count: int) -> list[int]:
+            near = shown
+            if len(shown) > count:  # what may be among them, to be sorted: most is not
+                levels = level[np.array(shown)]
+                least = np.partition(levels, -count)[-count] - 2 * ALIKE
+                near = [n for n, value in zip(shown, levels.tolist(), strict=True) if value >= least]
+            return sorted(near, key=lambda n: (-round(float(level[n]), DIGITS), place(n)))[:count]
+
+        def place(n: int) -> tuple[float, float, str]:
+            name = asked.rows[n].pattern_id
+            return -round(float(expected[n]), DIGITS), asked.distance.get(name, 2.0), name
+
+        best = first(expected, choosing.reach(limit, chance))
+        if not chance.optimistic or not best:
             return best
-        hope = expected + rank.optimism(asked.records, asked.whole)
-        hoped = max(order, key=lambda n: round(float(hope[n]), 9))
+        (hoped,) = first(expected + rank.optimism(asked.records, asked.whole), 1)
         return best if hoped in best else [*best, hoped]
 
     def why(self, prediction_id: str) -> Why:

@@ -232,11 +232,24 @@ def _looked_up(evidence: Evidence, contexts: Sequence[str], pairs: int | None) -
         return None
     rows = rows[rows["tries"] > 0]
     rows = rows[_first(rows["context"], rows["pattern"], names, contexts, pairs)]
-    cells = [
-        CellRow(names[number], pattern, tries, total / tries, 2.0 * tries / (tries + 1), at)
-        for number, pattern, _, tries, total, at, _ in rows.tolist()
-    ]
-    return sorted(cells, key=_by_place)
+    by_name = np.array(sorted(names, key=names.__getitem__), np.int64)
+    places = np.argsort(by_name)[np.searchsorted(np.sort(by_name), rows["context"])]
+    rows = rows[np.lexsort((rows["last_at"], rows["pattern"], places))]  # as ``_by_place`` has them
+    tries = rows["tries"]
+    columns = (
+        rows["pattern"],
+        tries,
+        rows["total"] / tries,
+        2.0 * tries / (tries + 1),
+        rows["last_at"],
+    )
+    return list(
+        map(
+            CellRow,
+            map(names.__getitem__, rows["context"].tolist()),
+            *(column.tolist() for column in columns),
+        )
+    )
 
 
 def sample(evidence: Evidence, limit: int, as_of: datetime | None) -> list[CellRow]:

@@ -353,8 +353,8 @@ class Lookup:
         """The rows ``SELECTS["records"]`` of all these patterns, by number."""
 
         def question(con: sqlite3.Connection) -> list[Row]:
-            found = dict(_records(con, "pattern_no", set(numbers)))
-            found |= dict(_records(con, "pattern_id", set(ids)))
+            by_number = _records(con, "pattern_no", set(numbers))
+            found = {row[0]: row for row in by_number + _records(con, "pattern_id", set(ids))}
             return [found[number] for number in sorted(found)]
 
         return self._ask(question)
@@ -411,22 +411,23 @@ class Lookup:
         return self._ask(lambda con: inverted.postings(con, words))
 
 
-def _records(con: sqlite3.Connection, by: str, keys: Collection[Any]) -> Iterator[tuple[int, Row]]:
-    count = 0
-    for row in _chosen(con, f"SELECT * FROM records WHERE {by} IN", keys):
-        count += 1
-        yield row[0], _record(*row)
-    if count < len(keys):
+def _records(con: sqlite3.Connection, by: str, keys: Collection[Any]) -> list[Row]:
+    rows = _chosen(con, f"SELECT * FROM records WHERE {by} IN", keys)
+    if len(rows) < len(keys):
         raise _UnknownError
+    return [_record(*row) for row in rows]
 
 
 def _record(number: int, name: str, body: bytes) -> Row:
     if len(body) != _CHECKED_RECORD.size:
         raise DamagedError("a record is damaged")
-    held, used, resolved, total, last, *rest, check = _CHECKED_RECORD.unpack(body)
+    held, used, resolved, total, last, tries, gained, priors, prior, check = _CHECKED_RECORD.unpack(
+        body
+    )
     if held != number or check != crc32(body[:-4], crc32(name.encode())):
         raise DamagedError("a record is damaged")
-    return (number, name, used, resolved, total, None if last == NEVER else last, *rest)
+    last = None if last == NEVER else last
+    return (number, name, used, resolved, total, last, tries, gained, priors, prior)
 
 
 def _contexts(con: sqlite3.Connection, by: str, keys: Collection[Any]) -> list[Row]:

@@ -18,13 +18,13 @@ from whatworks.evidence.quarantine import STRANGERS
 from whatworks.evidence.rows import listed
 from whatworks.evidence.schema import ASIDE, IDS, NUMBERS
 from whatworks.records import Pattern, Prior, UsageEvent, Where
+from whatworks.trends import DaySum
 
 if TYPE_CHECKING:
     from whatworks.records import Predicted, Source
 
 __all__ = [
     "STATES",
-    "DayRow",
     "Number",
     "allowed",
     "conditions",
@@ -442,15 +442,6 @@ def copy_table(evidence: Evidence, kind: str, path: str, form: str) -> int:
     return int(evidence.one(query, [path])[0])
 
 
-class DayRow(NamedTuple):
-    """One day of a pattern."""
-
-    day: date
-    used: int
-    resolved: int
-    outcome_sum: float
-
-
 def vouched_days(evidence: Evidence) -> str:
     """The table ``days`` without what counts aside: strangers are in no trend."""
     if not evidence.guarded:
@@ -461,18 +452,22 @@ def vouched_days(evidence: Evidence) -> str:
         WHERE context_no = {ASIDE})"""
 
 
-def days(evidence: Evidence, number: int, as_of: datetime | None) -> list[DayRow]:
+def days(evidence: Evidence, number: int, as_of: datetime | None) -> list[DaySum]:
     """The days on which the pattern with a number was used, the oldest first."""
     if as_of is None:
         looked_up = None if evidence.guarded else evidence.lookup.days(number)
         if looked_up is not None:
-            return [DayRow(day_of(row[1]), *row[2:]) for row in looked_up if row[2] or row[3]]
+            return [
+                DaySum(day_of(day), used, resolved, total)
+                for _, day, used, resolved, total in looked_up
+                if used or resolved
+            ]
         query = f"""
             SELECT day, sum(used)::BIGINT, sum(resolved)::BIGINT, greatest(sum(outcome_sum), 0)
             FROM {vouched_days(evidence)} WHERE pattern_no = {number}
             GROUP BY day HAVING sum(used) > 0 OR sum(resolved) > 0 ORDER BY day
         """
-        return [DayRow(*row) for row in evidence.rows(query)]
+        return [DaySum(*row) for row in evidence.rows(query)]
     query = f"""
         WITH {STATES}
         SELECT timestamp::DATE AS day, count(*) FILTER (state <> 'not_used') AS used,
@@ -480,7 +475,7 @@ def days(evidence: Evidence, number: int, as_of: datetime | None) -> list[DayRow
         FROM states WHERE pattern_no = {number} AND context_no IS DISTINCT FROM {ASIDE}
         GROUP BY day HAVING used > 0 ORDER BY day
     """
-    return [DayRow(*row) for row in evidence.rows(query, [naive(as_of)])]
+    return [DaySum(*row) for row in evidence.rows(query, [naive(as_of)])]
 
 
 # -- predictions ----------------------------------------------------------------------------------
