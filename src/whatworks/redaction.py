@@ -47,6 +47,8 @@ class Rule(NamedTuple):
         Whether ``pattern`` is for the text in lower case.
     told
         What else must hold of the secret.
+    shortest
+        No shorter word holds one, where ``literals`` stand in many words.
     """
 
     name: str
@@ -55,6 +57,7 @@ class Rule(NamedTuple):
     pattern: str
     fold: bool = False
     told: Callable[[str], bool] = bool
+    shortest: int = 0
 
 
 # -- what else must hold --------------------------------------------------------------------------
@@ -235,9 +238,10 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "discord-token",
         "Discord bot tokens",
-        (".",),  # there is nothing that all have; the first letter is looked for quickly
+        (".",),  # there is nothing else that all have
         rf"[MNO](?:(?<![A-Za-z0-9_-].)|(?<=\\[nrt].)){_W}{{23,27}}\.{_W}{{6}}\.{_W}{{27,40}}",
         told=_has_digit,
+        shortest=59,
     ),
     Rule(
         "discord-webhook",
@@ -428,6 +432,9 @@ _EXACT, _FOLDED = (
 )
 
 
+_plain_words: set[str] = set()
+
+
 @cache
 def _compiled(place: int) -> re.Pattern[str]:
     return re.compile(RULES[place].pattern)
@@ -455,10 +462,24 @@ def _suspects(text: str) -> tuple[int, ...]:
         return ()
     folded = text.lower()
     found = [place for literal, place in _FOLDED if literal in folded]
-    if words:
-        long = " ".join(words)
-        found += [place for literal, place in _EXACT if literal in long]
+    if new := [word for word in words if word not in _plain_words]:
+        long = " ".join(new)
+        longest = max(map(len, new))
+        exact = [
+            place for literal, place in _EXACT if literal in long and longest >= RULES[place].shortest
+        ]
+        found += exact
+        if not exact:
+            _note_plain(new)
     return tuple(sorted(set(found))) if found else ()
+
+
+def _note_plain(words: list[str]) -> None:
+    """Remember long words that hold no literal: paths and names come again and again."""
+    global _plain_words
+    if len(_plain_words) >= MANY:
+        _plain_words = set()  # other threads may be looking into the former one
+    _plain_words.update(word for word in words if len(word) <= NAME)
 
 
 def _secrets(text: str, place: int) -> Iterator[tuple[int, int]]:
@@ -473,7 +494,8 @@ def _secrets(text: str, place: int) -> Iterator[tuple[int, int]]:
 @lru_cache(maxsize=MANY)  # ids come again and again
 def kind_of(text: str) -> str | None:
     """The kind of the first secret in ``text``, by its looks alone; ``None`` without one."""
-    for part in re.split(_MARK, text)[::2]:  # what was taken out of one that an id was made of is out
+    # What was taken out of a text that an id was made of is out.
+    for part in re.split(_MARK, text)[::2] if _MARKED in text else (text,):
         for place in _suspects(part):
             for _ in _secrets(part, place):
                 return RULES[place].name

@@ -699,3 +699,17 @@ def test_a_short_text_that_was_looked_at_is_remembered_only_if_it_has_no_secret(
     for number in range(redaction.MANY + 1):
         checks.text(f"tool {number}", "tool", secrets)
     assert len(secrets.plain) <= redaction.MANY
+
+
+def test_a_path_has_no_rule_tried_on_it_and_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(redaction, "_plain_words", set())
+    assert redaction._suspects("it failed in src/parser/schema.ts again") == ()
+    assert redaction._plain_words == {"src/parser/schema.ts"}
+
+
+def test_a_long_word_with_a_secret_is_not_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(redaction, "_plain_words", set())
+    text = f"src/parser/schema.ts and ghp_{'a1B2' * 9}"
+    for _ in range(2):
+        assert "[secret:github-token" in UNKEYED.redacted(text)
+    assert f"ghp_{'a1B2' * 9}" not in redaction._plain_words
