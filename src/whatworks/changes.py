@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 import numpy as np
@@ -29,7 +30,7 @@ class Changes:
         self._keeper = keeper
 
     def of(self, tries: Mapping[int, float], as_of: datetime | None) -> Points:
-        """The last change point of each pattern that has one.
+        """The last change point of each pattern that has one, without what changed along with it.
 
         Parameters
         ----------
@@ -51,7 +52,24 @@ class Changes:
 
     def last(self, number: int, tries: float, as_of: datetime | None) -> ChangePoint | None:
         """The last change point of one pattern, by its number and its effective tries."""
-        return self.of({number: tries}, as_of).get(number)
+        return self.told(self.of({number: tries}, as_of), as_of).get(number)
+
+    def told(self, points: Points, as_of: datetime | None) -> Points:
+        """The same change points with what changed along with each: for those that are shown.
+
+        That takes a look at all tries of a pattern, and no estimate needs it.
+        """
+        if not points:
+            return points
+
+        def found(names: Sequence[str]) -> dict[str, tuple[Coincidence, ...]]:
+            begun = {int(name): points[int(name)].since for name in names}
+            along = coincidences(self._keeper.folded(), begun, as_of)
+            return {name: along.get(int(name), ()) for name in names}
+
+        names = [str(number) for number in points]
+        along = found(names) if as_of is not None else self._keeper.along.many(names, found)
+        return {number: replace(point, along=along[str(number)]) for number, point in points.items()}
 
     def _kept(self, numbers: Sequence[int]) -> dict[str, ChangePoint | None]:
         """What may be remembered: with the embeddings of all contexts, which excuse a change."""
@@ -73,17 +91,12 @@ class Changes:
     def _points(
         self, lives: Lives, vectors: _Vectors, as_of: datetime | None
     ) -> dict[int, ChangePoint | None]:
-        begun = {
-            n: moment_of(int(lives[n].last_at[k]))
-            for n in _suspects(lives)
-            if (k := _begins(lives[n], vectors))
-        }
+        begun = {n: k for n in _suspects(lives) if (k := _begins(lives[n], vectors))}
         found: dict[int, ChangePoint | None] = dict.fromkeys(lives)
         if begun:
-            evidence = self._keeper.folded()
-            along = coincidences(evidence, begun, as_of)
-            for n, sums in cells.sides(evidence, begun, as_of).items():
-                found[n] = _point(begun[n], sums, along.get(n, ()))
+            since = {n: moment_of(int(lives[n].last_at[k])) for n, k in begun.items()}
+            sides = cells.sides(self._keeper.folded(), lives, begun, as_of)
+            found |= {n: _point(since[n], sums) for n, sums in sides.items()}
         return found
 
 
@@ -133,11 +146,9 @@ def _begins(life: Life, vectors: _Vectors) -> int:
     return drift.last_change(_worth(life), life.mean, apart, lambda: vectors.of(life))
 
 
-def _point(
-    since: datetime, sums: tuple[float, float, float, float], along: tuple[Coincidence, ...]
-) -> ChangePoint | None:
+def _point(since: datetime, sums: tuple[float, float, float, float]) -> ChangePoint | None:
     tries_before, before, tries_after, after = sums
     if not tries_after:  # it was corrected meanwhile
         return None
     rate = before / tries_before if tries_before else 0.5
-    return ChangePoint(since, tries_before, rate, tries_after, after / tries_after, along)
+    return ChangePoint(since, tries_before, rate, tries_after, after / tries_after)

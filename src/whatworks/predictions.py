@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from whatworks import choosing, old_receipts, rank, receipts
 from whatworks.answers import Answers
 from whatworks.blas import one_thread
+from whatworks.changes import Changes
 from whatworks.checks import Chance, micros
 from whatworks.coverage import Coverage
 from whatworks.errors import NotFoundError
@@ -39,6 +40,7 @@ class Predictions:
     def __init__(self, keeper: Keeper, answers: Answers) -> None:
         self._keeper = keeper
         self._answers = answers
+        self._changes = Changes(keeper)
         self._coverage = Coverage(keeper, answers)
         self.gathering = Gathering(keeper)
 
@@ -90,7 +92,9 @@ class Predictions:
         made = rank.estimate(*known, asked=order)
         numbers = [rows[n].pattern_no for n in order]
         strange = trust.unvouched(self._keeper.folded(), numbers, asked.as_of)
-        told = receipts.answers(order, asked, made, strange)
+        points = {n: asked.points[n] for n in numbers if n in asked.points}
+        changed = self._changes.told(points, asked.as_of)
+        told = receipts.answers(order, asked, made, changed, strange)
         for answer, covered in zip(told["answers"], self._coverage.of(order, asked, made), strict=True):
             answer.update(covered)
         return {

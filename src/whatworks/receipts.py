@@ -11,7 +11,7 @@ import numpy as np
 from whatworks import rank, reasons
 from whatworks.beta import credible_interval
 from whatworks.checks import micros, moment_of
-from whatworks.neighbourhood import Cell
+from whatworks.neighbourhood import Cell, Points
 from whatworks.records import (
     Answer,
     ChangePoint,
@@ -44,11 +44,13 @@ def answers(
     order: Sequence[int],
     asked: Gathered,
     made: rank.Estimates,
+    changed: Points,
     unvouched: Mapping[int, float] = EMPTY,
 ) -> dict[str, Any]:
     """The estimates ``made`` of the patterns in ``order``, and the cells that they name.
 
-    ``unvouched``: by number, which share of a pattern's evidence nobody vouches for.
+    ``changed`` are the change points of these patterns, by number, as they are told;
+    ``unvouched`` is, by number, which share of a pattern's evidence nobody vouches for.
     """
     records, near, whole = asked.records, asked.near, asked.whole
     low, high = credible_interval(made.expected, made.n_effective, LEVEL)
@@ -88,7 +90,7 @@ def answers(
                 "raw": float(made.raw[place]),
                 "kappa": rank.kappa_of(whole, bool(records.changed[n])),
                 "hope": float(hope[n]),
-                "change": _change(asked.points.get(row.pattern_no)),
+                "change": _change(changed.get(row.pattern_no)),
                 "tries": float(records.tries[n]),
                 "total": float(records.total[n]),
                 "prior_tries": float(records.prior_tries[n]),

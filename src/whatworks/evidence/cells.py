@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from itertools import accumulate, compress
+from math import ceil
 from operator import itemgetter
 from typing import Any, NamedTuple
 
@@ -17,11 +18,10 @@ import orjson
 from numpy.typing import NDArray
 
 from whatworks import learning
-from whatworks.checks import micros
 from whatworks.evidence.archive import SHOWN, SHOWN_THEN
 from whatworks.evidence.changed import NO_CONTEXT
 from whatworks.evidence.database import Evidence
-from whatworks.evidence.lives import kept
+from whatworks.evidence.lives import KEPT, kept
 from whatworks.evidence.quarantine import ROUNDING, SHARE
 from whatworks.evidence.questions import STATES, naive
 from whatworks.evidence.rows import listed
@@ -179,7 +179,7 @@ def neighbours(
     With ``pairs``, those of so many pairs of a context and a pattern: of the
     first contexts, in their order, and of the last of them by the number of the pattern.
     """
-    if not contexts:
+    if not contexts or pairs == 0:
         return []
     if as_of is None:
         looked_up = _looked_up(evidence, contexts, pairs)
@@ -203,6 +203,8 @@ def neighbours(
 
 
 _by_place = itemgetter(0, 1, 5)
+# Contexts whose cells are read first.
+FIRST_CONTEXTS = 8
 
 
 def _first(
@@ -223,14 +225,24 @@ def _first(
 
 
 def _looked_up(evidence: Evidence, contexts: Sequence[str], pairs: int | None) -> list[CellRow] | None:
-    found = evidence.lookup.contexts(ids=contexts)
-    if found is None:
-        return None
-    names = {number: name for number, name, _ in found}
-    rows = evidence.lookup.cells_of_contexts(names)
-    if rows is None:
-        return None
-    rows = rows[rows["tries"] > 0]
+    names, parts, left = dict[int, str](), list[NDArray[Any]](), pairs or 0
+    at, step = 0, len(contexts) if pairs is None else FIRST_CONTEXTS
+    while at < len(contexts) and (pairs is None or left > 0):
+        found = evidence.lookup.contexts(ids=contexts[at : at + step])
+        if found is None:
+            return None
+        new = {number: name for number, name, _ in found}
+        rows = evidence.lookup.cells_of_contexts(new)
+        if rows is None:
+            return None
+        names |= new
+        parts.append(rows[rows["tries"] > 0])
+        at += step
+        if pairs is not None:
+            # The next are as many as will probably do: most contexts have several cells.
+            left = pairs - sum(map(_pairs, parts))
+            step = max(FIRST_CONTEXTS, ceil(1.2 * at * left / max(pairs - left, 1)))
+    rows = np.concatenate(parts)
     rows = rows[_first(rows["context"], rows["pattern"], names, contexts, pairs)]
     by_name = np.array(sorted(names, key=names.__getitem__), np.int64)
     places = np.argsort(by_name)[np.searchsorted(np.sort(by_name), rows["context"])]
@@ -250,6 +262,10 @@ def _looked_up(evidence: Evidence, contexts: Sequence[str], pairs: int | None) -
             *(column.tolist() for column in columns),
         )
     )
+
+
+def _pairs(rows: NDArray[Any]) -> int:
+    return len(np.unique((rows["context"].astype(np.int64) << 32) + rows["pattern"]))
 
 
 def sample(evidence: Evidence, limit: int, as_of: datetime | None) -> list[CellRow]:
@@ -339,9 +355,33 @@ def context_ids(evidence: Evidence, numbers: Collection[int]) -> dict[int, str]:
 
 
 def sides(
-    evidence: Evidence, begun: Mapping[int, datetime], as_of: datetime | None
+    evidence: Evidence, lives: Mapping[int, Life], begun: Mapping[int, int], as_of: datetime | None
 ) -> dict[int, tuple[float, float, float, float]]:
-    """Effective tries and outcomes of each pattern before and since a time of its own."""
+    """Effective tries and outcomes of each pattern before and since the cell of its life in ``begun``.
+
+    A life has all of the last cells, so that what is not among these was before; where more than
+    those count, all cells are looked at.
+    """
+    far = {n: k for n, k in begun.items() if len(lives[n].worth) - k > KEPT}
+    if as_of is not None or evidence.guarded:  # what counts aside is in no life
+        far = dict(begun)
+    found = {}
+    for row in records(evidence, numbers=begun.keys() - far.keys(), ids=(), as_of=None):
+        life, k = lives[row.pattern_no], begun[row.pattern_no]
+        tries = float(life.worth[k:].sum())
+        total = float((life.worth[k:] * life.mean[k:]).sum())
+        before = max(row.tries - tries, 0.0)
+        found[row.pattern_no] = before, min(max(row.total - total, 0.0), before), tries, total
+    if far:
+        starts = {n: int(lives[n].last_at[k]) for n, k in far.items()}
+        found |= _all_sides(evidence, starts, as_of)
+    return found
+
+
+def _all_sides(
+    evidence: Evidence, begun: Mapping[int, int], as_of: datetime | None
+) -> dict[int, tuple[float, float, float, float]]:
+    """The same from all cells, by the microseconds since 1970."""
     with_, values = _then(as_of)
     query = f"""{with_},
     begun AS (SELECT p[1] AS pattern_no, make_timestamp(p[2]) AS start
@@ -354,8 +394,7 @@ def sides(
     WHERE pattern_no IN ({listed(begun)}) AND context_no IS DISTINCT FROM {ASIDE}
     GROUP BY pattern_no
     """
-    asked = [[number, micros(at)] for number, at in begun.items()]
-    rows = evidence.rows(query, [*values, _json(asked)])
+    rows = evidence.rows(query, [*values, _json(list(begun.items()))])
     return {row[0]: (row[1], row[2], row[3], row[4]) for row in rows}
 
 
