@@ -18,6 +18,7 @@ from whatworks.checks import shown
 from whatworks.errors import NotFoundError
 from whatworks.evidence import Evidence, groups, questions
 from whatworks.evidence.word_search import word_hits
+from whatworks.frozen import maker
 from whatworks.keeper import Found, Keeper
 from whatworks.records import (
     Match,
@@ -119,14 +120,9 @@ class Answers:
         found = self.folded_patterns(order)
         vector_rank = {name: n for n, name in enumerate(near, 1)}
         word_rank = {name: n for n, name in enumerate(by_words, 1)}
+        made = maker(Match)
         return [
-            Match(
-                pattern=found[name],
-                distance=near.get(name),
-                score=scores[name],
-                vector_rank=vector_rank.get(name),
-                keyword_rank=word_rank.get(name),
-            )
+            made(found[name], near.get(name), scores[name], vector_rank.get(name), word_rank.get(name))
             for name in order
             if name in found
         ]

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime
-from math import inf
+from math import inf, sqrt
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -644,7 +644,7 @@ class Keeper:
                 f"this store have {self.config.dim}"
             )
         numbers = numbers / np.abs(numbers).max()  # else the squares of very large ones are infinite
-        unit: NDArray[np.float32] = (numbers / np.sqrt(numbers @ numbers)).astype(np.float32)
+        unit: NDArray[np.float32] = (numbers / sqrt(numbers @ numbers)).astype(np.float32)
         return unit
 
     def lend_embedder(self) -> None:

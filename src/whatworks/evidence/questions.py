@@ -17,6 +17,7 @@ from whatworks.evidence.lookup import FIRST, LAST
 from whatworks.evidence.quarantine import STRANGERS
 from whatworks.evidence.rows import listed
 from whatworks.evidence.schema import ASIDE, IDS, NUMBERS
+from whatworks.frozen import maker
 from whatworks.records import Pattern, Prior, UsageEvent, Where
 from whatworks.trends import DaySum
 
@@ -139,22 +140,35 @@ def patterns(evidence: Evidence, ids: Sequence[str]) -> dict[str, Pattern]:
     """The patterns of these ids, as far as they exist."""
     looked_up = evidence.lookup.patterns(ids)
     if looked_up is not None:
-        return {record[1]: _looked_up(evidence, record, text) for record, text in looked_up}
+        made = maker(Pattern)
+        return {row[0][1]: made(*_looked_up(evidence, *row)) for row in looked_up}
     query = f"SELECT {_PATTERN} FROM pattern_rows WHERE pattern_id IN {IDS}"
     found = {row[0]: _pattern(evidence, row) for row in evidence.rows(query, [_json(ids)])}
     evidence.lookup.expect(patterns=found)
     return found
 
 
-def _looked_up(evidence: Evidence, record: tuple[Any, ...], text: tuple[Any, ...]) -> Pattern:
+def _looked_up(
+    evidence: Evidence, record: tuple[Any, ...], text: tuple[Any, ...]
+) -> tuple[object, ...]:
+    """The fields of a pattern, in order."""
     _, name, used, resolved, total, last, _, _, prior_count, prior_total = record
     _, kind, description, metadata, created, updated = text
-    rate = total / resolved if resolved else None
-    prior = prior_total / prior_count if prior_count else None
-    times = moment_of(created), moment_of(updated)
-    last_used = None if last is None else moment_of(last)
-    return Pattern(name, kind, description, orjson.loads(metadata), *times, rate, used, resolved,
-                   last_used, prior, prior_count, *_shelved(evidence, name))  # fmt: skip
+    return (
+        name,
+        kind,
+        description,
+        orjson.loads(metadata) if metadata != "{}" else {},
+        at := moment_of(created),
+        at if updated == created else moment_of(updated),
+        total / resolved if resolved else None,
+        used,
+        resolved,
+        None if last is None else moment_of(last),
+        prior_total / prior_count if prior_count else None,
+        prior_count,
+        *_shelved(evidence, name),
+    )
 
 
 class Number(NamedTuple):

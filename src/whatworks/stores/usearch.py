@@ -51,8 +51,8 @@ DEAD, DEAD_SHARE = 1_000, 0.2
 # 96 hold 94.6 % and 160 hold 96 %.
 CONNECTIVITY, ADD_WIDTH, SEARCH_WIDTH = 16, 128, 64
 WIDER_FROM, WIDER_PER_DOUBLING = 100_000, 30
-# Candidates that are compared exactly for each one wanted, and at least.
-CANDIDATES, MIN_CANDIDATES = 2, 32
+# Candidates that are compared exactly for each one wanted, and at least; with more, no more is found.
+CANDIDATES, MIN_CANDIDATES = 2, 20
 # From this share of the index on, comparing with all is no slower than asking for so many.
 SCAN_SHARE = 0.2
 ROWS_AT_ONCE = 16_384
@@ -149,10 +149,7 @@ class _Files:
         if k < len(rows):
             near = distances <= np.partition(distances, k - 1)[k - 1]
             distances, rows = distances[near], rows[near]
-        ends = self.ends[rows].tolist()
-        starts = np.where(rows > 0, self.ends[np.maximum(rows, 1) - 1], 0).tolist()
-        ids = (self.ids[start:end].tobytes().decode() for start, end in zip(starts, ends, strict=True))
-        return list(zip(distances.tolist(), ids, strict=True))
+        return list(zip(distances.tolist(), map(self.id, rows.tolist()), strict=True))
 
 
 class _State:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from whatworks import packing
 from whatworks.evidence import Evidence, texts
 from whatworks.evidence.texts import Text
 
@@ -18,14 +19,15 @@ def test_they_are_read_in_parts_without_a_gap_or_a_repeat(
 ) -> None:
     monkeypatch.setattr(texts, "SORTED_AT_ONCE", at_once)
     batch = [Text(change, f"t{n}", "text") for n, change in enumerate(CHANGES)]
-    made = np.arange(len(batch) * 2, dtype=np.float32).reshape(-1, 2)
+    made = np.arange(1, len(batch) * 2 + 1, dtype=np.float32).reshape(-1, 2)
     texts.add_embeddings(evidence, "patterns", "m", batch, made)
     found = [
         (name, row.tolist())
         for ids, rows, _ in texts.vectors(evidence, "patterns", "m", after, 2, until=until)
         for name, row in zip(ids, rows, strict=True)
     ]
-    wanted = [(t.id, made[n].tolist()) for n, t in enumerate(batch) if after < t.change <= until]
+    kept = packing.unpacked(packing.packed(made))
+    wanted = [(t.id, kept[n].tolist()) for n, t in enumerate(batch) if after < t.change <= until]
     assert sorted(found) == sorted(wanted)
     changes = {t.id: t.change for t in batch}
     assert [changes[name] for name, _ in found] == sorted(changes[name] for name, _ in found)
