@@ -73,91 +73,96 @@ COMPARISONS = {
         "process; the keeper's is not counted where a client is measured.",
     ),
 }
-MACHINES = """## Machines, and what changed
+MACHINES = """## What changed, and on which machine
 
-Parts were measured on machines of different speed, which the last table of this page does not tell
-apart. Those of commit 9080ef8, all comparisons but one and *Record*, come from a quiet machine that
-embeds a short text in 4.6 ms; the others from the days before, where the same took 2.25 ms, some
-under load. A figure of the one does not compare with a figure of the other, so growth is taken from
-the latter alone. On the slower machine these are missed, too: find_similar by vector (1.31 ms), a
-start without a keeper (252 ms) and short texts in bulk (274 a second).
+All was measured on one machine within two hours, with priority over other work; only two stores, those of ten million
+events and of a million patterns, were filled while others used it. The machine is a slow one: its processor has AVX2 and
+no instructions for int8, and a short text takes it 4.3 ms to embed. On one with such instructions (Intel, two cores, the
+code of the day before) that takes 2.25 ms, 430 short texts a second are embedded, a start without a keeper takes 174 ms
+and a client's first trend 47 ms: of what is missed below because of the machine, the start and the embedding in bulk are
+met there.
 
-What changed is seen on one machine alone. The code of the day before (6e02c05) and this one, one after
-the other on the slower machine, 100,000 patterns and 1,000,000 events, p50, load 1.6:
+The code of the day before (96d5958) and this one, one after the other on this machine, p50:
 
 | | before | now |
 | --- | ---: | ---: |
-| find_similar, new short text, ms | 9.83 | 8.22 |
-| find_similar by vector, ms | 1.4 | 1.31 |
-| predict, new text, ms | 28.4 | 19.7 |
-| trend, ms | 2.37 | 1.65 |
-| stats, ms | 10.8 | 0.817 |
-| events, the newest, ms | 8.55 | 4.64 |
-| patterns, the newest, ms | 13.5 | 3.89 |
-| events of a pattern, ms | 9.18 | 8.29 |
-| view of 30 days: usage_events, newest 100, ms | 61.4 | 75.7 |
-| view of 30 days: contexts, ms | 0.594 | 0.897 |
-| record_many, into the journal, events/s | 14,826 | 18,936 |
-| client of a live keeper, first trend, ms | 72.8 | 70.6 |
-| alone, first trend, ms | 252 | 252 |
-| alone, first find_similar, ms | 635 | 617 |
+| find_similar by vector, 100,000 patterns, ms | 1.43 | 0.894 |
+| find_similar, new short text, ms | 8.25 | 8.67 |
+| predict, new text, 1,000,000 events, ms | 19.0 | 18.3 |
+| trend, ms | 1.70 | 1.51 |
+| trend by day, beside tables, ms | 3.93 | 2.54 |
+| stats, ms | 1.14 | 0.824 |
+| events of a pattern, ms | 9.52 | 8.39 |
+| record_many of 1,000: check and redact, ms | 23.3 | 15.5 |
+| record_many of 1,000: all, ms | 42.6 | 33.4 |
+| record, ms | 0.52 | 0.463 |
+| alone, first find_similar, ms | 669 | 570 |
+| on disk, per pattern, bytes | 5,195 | 3,861 |
+| on disk, per new context, bytes | 4,803 | 2,651 |
 
-The two views take longer: they leave out tries that are held back, and name the files that tries
-were imported from.
+With ten million events, code of the same hour before and after two of the changes, predict: p50 24.7 and 20.0 ms, p95 139
+and 24.9 ms. New texts, which the model has to read first, vary by a tenth from run to run.
 """
 MISSES = """## Why what is missed is missed
 
-- **A new short text.** Half of the time is the embedding (*floors* above has the parts): 22
-  million int8 weights, on two threads. Tried: threads that spin within a text (a third less,
-  kept), one thread (half as much again), and embedding no text twice (a repeated text takes 0.05
-  ms).
-- **predict.** The embedding, two searches, eight systems of 256 equations (four for the order,
-  four for the intervals of what is shown), and the tries of the nearest contexts. Tried: rows
-  from an SQLite file instead of DuckDB (18.8 to 14.5 ms), one thread for NumPy (kept), systems as
-  large as a pattern's cells and as there are contexts, where contexts have several tries (kept,
-  `kriging.py`), one factor for both solutions (NumPy's Cholesky takes as long as its solution),
-  leaving out profiles of little weight (here none has less than 5 %).
+- **A new short text.** More than half of the time is the embedding (*floors* above has the parts):
+  22 million int8 weights, on two threads; this processor has no instructions for int8 (AVX2 alone),
+  one that has them takes less than half as long. Tried: threads that spin within a text (a third
+  less, kept), one thread (half as much again), and embedding no text twice (a repeated text takes
+  0.1 ms).
+- **predict.** A third is the embedding; then two searches, eight systems of 256 equations (four for
+  the order, four for the intervals of what is shown), the tries of the nearest contexts, and what
+  is kept of each of 250 patterns. Tried: rows from an SQLite file instead of DuckDB (18.8 to 14.5
+  ms), one thread for NumPy (kept), systems as large as a pattern's cells and as there are contexts,
+  where contexts have several tries (kept, `kriging.py`), one factor for both solutions (NumPy's
+  Cholesky takes as long as its solution), leaving out profiles of little weight (here none has less
+  than 5 %), reading no more contexts than are needed and looking through all tries only of patterns
+  that are shown (kept: with ten million events the slowest in twenty answers took 140 ms, and takes 25).
 - **The view usage_events, newest 100.** DuckDB 1.5.6 does not push a sorted limit below the joins
   that name patterns and contexts, and begins with the newest blocks only where no join stands in
   between. Eight forms of the view were tried, among them outer joins alone, subqueries in place of
   joins, and a union of the last day and all before: only a union at a constant time is much faster,
   and a view has none that moves with the tries. Even with the limit below the joins, naming a
   hundred contexts reads all of them. `memory.events()` asks otherwise, and takes a tenth.
-- **record_many.** More than half of the time of the caller is checking and redacting (*Record* has
-  the parts), and that looks at each text; folding goes on meanwhile in the
-  same process, a third of it under the same interpreter lock. Tried: checking many tries field by
-  field, ids of many at once, filling the events that are returned without their frozen
-  constructor, cheaper looks for what a secret needs, parsing the journal in half the calls
-  (together 109 to 32 ms for 1,000 tries of `whatworks bench`, on a machine with a load of 22; kept);
+- **record_many.** The caller alone takes 28 microseconds of processor time a try, half of them
+  checking and redacting (*Record* has the parts), and that looks at each text; folding takes as much
+  again meanwhile in the same process, a third of it under the same interpreter lock. Tried: checking
+  many tries field by field, ids of many at once, filling the events that are returned without their
+  frozen constructor, cheaper looks for what a secret needs, parsing the journal in half the calls
+  (together 109 to 32 ms for 1,000 tries of `whatworks bench`, on a machine with a load of 22; kept),
+  trying no rule for tokens on paths (checking 21 to 13 microseconds a try, kept);
   leaving out what a try does not say (kept); no looking for cycles meanwhile (kept). Of folding the
   engine takes two thirds, a third of that to read JSON. Tried there: columns as JSON from Python
   (six times as long), more memory for the engine, larger and smaller batches (no faster), lines
   without their numbers (a tenth of the reading), JSON from a file (half, but texts would lie in
   one more file).
-- **Disk.** The journal holds all that was told, as JSON that any tool reads, for ever; a fold
-  does not shorten it. gzip makes a quarter of a segment, but forgetting writes over records in
-  place. A pattern has its embedding twice: in the evidence, which is the truth, and in the vector
-  store.
+- **Disk, an event.** The journal holds all that was told, as JSON that any tool reads, for ever; a
+  fold does not shorten it. gzip makes a quarter of a segment, but forgetting writes over records in
+  place, and without the journal 125 bytes would be left: 50 in the tables, 75 in the rows by key that
+  `predict` and `trend` read. For patterns, embeddings in 16 bits were tried and kept (5.2 to 3.9 KB);
+  16-bit integers with a common scale lose a sixth of what 16-bit floats lose.
 - **Start without a keeper.** Loading DuckDB and opening the file, loading NumPy, the model and
   its tokenizer: the parts of *Start*. Tried: the model beside all else in a thread (1,097 to 890
   ms with 100,000 patterns), lean imports (a client takes 45 ms).
 - **Growth of search.** Ten thousand vectors lie in the processor's cache, a million do not. Tried:
-  an index with near vectors side by side (no faster); fewer candidates (64 instead of 96: a seventh
-  faster, but .97 of the ten nearest among 100,000 and not .98).
-- **Growth of trend and predict.** A pattern with a hundred times the tries has more days, and each
-  has its interval; those of few tries are alike and remembered. Tried: a continued fraction as
-  long as the tries ask for (no more), an expansion by cumulants (kept). What is said of ten million
-  events was measured a version earlier.
+  an index with near vectors side by side (no faster), inner products instead of cosines (half the
+  time of the index, kept), 64 candidates instead of 96 (a quarter less, .97 of the ten nearest among
+  100,000 and not .98; kept).
+- **Growth of trend.** A pattern with a hundred times the tries has more days, and each has its
+  interval; those of few tries are alike and remembered. Tried: a continued fraction as long as the
+  tries ask for (no more), an expansion by cumulants (kept), also where there are few (half the time
+  of all intervals, kept).
 - **Bulk import.** The model has every processor busy, a text each: what is written, folded and
   indexed meanwhile takes its time from them. Tried: texts that come in steps of fewer than 128 are
   embedded in bulk as well (kept: where half a second is not enough for so many, an import took up
   to three times as long as its embedding).
 - **Beside the file-based memory.** That one compares words; a new text costs whatworks an
-  embedding. Asked again, a text is found 40 times faster. A client starts in what Python takes to
-  import it.
+  embedding. Asked again, a text is found 100 times faster. A client starts in what Python takes to
+  import it: six of its seven megabytes are the standard library, the classes of what is returned and
+  the codec (msgspec loads `typing_extensions` where it is installed, a third of a megabyte).
 - **Beside vector stores.** They answer with row numbers. Of the time of whatworks the index takes
-  about half; the rest looks for what other processes wrote, compares candidates exactly and
-  reads patterns.
+  less than half; the rest compares candidates exactly, reads ten patterns with their tries (a fifth)
+  and looks for what other processes wrote.
 - **Beside tables.** SQLite has an index made for each question; whatworks computes intervals and
   the last change with each trend, and names patterns and contexts of events. Tried: numbers of
   `stats` are kept until something is written, and then asked in 3 statements instead of 9 (kept). Of

@@ -260,7 +260,7 @@ class LanceMachine(MemoryMachine):
 
 # Half of them on each engine, so that two processors take half as long.
 MemoryMachine.TestCase.settings = LanceMachine.TestCase.settings = settings(
-    max_examples=10_000 if FULL else 60, stateful_step_count=50 if FULL else 30
+    max_examples=10_000 if FULL else 25, stateful_step_count=50 if FULL else 30
 )
 TestMemory = MemoryMachine.TestCase
 TestMemoryOnLance = LanceMachine.TestCase

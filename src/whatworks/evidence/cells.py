@@ -326,7 +326,9 @@ def _lives(looked_up: Mapping[int, NDArray[Any]]) -> dict[int, Life]:
     """From rows of the lookup, the last first; all at once, since most lives are short."""
     if not looked_up:
         return {}
-    cells = np.concatenate([rows[::-1] for rows in looked_up.values()])
+    # Each from its end, and all of one kind: to join arrays of rows, NumPy compares their kinds.
+    last_first = [rows.tobytes() for rows in reversed(list(looked_up.values()))]
+    cells = np.frombuffer(b"".join(last_first), next(iter(looked_up.values())).dtype)[::-1]
     context, tries = cells["context"].astype(np.int64), cells["tries"].astype(float)
     worth = np.where(context == NO_CONTEXT, tries, 2.0 * tries / (tries + 1))
     life = Life(context, worth, cells["total"] / tries, cells["last_at"].copy())

@@ -36,6 +36,7 @@ CREATE TABLE lives (pattern_no INTEGER PRIMARY KEY, count, body BLOB, crc);
 # Cells of a pattern that are looked at one by one, and of those before at most as many.
 KEPT = 128
 FILLED_AT_ONCE = 50_000
+ASKED_AT_ONCE = 500  # values of a statement; older engines take 999
 # In SQL: where a cell lies among all in [0, MODULUS), as ``spared`` has it.
 _PLACE = (
     f"((coalesce(context_no, {NO_CONTEXT}) + 2)::BIGINT * {SHUFFLE[0]}"
@@ -70,7 +71,15 @@ def spared(context: Array, day: Array, count: int) -> NDArray[np.bool_]:
 
 def lives(con: sqlite3.Connection, numbers: Collection[int]) -> dict[int, Array]:
     """The cells of each of these patterns that are kept, the last first; none of those without any."""
-    return {number: cells for number in numbers if len(cells := _read(con, number)[1])}
+    wanted, found = list(numbers), dict[int, Array]()
+    for start in range(0, len(wanted), ASKED_AT_ONCE):
+        part = wanted[start : start + ASKED_AT_ONCE]
+        query = f"SELECT * FROM lives WHERE pattern_no IN ({','.join('?' * len(part))})"
+        rows = con.execute(query, part).fetchall()
+        if len(rows) < len(part):
+            raise DamagedError("a life is missing")
+        found |= {row[0]: cells for row in rows if len(cells := _cells(*row))}
+    return found
 
 
 def begin(con: sqlite3.Connection, numbers: Iterable[int]) -> int:
@@ -148,10 +157,16 @@ def _insert(con: sqlite3.Connection, rows: Sequence[Row]) -> None:
 
 
 def _read(con: sqlite3.Connection, number: int) -> tuple[int, Array]:
-    row = con.execute("SELECT count, body, crc FROM lives WHERE pattern_no = ?", [number]).fetchone()
-    if row is None or row[2] != _crc(number, row[0], row[1]):
-        raise DamagedError("a life is damaged or missing")
-    return row[0], np.frombuffer(row[1], _CELL) if row[1] else np.empty(0, _CELL)
+    row = con.execute("SELECT * FROM lives WHERE pattern_no = ?", [number]).fetchone()
+    if row is None:
+        raise DamagedError("a life is missing")
+    return row[1], _cells(*row)
+
+
+def _cells(number: int, count: int, body: bytes, crc: int) -> Array:
+    if crc != _crc(number, count, body):
+        raise DamagedError("a life is damaged")
+    return np.frombuffer(body, _CELL) if body else np.empty(0, _CELL)
 
 
 def _packed(number: int, count: int, cells: Array) -> Row:
