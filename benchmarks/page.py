@@ -75,11 +75,12 @@ COMPARISONS = {
 }
 MACHINES = """## What changed, and on which machine
 
-All was measured on one machine within two hours, with priority over other work; only two stores, those of ten million
-events and of a million patterns, were filled while others used it. The machine is a slow one: its processor has AVX2 and
-no instructions for int8, and a short text takes it 4.3 ms to embed. On one with such instructions (Intel, two cores, the
-code of the day before) that takes 2.25 ms, 430 short texts a second are embedded, a start without a keeper takes 174 ms
-and a client's first trend 47 ms: of what is missed below because of the machine, the start and the embedding in bulk are
+All was measured on one machine within two hours, with priority over other work; only two stores,
+those of ten million events and of a million patterns, were filled while others used it. The machine
+is a slow one: its processor has AVX2 and no instructions for int8, and a short text takes it 4.3 ms
+to embed. On one with such instructions (Intel, two cores, the code of the day before) that takes 2.25
+ms, 430 short texts a second are embedded, a start without a keeper takes 174 ms and a client's first
+trend 47 ms: of what is missed below because of the machine, the start and the embedding in bulk are
 met there.
 
 The code of the day before (96d5958) and this one, one after the other on this machine, p50:
@@ -100,8 +101,9 @@ The code of the day before (96d5958) and this one, one after the other on this m
 | on disk, per pattern, bytes | 5,195 | 3,861 |
 | on disk, per new context, bytes | 4,803 | 2,651 |
 
-With ten million events, code of the same hour before and after two of the changes, predict: p50 24.7 and 20.0 ms, p95 139
-and 24.9 ms. New texts, which the model has to read first, vary by a tenth from run to run.
+With ten million events, before and after reading no more contexts than needed and looking through all
+tries only of patterns that are shown, predict took 24.7 and 20.0 ms (p50), and 139 and 24.9 ms (p95).
+New texts, which the model has to read first, vary by a tenth from run to run.
 """
 MISSES = """## Why what is missed is missed
 
@@ -117,7 +119,7 @@ MISSES = """## Why what is missed is missed
   where contexts have several tries (kept, `kriging.py`), one factor for both solutions (NumPy's
   Cholesky takes as long as its solution), leaving out profiles of little weight (here none has less
   than 5 %), reading no more contexts than are needed and looking through all tries only of patterns
-  that are shown (kept: with ten million events the slowest in twenty answers took 140 ms, and takes 25).
+  that are shown (kept: with ten million events the slowest in twenty took 140 ms, and take 27).
 - **The view usage_events, newest 100.** DuckDB 1.5.6 does not push a sorted limit below the joins
   that name patterns and contexts, and begins with the newest blocks only where no join stands in
   between. Eight forms of the view were tried, among them outer joins alone, subqueries in place of
