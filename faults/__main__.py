@@ -21,9 +21,9 @@ def main() -> int:
     if given.size == "points":  # no suite: the list of failpoints alone
         page.write([])
         return 0
-    if given.size == "smoke" and len(given.only or running.SUITES) > 1:
-        return running.abreast(given.size, given.seed, given.only or running.SUITES)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that everything is cleaned up
+    if given.size == "smoke" and not given.write and len(given.only or running.SUITES) > 1:
+        return running.abreast(given.size, given.seed, given.only or running.SUITES)
     keep_to_ourselves()
     done = running.run(given.size, given.seed, given.only or running.SUITES)
     if given.write:

@@ -95,19 +95,29 @@ def abreast(size: Size, seed: int, names: Iterable[str]) -> int:
     Returns 1 if one is not sound.
     """
 
-    def ended(name: str) -> subprocess.CompletedProcess[str]:
+    begun: list[subprocess.Popen[str]] = []
+
+    def ended(name: str) -> tuple[int, str]:
         command = [*PYTHON, "faults", size, "--seed", str(seed), "--only", name]
-        done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False)
-        print(done.stdout, end="", flush=True)
-        return done
+        process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        begun.append(process)
+        said, _ = process.communicate()
+        print(said, end="", flush=True)
+        return process.returncode, said
 
     wanted = list(names)
-    done = [ended(name) for name in wanted if name in ALONE]
     with ThreadPoolExecutor(ABREAST) as pool:
-        done += pool.map(ended, [name for name in wanted if name not in ALONE])
-    unsound = [one for one in done if one.returncode]
-    for one in unsound:  # once more at the end, where whoever looks for the reason looks first
-        print(one.stdout, flush=True)
+        try:
+            done = [pool.submit(ended, name).result() for name in wanted if name in ALONE]
+            done += pool.map(ended, [name for name in wanted if name not in ALONE])
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in begun:
+                process.terminate()  # each cleans up after itself
+            raise
+    unsound = [said for code, said in done if code]
+    for said in unsound:  # once more at the end, where whoever looks for the reason looks first
+        print(said, flush=True)
     return 1 if unsound else 0
 
 

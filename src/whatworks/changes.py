@@ -16,7 +16,7 @@ from whatworks.evidence.cells import Life
 from whatworks.evidence.coincidences import coincidences
 from whatworks.keeper import Keeper
 from whatworks.neighbourhood import Points
-from whatworks.records import ChangePoint, Coincidence
+from whatworks.records import ChangePoint
 
 __all__ = ["Changes"]
 
@@ -62,25 +62,36 @@ class Changes:
         if not points:
             return points
 
-        def found(names: Sequence[str]) -> dict[str, tuple[Coincidence, ...]]:
+        def told(names: Sequence[str]) -> dict[str, ChangePoint]:
             begun = {int(name): points[int(name)].since for name in names}
             along = coincidences(self._keeper.folded(), begun, as_of)
-            return {name: along.get(int(name), ()) for name in names}
+            return {
+                name: replace(points[number], along=along.get(number, ()))
+                for name, number in zip(names, begun, strict=True)
+            }
 
-        names = [str(number) for number in points]
-        along = found(names) if as_of is not None else self._keeper.along.many(names, found)
-        return {number: replace(point, along=along[str(number)]) for number, point in points.items()}
+        names, cache = [str(number) for number in points], self._keeper.told
+        if as_of is not None:
+            found = told(names)
+        else:
+            found = cache.many(names, told)
+            # A point may be another one since: tries or embeddings came.
+            old = [name for name in names if replace(found[name], along=()) != points[int(name)]]
+            cache.invalidate(old)
+            found |= cache.many(old, told)
+        return {number: found[str(number)] for number in points}
 
     def _kept(self, numbers: Sequence[int]) -> dict[str, ChangePoint | None]:
         """What may be remembered: with the embeddings of all contexts, which excuse a change."""
-        lives, vectors = self._lives(numbers, None), self._vectors()
-        found = self._points(lives, vectors, None)
+        at, lives, vectors = self._keeper.folded().folded, self._lives(numbers, None), self._vectors()
+        found = self._points(lives, vectors, None, at)
         return {str(n): point for n, point in found.items() if vectors.knew(lives[n])}
 
     def _found(self, numbers: Sequence[int], as_of: datetime | None) -> dict[int, ChangePoint | None]:
         if not numbers:
             return {}
-        return self._points(self._lives(numbers, as_of), self._vectors(), as_of)
+        at = self._keeper.folded().folded
+        return self._points(self._lives(numbers, as_of), self._vectors(), as_of, at)
 
     def _lives(self, numbers: Sequence[int], as_of: datetime | None) -> Lives:
         return cells.lives(self._keeper.folded(), numbers, as_of)
@@ -89,13 +100,18 @@ class Changes:
         return _Vectors(self._keeper)
 
     def _points(
-        self, lives: Lives, vectors: _Vectors, as_of: datetime | None
+        self, lives: Lives, vectors: _Vectors, as_of: datetime | None, at: int
     ) -> dict[int, ChangePoint | None]:
+        """The points of lives that were read when ``at`` bytes were folded."""
         begun = {n: k for n in _suspects(lives) if (k := _begins(lives[n], vectors))}
         found: dict[int, ChangePoint | None] = dict.fromkeys(lives)
         if begun:
             since = {n: moment_of(int(lives[n].last_at[k])) for n, k in begun.items()}
-            sides = cells.sides(self._keeper.folded(), lives, begun, as_of)
+            evidence = self._keeper.folded()
+            sides = cells.sides(evidence, lives, begun, as_of)
+            if evidence.folded != at:  # the records may have tries that the lives have not
+                starts = {n: int(lives[n].last_at[k]) for n, k in begun.items()}
+                sides = cells.all_sides(evidence, starts, as_of)
             found |= {n: _point(since[n], sums) for n, sums in sides.items()}
         return found
 

@@ -37,7 +37,7 @@ from whatworks.ids import uuid7
 from whatworks.journal import Journal
 from whatworks.lock import KeeperLock
 from whatworks.rank import Learned
-from whatworks.records import ChangePoint, Coincidence, Pattern
+from whatworks.records import ChangePoint, Pattern
 from whatworks.replay import Mark
 from whatworks.segments import sizes
 from whatworks.vectors import Vectors, remove
@@ -135,9 +135,9 @@ class Keeper:
         self.sums: HotCache[PopulationRow] = HotCache(1)
         self.leaders: HotCache[list[int]] = HotCache(LEADERS_CACHED)  # as of the last fold
         self.learned: HotCache[tuple[int, Learned]] = HotCache(1)  # by embedding model
-        # By pattern number: change points, and what changed along with them.
+        # By pattern number: change points, and those with what changed along with them.
         self.changes: HotCache[ChangePoint | None] = HotCache(PATTERNS_CACHED)
-        self.along: HotCache[tuple[Coincidence, ...]] = HotCache(PATTERNS_CACHED)
+        self.told: HotCache[ChangePoint] = HotCache(PATTERNS_CACHED)
         self.queries: HotCache[NDArray[np.float32]] = HotCache(QUERIES_CACHED)
         self.found: HotCache[Found] = HotCache(FOUND_CACHED)  # until descriptions change
         self.used = monotonic()  # when it was last of use
@@ -319,10 +319,10 @@ class Keeper:
         if touched:
             self.patterns.invalidate(touched)
             self.numbers.invalidate(touched)
-            kept = self.changes.describe()["size"]
+            kept = self.changes.describe()["size"] or self.told.describe()["size"]
             numbers = questions.numbers(evidence, touched) if kept else ()
             self.changes.invalidate(numbers)
-            self.along.invalidate(numbers)
+            self.told.invalidate(numbers)
             self.sums.clear()
             self.leaders.clear()
             self.all_embedded = False
@@ -368,7 +368,7 @@ class Keeper:
         self.patterns.clear()
         self.numbers.clear()
         self.changes.clear()
-        self.along.clear()
+        self.told.clear()
         self.sums.clear()
         self.leaders.clear()
         self.found.clear()
@@ -844,7 +844,7 @@ class Keeper:
                 self.embedder, self.config = old, before
                 raise
             self.changes.clear()
-            self.along.clear()
+            self.told.clear()
             texts.drop_other_models(evidence, embedder.model_id)
             self._remove_vectors(before.vectors, before.generation)
             self._forget_former()  # which has vectors of the other model

@@ -19,14 +19,15 @@ LARGEST = 32_767
 
 
 def packed(vectors: NDArray[np.float32]) -> NDArray[np.int16]:
-    """Vectors ``(n, dim)``, none of them zero, as integers of the same shape."""
-    scale = LARGEST / np.abs(vectors).max(axis=1, keepdims=True).astype(np.float64)
+    """Vectors ``(n, dim)`` as integers of the same shape."""
+    largest = np.abs(vectors).max(axis=1, keepdims=True).astype(np.float64)
+    scale = LARGEST / np.where(largest > 0, largest, 1)
     made: NDArray[np.int16] = np.rint(vectors * scale).astype(NUMBER)
     return made
 
 
 def unpacked(integers: NDArray[np.int16]) -> NDArray[np.float32]:
-    """Vectors of length 1, float32, of the same shape ``(n, dim)``."""
+    """Vectors of length 1, float32, of the same shape ``(n, dim)``; what is zero stays so."""
     wide = integers.astype(np.float32)
-    wide /= np.sqrt(np.einsum("ij,ij->i", wide, wide))[:, np.newaxis]
+    wide /= np.maximum(np.sqrt(np.einsum("ij,ij->i", wide, wide)), 1)[:, np.newaxis]
     return wide

@@ -12,7 +12,7 @@ import pytest
 
 from support import reference
 from whatworks import Answer, ChangePoint, Explanation, Memory, NewEvent, Prior
-from whatworks.evidence import cells
+from whatworks.evidence import cells, lives
 from whatworks.testing import HashEmbedder
 
 Open = Callable[..., Memory]
@@ -383,3 +383,38 @@ def test_what_was_written_while_a_question_was_answered_is_seen_by_the_next(
     found = change(memory)
     assert found is not None
     assert (found.tries_before, found.tries_after) == (30, 12)
+
+
+def test_what_changed_along_is_that_of_the_point_which_is_told(open_memory: Open) -> None:
+    memory = open_memory(embedder="none", clock=lambda: day(1_000), durability="process")
+    memory.add_pattern("pattern p", pattern_id="p")
+
+    def tried(first: int, count: int, outcome: float, tool: str) -> None:
+        memory.record_many(
+            NewEvent("p", outcome=outcome, context=f"ticket {n}", timestamp=day(n), tools=[tool])
+            for n in range(first, first + count)
+        )
+
+    tried(0, 12, 1.0, "old")
+    tried(20, 12, 0.0, "new")
+    first = memory.trend("p").change_point
+    assert first is not None and {item.value for item in first.along} == {"old", "new"}
+    tried(60, 25, 1.0, "third")
+    second = memory.trend("p").change_point
+    assert second is not None and second.since == day(60)
+    assert {item.value for item in second.along} == {"old", "new", "third"}
+
+
+def test_tries_of_one_moment_are_on_one_side_of_a_change_however_many_follow(memory: Memory) -> None:
+    names = [f"at the border {n}" for n in range(4)]
+    memory.add_patterns([{"description": name, "pattern_id": name} for name in names])
+    moments = [*range(130), *([130] * 6), *range(131, 131 + lives.KEPT - 5)]
+    for name in names:
+        memory.record_many(
+            NewEvent(name, outcome=float(moment >= 130), context=f"{name} {n}", timestamp=day(moment))
+            for n, moment in enumerate(moments)
+        )
+    for name in names:
+        now, then = memory.trend(name), memory.trend(name, as_of=day(999))
+        assert now.change_point is not None
+        assert now.change_point == then.change_point

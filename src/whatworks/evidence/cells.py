@@ -32,6 +32,7 @@ __all__ = [
     "Life",
     "PopulationRow",
     "RecordRow",
+    "all_sides",
     "context_ids",
     "hidden",
     "leaders",
@@ -361,10 +362,10 @@ def sides(
 ) -> dict[int, tuple[float, float, float, float]]:
     """Effective tries and outcomes of each pattern before and since the cell of its life in ``begun``.
 
-    A life has all of the last cells, so that what is not among these was before; where more than
-    those count, all cells are looked at.
+    A life has all of the last cells, so that what is not among these was before; where the first of
+    those is the one, or an earlier one, all cells are looked at: others may be as old.
     """
-    far = {n: k for n, k in begun.items() if len(lives[n].worth) - k > KEPT}
+    far = {n: k for n, k in begun.items() if len(lives[n].worth) - k >= KEPT}
     if as_of is not None or evidence.guarded:  # what counts aside is in no life
         far = dict(begun)
     found = {}
@@ -376,14 +377,14 @@ def sides(
         found[row.pattern_no] = before, min(max(row.total - total, 0.0), before), tries, total
     if far:
         starts = {n: int(lives[n].last_at[k]) for n, k in far.items()}
-        found |= _all_sides(evidence, starts, as_of)
+        found |= all_sides(evidence, starts, as_of)
     return found
 
 
-def _all_sides(
+def all_sides(
     evidence: Evidence, begun: Mapping[int, int], as_of: datetime | None
 ) -> dict[int, tuple[float, float, float, float]]:
-    """The same from all cells, by the microseconds since 1970."""
+    """The same from all cells, by the time of the first that count, in microseconds since 1970."""
     with_, values = _then(as_of)
     query = f"""{with_},
     begun AS (SELECT p[1] AS pattern_no, make_timestamp(p[2]) AS start

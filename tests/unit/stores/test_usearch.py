@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from whatworks import packing
+from whatworks.samples import nearest
 from whatworks.stores import usearch
+from whatworks.stores.base import as_unit
 from whatworks.stores.usearch import UsearchStore
 
 
@@ -44,3 +46,27 @@ def test_erasing_leaves_no_byte_of_what_was_deleted(
     assert store.search(vectors[8], 1).ids == ["id-008"]
     store.maintain()
     assert store.search(vectors[8], 1).ids == ["id-008"]
+
+
+def test_embeddings_that_lean_to_one_side_are_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With integers of usearch's own scale a third of the nearest is not among those looked at."""
+    monkeypatch.setattr(usearch, "INDEX_FROM", 50)
+    rng = np.random.default_rng(0)
+    topics, side = rng.standard_normal((100, 384)), 6 * rng.standard_normal(384)
+
+    def leaning(count: int) -> np.ndarray:
+        near = topics[rng.integers(0, len(topics), count)] + 0.7 * rng.standard_normal((count, 384))
+        return (near + side).astype(np.float32)
+
+    vectors, ids = leaning(4_000), [f"id-{n}" for n in range(4_000)]
+    store = UsearchStore(tmp_path, dim=384)
+    store.upsert(ids, vectors)
+    store.maintain()
+    queries = leaning(50)
+    found = [
+        len({*store.search(query, 10).ids} & {*nearest(ids, as_unit(vectors, 384), query, 10).ids})
+        for query in queries
+    ]
+    assert sum(found) >= 0.97 * 10 * len(queries)
