@@ -23,7 +23,7 @@ from support.processes import Failed, Process
 from support.qdrant import Served
 from support.s3 import S3
 from support.storage import Careless, serving
-from whatworks import InvalidInputError, Memory, StoreError, config, failpoints
+from whatworks import InvalidInputError, Memory, StoreError, config, failpoints, packing
 from whatworks.cli import app
 from whatworks.embedders import vectors_of
 from whatworks.errors import StoreBusyError
@@ -146,7 +146,8 @@ def takes_all(new: Machine, embedded: list[str]) -> None:
 
 
 def vector(text: str) -> bytes:
-    return vectors_of(HashEmbedder(), [text])[0].tobytes()
+    """The bytes of an embedding as the evidence gives it to others."""
+    return packing.unpacked(packing.packed(vectors_of(HashEmbedder(), [text])))[0].tobytes()
 
 
 def test_a_new_machine_takes_the_vectors_instead_of_making_them(
