@@ -184,7 +184,7 @@ def _halley(
 ) -> Float64:
     """The log odds of quantiles, from log odds near them.
 
-    The series for the inverse of the distribution up to the third power of the first step, so that
+    Halley's method, and behind it what the series for the inverse has of the third power of the step:
     the error is about the fourth power of the step before, as a share of the standard deviation.
     Inside a bracket that only ever shrinks; where a step leaves it, halving.
     """

@@ -62,7 +62,7 @@ class Changes:
         if not points:
             return points
 
-        def told(names: Sequence[str]) -> dict[str, ChangePoint]:
+        def looked(names: Sequence[str]) -> dict[str, ChangePoint]:
             begun = {int(name): points[int(name)].since for name in names}
             along = coincidences(self._keeper.folded(), begun, as_of)
             return {
@@ -72,13 +72,13 @@ class Changes:
 
         names, cache = [str(number) for number in points], self._keeper.told
         if as_of is not None:
-            found = told(names)
+            found = looked(names)
         else:
-            found = cache.many(names, told)
+            found = cache.many(names, looked)
             # A point may be another one since: tries or embeddings came.
             old = [name for name in names if replace(found[name], along=()) != points[int(name)]]
             cache.invalidate(old)
-            found |= cache.many(old, told)
+            found |= cache.many(old, looked)
         return {number: found[str(number)] for number in points}
 
     def _kept(self, numbers: Sequence[int]) -> dict[str, ChangePoint | None]:
@@ -106,12 +106,8 @@ class Changes:
         begun = {n: k for n in _suspects(lives) if (k := _begins(lives[n], vectors))}
         found: dict[int, ChangePoint | None] = dict.fromkeys(lives)
         if begun:
+            sides = cells.sides(self._keeper.folded(), lives, begun, as_of, at)
             since = {n: moment_of(int(lives[n].last_at[k])) for n, k in begun.items()}
-            evidence = self._keeper.folded()
-            sides = cells.sides(evidence, lives, begun, as_of)
-            if evidence.folded != at:  # the records may have tries that the lives have not
-                starts = {n: int(lives[n].last_at[k]) for n, k in begun.items()}
-                sides = cells.all_sides(evidence, starts, as_of)
             found |= {n: _point(since[n], sums) for n, sums in sides.items()}
         return found
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from whatworks import config, drafts, erasure, failpoints, migration, packing, system
+from whatworks import config, drafts, erasure, failpoints, migration, system
 from whatworks.cache import HotCache
 from whatworks.embedders import Embedder, EmbeddingPool, vectors_of
 from whatworks.errors import (
@@ -568,10 +568,8 @@ class Keeper:
     ) -> None:
         reached = batch[-1].change
         batch, made = self._directed(batch, made)
-        texts.add_embeddings(evidence, name, self.config.embedder, batch, made, reached)
+        kept = texts.add_embeddings(evidence, name, self.config.embedder, batch, made, reached)
         if name in self._vectors and batch:
-            # As they are kept, so that the same is found after a restart.
-            kept = packing.unpacked(packing.packed(made))
             self._vectors[name].add([text.id for text in batch], kept)
             self._vectors[name].project()
         elif gone := self._gone.get(name):  # what came again since is found

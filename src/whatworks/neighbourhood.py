@@ -43,11 +43,7 @@ def merged(rows: Sequence[CellRow], points: Points) -> list[Cell]:
     for row in rows:
         context_id, number, _, _, _, last_at = row
         early = number in since and last_at < since[number]
-        key = context_id, number, early
-        if key in groups:
-            groups[key].append(row)
-        else:
-            groups[key] = [row]
+        groups.setdefault((context_id, number, early), []).append(row)
     return [_one(key, days) for key, days in groups.items()]
 
 
@@ -110,7 +106,7 @@ def cells_of(
     # Each context once: most have several cells.
     contexts = {cell.context_id: vector for cell, vector in zip(near, vectors, strict=True)}
     numbers = {name: n for n, name in enumerate(contexts)}
-    place = np.array([numbers[cell[0]] for cell in near], np.int64)
+    place = np.array([numbers[cell.context_id] for cell in near], np.int64)
     seen = rank.centred(np.array([*contexts.values(), query], float), center)
     matrix = seen[:-1]
     return rank.Cells(

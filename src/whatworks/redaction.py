@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache, lru_cache, partial
 from typing import NamedTuple
 
@@ -432,7 +432,7 @@ _EXACT, _FOLDED = (
 )
 
 
-_plain_words: set[str] = set()
+_plain_words: set[str] = set()  # long ones that hold no literal: paths and names come again and again
 
 
 @cache
@@ -455,6 +455,7 @@ def _lower(text: str) -> str:
 
 def _suspects(text: str) -> tuple[int, ...]:
     """The places of the rules that may find something in ``text``, in order."""
+    global _plain_words
     # Prose has neither a long word nor what stands between a name and its value, before an
     # argument or around a key, and of these every rule needs one.
     words = [word for word in text.split() if len(word) >= LONG]
@@ -470,16 +471,16 @@ def _suspects(text: str) -> tuple[int, ...]:
         ]
         found += exact
         if not exact:
-            _note_plain(new)
+            _plain_words = _remembered(_plain_words, new)
     return tuple(sorted(set(found))) if found else ()
 
 
-def _note_plain(words: list[str]) -> None:
-    """Remember long words that hold no literal: paths and names come again and again."""
-    global _plain_words
-    if len(_plain_words) >= MANY:
-        _plain_words = set()  # other threads may be looking into the former one
-    _plain_words.update(word for word in words if len(word) <= NAME)
+def _remembered(known: set[str], texts: Iterable[str]) -> set[str]:
+    """The set ``known`` with those of ``texts`` that are short, begun anew once there are many."""
+    if len(known) >= MANY:
+        known = set()  # other threads may be looking into the former one
+    known.update(text for text in texts if len(text) <= NAME)
+    return known
 
 
 def _secrets(text: str, place: int) -> Iterator[tuple[int, int]]:
@@ -588,10 +589,7 @@ class Secrets:
         return text
 
     def _noted(self, text: str) -> str:
-        if len(text) <= NAME:
-            if len(self.plain) >= MANY:
-                self.plain = set()  # other threads may be looking into the former one
-            self.plain.add(text)
+        self.plain = _remembered(self.plain, [text])
         return text
 
     def redacted_value(self, name: str, value: str) -> str:

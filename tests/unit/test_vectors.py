@@ -14,7 +14,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from support.log import apply, pattern
-from whatworks import StoreError, vectors
+from whatworks import StoreError, packing, vectors
 from whatworks.evidence import Evidence, texts
 from whatworks.stores import Hits
 from whatworks.stores.exact import ExactStore
@@ -409,11 +409,11 @@ def test_distances_of_some_ids_are_exact(
     add(evidence, described(0, 20), opened)
     query = MODEL(["red green"])[0]
     wanted = ["p0003", "p0001", "p0007", "nobody"]
-    truth = MODEL([text(3), text(1), text(7)])
+    truth = packing.unpacked(packing.packed(MODEL([text(3), text(1), text(7)])))
     exact = nearest(["p0003", "p0001", "p0007"], truth, query, 3)
     found = opened.distances(query, wanted)
     assert found.ids == exact.ids
-    assert_allclose(found.distances, exact.distances, atol=1e-5)
+    assert_allclose(found.distances, exact.distances, atol=1e-6)
     assert opened.distances(query, ["nobody"]) == Hits([], pytest.approx(np.empty(0)))
     assert opened.distances(query, []).ids == []
 

@@ -32,7 +32,6 @@ __all__ = [
     "Life",
     "PopulationRow",
     "RecordRow",
-    "all_sides",
     "context_ids",
     "hidden",
     "leaders",
@@ -218,10 +217,9 @@ def _first(
     """Which rows belong to the first ``pairs``, by the numbers of their contexts and patterns."""
     if pairs is None or len(context) <= pairs:
         return np.ones(len(context), bool)
-    places = {name: place for place, name in enumerate(contexts)}
-    numbers = np.array(sorted(names), np.int64)
-    place = np.array([places[names[number]] for number in numbers.tolist()], np.int64)
-    keys = (place[np.searchsorted(numbers, context)] << 32) + pattern
+    numbers = {name: number for number, name in names.items()}
+    order = [numbers[name] for name in contexts if name in numbers]
+    keys = _keys(_places(context, order), pattern)
     return np.isin(keys, np.unique(keys)[:pairs])
 
 
@@ -241,12 +239,11 @@ def _looked_up(evidence: Evidence, contexts: Sequence[str], pairs: int | None) -
         at += step
         if pairs is not None:
             # The next are as many as will probably do: most contexts have several cells.
-            left = pairs - sum(map(_pairs, parts))
+            left -= len(np.unique(_keys(parts[-1]["context"], parts[-1]["pattern"])))
             step = max(FIRST_CONTEXTS, ceil(1.2 * at * left / max(pairs - left, 1)))
     rows = np.concatenate(parts)
     rows = rows[_first(rows["context"], rows["pattern"], names, contexts, pairs)]
-    by_name = np.array(sorted(names, key=names.__getitem__), np.int64)
-    places = np.argsort(by_name)[np.searchsorted(np.sort(by_name), rows["context"])]
+    places = _places(rows["context"], sorted(names, key=names.__getitem__))
     rows = rows[np.lexsort((rows["last_at"], rows["pattern"], places))]  # as ``_by_place`` has them
     tries = rows["tries"]
     columns = (
@@ -265,8 +262,18 @@ def _looked_up(evidence: Evidence, contexts: Sequence[str], pairs: int | None) -
     )
 
 
-def _pairs(rows: NDArray[Any]) -> int:
-    return len(np.unique((rows["context"].astype(np.int64) << 32) + rows["pattern"]))
+def _places(context: NDArray[Any], order: Sequence[int]) -> NDArray[np.int64]:
+    """Where in ``order``, which has all of them, the numbers of contexts stand."""
+    numbers = np.array(order, np.int64)
+    by_number = np.argsort(numbers)
+    places: NDArray[np.int64] = by_number[np.searchsorted(numbers, context, sorter=by_number)]
+    return places
+
+
+def _keys(context: NDArray[Any], pattern: NDArray[Any]) -> NDArray[np.int64]:
+    """Numbers for pairs of a context and a pattern, in their order."""
+    keys: NDArray[np.int64] = (context.astype(np.int64) << 32) + pattern
+    return keys
 
 
 def sample(evidence: Evidence, limit: int, as_of: datetime | None) -> list[CellRow]:
@@ -358,12 +365,17 @@ def context_ids(evidence: Evidence, numbers: Collection[int]) -> dict[int, str]:
 
 
 def sides(
-    evidence: Evidence, lives: Mapping[int, Life], begun: Mapping[int, int], as_of: datetime | None
+    evidence: Evidence,
+    lives: Mapping[int, Life],
+    begun: Mapping[int, int],
+    as_of: datetime | None,
+    at: int,
 ) -> dict[int, tuple[float, float, float, float]]:
     """Effective tries and outcomes of each pattern before and since the cell of its life in ``begun``.
 
     A life has all of the last cells, so that what is not among these was before; where the first of
-    those is the one, or an earlier one, all cells are looked at: others may be as old.
+    those is the one, or an earlier one, all cells are looked at: others may be as old. So they are
+    where more than ``at`` bytes are folded, as there were when the lives were read.
     """
     far = {n: k for n, k in begun.items() if len(lives[n].worth) - k >= KEPT}
     if as_of is not None or evidence.guarded:  # what counts aside is in no life
@@ -375,13 +387,15 @@ def sides(
         total = float((life.worth[k:] * life.mean[k:]).sum())
         before = max(row.tries - tries, 0.0)
         found[row.pattern_no] = before, min(max(row.total - total, 0.0), before), tries, total
+    if evidence.folded != at:  # the records may have tries that the lives have not
+        far = dict(begun)
     if far:
         starts = {n: int(lives[n].last_at[k]) for n, k in far.items()}
-        found |= all_sides(evidence, starts, as_of)
+        found |= _all_sides(evidence, starts, as_of)
     return found
 
 
-def all_sides(
+def _all_sides(
     evidence: Evidence, begun: Mapping[int, int], as_of: datetime | None
 ) -> dict[int, tuple[float, float, float, float]]:
     """The same from all cells, by the time of the first that count, in microseconds since 1970."""

@@ -16,6 +16,8 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
+from whatworks.evidence.by_key import chosen
+
 if TYPE_CHECKING:
     import duckdb
 
@@ -30,7 +32,6 @@ CREATE TABLE words (bucket INTEGER PRIMARY KEY, body BLOB);
 # Neighbouring patterns in a part: the more, the less there is to read, and the more to write.
 PART = 2_048
 BUCKETS = 1_024
-ASKED_AT_ONCE = 500  # values of a statement; older engines take 999
 SHIFT = 64 - 10
 # The bucket of what is no word: how many patterns there are.
 PATTERNS = -1
@@ -200,15 +201,10 @@ def _put_part(con: sqlite3.Connection, word: int, part: int, array: Array) -> No
 
 
 def _buckets(con: sqlite3.Connection, buckets: Collection[int]) -> dict[int, Array]:
-    found = dict[int, Array]()
-    keys = list(buckets)
-    for start in range(0, len(keys), ASKED_AT_ONCE):
-        asked = keys[start : start + ASKED_AT_ONCE]
-        query = f"SELECT bucket, body FROM words WHERE bucket IN ({','.join('?' * len(asked))})"
-        found |= {number: _array(_COUNT, body, (number,)) for number, body in con.execute(query, asked)}
-    if len(found) < len(keys):
+    rows = chosen(con, "SELECT bucket, body FROM words WHERE bucket IN", buckets)
+    if len(rows) < len(buckets):
         raise DamagedError("words are missing")
-    return found
+    return {number: _array(_COUNT, body, (number,)) for number, body in rows}
 
 
 def _bucket(con: sqlite3.Connection, bucket: int) -> Array:

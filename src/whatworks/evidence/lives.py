@@ -19,6 +19,7 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
+from whatworks.evidence.by_key import chosen
 from whatworks.evidence.changed import NO_CONTEXT
 from whatworks.evidence.inverted import DamagedError
 from whatworks.evidence.schema import ASIDE
@@ -36,7 +37,6 @@ CREATE TABLE lives (pattern_no INTEGER PRIMARY KEY, count, body BLOB, crc);
 # Cells of a pattern that are looked at one by one, and of those before at most as many.
 KEPT = 128
 FILLED_AT_ONCE = 50_000
-ASKED_AT_ONCE = 500  # values of a statement; older engines take 999
 # In SQL: where a cell lies among all in [0, MODULUS), as ``spared`` has it.
 _PLACE = (
     f"((coalesce(context_no, {NO_CONTEXT}) + 2)::BIGINT * {SHUFFLE[0]}"
@@ -71,15 +71,10 @@ def spared(context: Array, day: Array, count: int) -> NDArray[np.bool_]:
 
 def lives(con: sqlite3.Connection, numbers: Collection[int]) -> dict[int, Array]:
     """The cells of each of these patterns that are kept, the last first; none of those without any."""
-    wanted, found = list(numbers), dict[int, Array]()
-    for start in range(0, len(wanted), ASKED_AT_ONCE):
-        part = wanted[start : start + ASKED_AT_ONCE]
-        query = f"SELECT * FROM lives WHERE pattern_no IN ({','.join('?' * len(part))})"
-        rows = con.execute(query, part).fetchall()
-        if len(rows) < len(part):
-            raise DamagedError("a life is missing")
-        found |= {row[0]: cells for row in rows if len(cells := _cells(*row))}
-    return found
+    rows = chosen(con, "SELECT * FROM lives WHERE pattern_no IN", numbers)
+    if len(rows) < len(numbers):
+        raise DamagedError("a life is missing")
+    return {row[0]: cells for row in rows if len(cells := _cells(*row))}
 
 
 def begin(con: sqlite3.Connection, numbers: Iterable[int]) -> int:

@@ -19,7 +19,6 @@ import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from zlib import crc32
@@ -30,6 +29,7 @@ from numpy.typing import NDArray
 from whatworks import failpoints, system
 from whatworks.checks import STATES
 from whatworks.evidence import inverted, lives
+from whatworks.evidence.by_key import chosen
 from whatworks.evidence.changed import SELECTS, Changed
 from whatworks.evidence.inverted import DamagedError, Postings
 
@@ -46,7 +46,6 @@ Array = NDArray[Any]
 VERSION = 1
 # Files: the database, its write-ahead log, and the index of that.
 SUFFIXES = ("", "-wal", "-shm")
-ASKED_AT_ONCE = 500  # values of a statement; older engines take 999
 FILLED_AT_ONCE = 10_000
 CACHE_KIB = 1_024
 # So much of the file is read in place: half the time, and no memory of the process.
@@ -363,7 +362,7 @@ class Lookup:
         """For all these patterns, the rows ``SELECTS["records"]`` and ``SELECTS["patterns"]``."""
 
         def question(con: sqlite3.Connection) -> list[tuple[Row, Row]]:
-            rows = _chosen(con, _PATTERNS, wanted := set(ids))
+            rows = chosen(con, _PATTERNS, wanted := set(ids))
             texts = [row[3:] for row in rows]
             if texts != _text_rows([text[:-1] for text in texts]):
                 raise DamagedError("a pattern is damaged")
@@ -412,7 +411,7 @@ class Lookup:
 
 
 def _records(con: sqlite3.Connection, by: str, keys: Collection[Any]) -> list[Row]:
-    rows = _chosen(con, f"SELECT * FROM records WHERE {by} IN", keys)
+    rows = chosen(con, f"SELECT * FROM records WHERE {by} IN", keys)
     if len(rows) < len(keys):
         raise _UnknownError
     return [_record(*row) for row in rows]
@@ -431,7 +430,7 @@ def _record(number: int, name: str, body: bytes) -> Row:
 
 
 def _contexts(con: sqlite3.Connection, by: str, keys: Collection[Any]) -> list[Row]:
-    rows = _chosen(con, f"SELECT * FROM contexts WHERE {by} IN", keys)
+    rows = chosen(con, f"SELECT * FROM contexts WHERE {by} IN", keys)
     found = [row[:-1] for row in rows]
     if rows != _text_rows(found):
         raise DamagedError("a context is damaged")
@@ -443,11 +442,11 @@ def _contexts(con: sqlite3.Connection, by: str, keys: Collection[Any]) -> list[R
 def _together(con: sqlite3.Connection, *, table: str, by: str, numbers: set[int]) -> Array:
     """All rows of a table that belong to some contexts or patterns."""
     kind = _CELL if table == "cells" else _DAY
-    bodies = [row[0] for row in _chosen(con, f"SELECT body FROM {table} WHERE {by}_no IN", numbers)]
+    bodies = [row[0] for row in chosen(con, f"SELECT body FROM {table} WHERE {by}_no IN", numbers)]
     rows = np.frombuffer(b"".join(bodies), kind) if bodies else np.empty(0, kind)
     if (rows["check"] != _checks(rows)).any() or not numbers.issuperset(rows[by].tolist()):
         raise DamagedError(f"{table} are damaged")
-    counts = _chosen(con, f"SELECT sum(count) FROM {table}_of_{by}s WHERE number IN", numbers)
+    counts = chosen(con, f"SELECT sum(count) FROM {table}_of_{by}s WHERE number IN", numbers)
     if len(rows) != sum(count or 0 for (count,) in counts):
         raise DamagedError(f"{table} are missing")
     return rows
@@ -470,13 +469,6 @@ def _put_events(con: sqlite3.Connection, more: Mapping[str, int], times: Sequenc
         now[FIRST] = min(times) if FIRST not in known else min(known[FIRST], *times)
         now[LAST] = max(times) if LAST not in known else max(known[LAST], *times)
     con.executemany("INSERT OR REPLACE INTO events VALUES (?, ?, ?)", _text_rows(now.items()))
-
-
-def _chosen(con: sqlite3.Connection, query: str, keys: Iterable[Any]) -> list[Row]:
-    keys, found = iter(keys), list[Row]()
-    while part := list(islice(keys, ASKED_AT_ONCE)):
-        found += con.execute(f"{query} ({','.join('?' * len(part))})", part).fetchall()
-    return found
 
 
 # -- rows as they are kept -------------------------------------------------------------------------

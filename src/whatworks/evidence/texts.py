@@ -107,15 +107,17 @@ def add_embeddings(
     texts: Sequence[Text],
     made: NDArray[np.float32],
     reached: int | None = None,
-) -> None:
+) -> NDArray[np.float32]:
     """Keep the embeddings of ``texts``, and that all up to ``reached`` are done, at once.
 
-    Without ``reached``, all up to the last of ``texts``.
+    Without ``reached``, all up to the last of ``texts``. Returns them as they are kept: what is
+    found by these is found after a restart.
     """
     done = texts[-1].change if reached is None else reached
+    packed = packing.packed(made)
     rows = [
         [text.id, text.change, base64.b64encode(vector.tobytes()).decode()]
-        for text, vector in zip(texts, packing.packed(made), strict=True)
+        for text, vector in zip(texts, packed, strict=True)
     ]
     name = mark(collection, model)
 
@@ -148,6 +150,7 @@ def add_embeddings(
 
     evidence.write(step)
     failpoints.reached("embeddings.kept")
+    return packing.unpacked(packed)
 
 
 def total(evidence: Evidence, collection: str, model: str) -> int:

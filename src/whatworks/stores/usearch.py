@@ -416,8 +416,16 @@ class UsearchStore(VectorStore):
         system.sync(path)
         failpoints.reached("usearch.indexed")
         size = path.stat().st_size
-        head = replace(head, version=version, index=version, indexed=head.rows)
-        self._go_on(replace(head, index_bytes=size, scale=scale))
+        self._go_on(
+            replace(
+                head,
+                version=version,
+                index=version,
+                indexed=head.rows,
+                index_bytes=size,
+                scale=scale,
+            )
+        )
 
     def close(self) -> None:
         self._state = None
