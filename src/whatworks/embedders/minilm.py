@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import os
 import threading
-from time import monotonic
+from collections.abc import Iterable, Iterator
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from whatworks import system
@@ -28,9 +29,9 @@ __all__ = ["MiniLM"]
 MODEL_SHA256 = "8199be6f699a395f99f89df973f9dc5285fbcfcdb2ae1a4e1201dab014f3d2a6"
 # The model was trained on 256 tokens; what comes behind them is not seen.
 MAX_TOKENS = 256
-# From so many texts on it pays to load the model a second time, for as long as they come. They may
-# come in steps of so many, with questions in between, and have ended when none came for so long.
-BULK, STEP, OVER_SECONDS = 128, 16, 2.0
+MOST_THREADS = 4
+# Tokens that are embedded at once: with more, a token takes no less time, only more memory.
+AT_ONCE = 512
 
 
 class MiniLM:
@@ -43,7 +44,7 @@ class MiniLM:
     ----------
     threads
         How many work on a text. Without a number as many as there are processors, up to
-        4, and all processors on 128 texts or more.
+        4; where there are more, the rest take other texts meanwhile.
     """
 
     model_id = "all-MiniLM-L6-v2-int8"
@@ -53,8 +54,6 @@ class MiniLM:
         self._threads = threads
         self._lock = threading.Lock()
         self._session: Any = None
-        self._bulk: Any = None
-        self._came, self._came_at = 0, 0.0  # texts in steps, and when the last of these ended
         self._tokenizer: Any = None
 
     def __reduce__(self) -> tuple[type[MiniLM], tuple[int | None]]:
@@ -64,66 +63,53 @@ class MiniLM:
         import numpy as np
 
         self.load()
-        in_bulk = self._is_bulk(len(texts))
-        # One text at a time: with others it would be padded to the longest, which takes longer.
-        ids = [found.ids for found in self._tokenizer.encode_batch(texts)]
-        made = self._in_bulk(ids) if in_bulk else [_vector(self._session, one) for one in ids]
-        if len(ids) >= STEP:
-            self._came_at = monotonic()
-        return np.array(made, np.float32).reshape(-1, self.dim)
+        tokens = [found.ids for found in self._tokenizer.encode_batch(texts)]
+        made = np.empty((len(texts), self.dim), np.float32)
+        batches = list(_equally_long(tokens))
+        for rows, vectors in zip(batches, self._run(tokens, batches), strict=True):
+            made[rows] = vectors
+        return made
 
-    def _is_bulk(self, count: int) -> bool:
-        """Whether these texts are some of many; once no more come, what only many need is let go."""
-        if self._threads is not None:  # others have the rest of the processors
-            return False
-        with self._lock:
-            over = monotonic() - self._came_at > OVER_SECONDS
-            if count >= STEP:
-                self._came = count if over else self._came + count
-                return self._came >= BULK
-            if self._bulk is None or not over:
-                return False
-            self._bulk = None
-        system.give_back_memory()
-        return False
+    def _run(self, tokens: list[list[int]], batches: list[list[int]]) -> Iterable[NDArray[np.float32]]:
+        import numpy as np
 
-    def _in_bulk(self, ids: list[list[int]]) -> list[NDArray[np.float32]]:
-        """Each processor a text of its own: half as many again as by all of them on one text."""
+        def run(rows: list[int]) -> NDArray[np.float32]:
+            given = np.array([tokens[row] for row in rows], np.int64)
+            (states,) = self._session.run(None, {"tokens": given})
+            # Not a step of the model, which rounds otherwise where there are several texts.
+            means = states.mean(axis=1)
+            units: NDArray[np.float32] = means / np.linalg.norm(means, axis=1, keepdims=True)
+            return units
+
+        # The threads of the model are shared by all who call it, and each caller works too.
+        callers = 1 if self._threads else max(1, (os.cpu_count() or 1) - MOST_THREADS + 1)
+        if callers == 1 or sum(map(len, tokens)) <= AT_ONCE:
+            return map(run, batches)
         from concurrent.futures import ThreadPoolExecutor
 
-        with self._lock:
-            # It has weights of its own, as long as the batches are large.
-            bulk = self._bulk = self._bulk or _session(threads=1)
-        with ThreadPoolExecutor(os.cpu_count() or 1, "whatworks-embed") as pool:
-            # The longest first, so that no thread is left with it at the end.
-            order = sorted(range(len(ids)), key=lambda row: -len(ids[row]))
-            found = dict(zip(order, pool.map(lambda row: _vector(bulk, ids[row]), order), strict=True))
-        return [found[row] for row in range(len(ids))]
+        with ThreadPoolExecutor(callers, "whatworks-embed") as pool:
+            return list(pool.map(run, batches))
 
     def load(self) -> None:
         """Load the model, unless it is there already."""
         with self._lock:
             if self._session is None:
                 self._tokenizer = _tokenizer()
-                self._session = _session(threads=self._threads or min(4, os.cpu_count() or 1))
+                self._session = _session(self._threads or min(MOST_THREADS, os.cpu_count() or 1))
 
 
-def _vector(session: Any, ids: list[int]) -> NDArray[np.float32]:
-    import numpy as np
+def _equally_long(tokens: list[list[int]]) -> Iterator[list[int]]:
+    """Rows of texts with as many tokens as each other, the longest first.
 
-    tokens = np.array([ids], np.int64)
-    inputs = {
-        "input_ids": tokens,
-        "attention_mask": np.ones_like(tokens),
-        "token_type_ids": np.zeros_like(tokens),
-    }
-    (states,) = session.run(["last_hidden_state"], inputs)
-    mean = states[0].mean(axis=0)
-    unit: NDArray[np.float32] = mean / np.linalg.norm(mean)
-    return unit
+    They are embedded together, which takes half the time and needs no padding.
+    """
+    order = sorted(range(len(tokens)), key=lambda row: -len(tokens[row]))
+    for length, alike in groupby(order, key=lambda row: len(tokens[row])):
+        rows, size = list(alike), max(1, AT_ONCE // length)
+        yield from (rows[start : start + size] for start in range(0, len(rows), size))
 
 
-def _session(*, threads: int) -> Any:
+def _session(threads: int) -> Any:
     from importlib.resources import as_file, files
 
     import onnxruntime

@@ -4,10 +4,12 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from numpy.typing import NDArray
 
 from whatworks import StoreError
 from whatworks.embedders import minilm
@@ -58,30 +60,31 @@ def test_a_vector_does_not_depend_on_its_company(model: MiniLM) -> None:
         assert_array_equal(model([sentence])[0], vector)
 
 
-def test_in_bulk_a_vector_is_the_same(model: MiniLM, monkeypatch: pytest.MonkeyPatch) -> None:
-    alone = model(SENTENCES)
-    monkeypatch.setattr(minilm, "BULK", 50)
-    assert_array_equal(model(SENTENCES * 20), np.tile(alone, (20, 1)))
-    assert model._bulk is not None
-    assert_array_equal(model(SENTENCES[:1])[0], alone[0])
-    assert model._bulk is not None
-    monkeypatch.setattr(minilm, "OVER_SECONDS", 0.0)
-    assert_array_equal(model(SENTENCES[:1])[0], alone[0])
-    assert model._bulk is None
+def test_texts_that_are_equally_long_are_embedded_together(
+    model: MiniLM, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone = np.concatenate([model([sentence]) for sentence in SENTENCES])
+    shapes: list[tuple[int, ...]] = []
+
+    class Watched:
+        def run(self, outputs: None, given: dict[str, NDArray[np.int64]]) -> Any:
+            shapes.append(given["tokens"].shape)
+            return session.run(outputs, given)
+
+    session = model._session
+    monkeypatch.setattr(model, "_session", Watched())
+    assert_array_equal(model(SENTENCES * 100), np.tile(alone, (100, 1)))
+    assert max(texts * tokens for texts, tokens in shapes) <= minilm.AT_ONCE
+    assert sum(texts for texts, _ in shapes) == 500
+    assert len(shapes) < 70  # 50 of them for the long sentence
 
 
-def test_many_texts_may_come_in_steps(model: MiniLM, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(minilm, "BULK", 50)
-    monkeypatch.setattr(minilm, "OVER_SECONDS", 60.0)
-    model._came = 0
-    model(SENTENCES * 6)
-    assert model._bulk is None
-    model(SENTENCES[:1])
-    model(SENTENCES * 6)
-    assert model._bulk is not None
-    monkeypatch.setattr(minilm, "OVER_SECONDS", 0.0)
-    model(SENTENCES * 6)  # the first of others
-    assert model._came == 30
+def test_more_than_four_processors_share_many_texts(
+    model: MiniLM, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = model(SENTENCES * 20)
+    monkeypatch.setattr(minilm.os, "cpu_count", lambda: 8)
+    assert_array_equal(model(SENTENCES * 20), expected)
 
 
 def test_only_the_first_256_tokens_count(model: MiniLM) -> None:
