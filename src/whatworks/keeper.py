@@ -968,7 +968,7 @@ class Keeper:
         while not self._stop.is_set():
             woken = self._wake.wait(LOOK_SECONDS)
             due = self._to_fill() or self._to_erase() or self._to_reorder() or self._to_embed()
-            if not (woken or due or self._others_wrote()):
+            if not (woken or due or self._unopened() or self._others_wrote()):
                 self._rest()
                 self._when_idle()
                 continue
@@ -1030,9 +1030,21 @@ class Keeper:
         ):
             self._fill_again_at = monotonic() + RETRY_SECONDS
 
+    def _unopened(self) -> bool:
+        """Whether the tables are still closed, since no question has needed them."""
+        return self._evidence is not None and self._evidence.unopened
+
+    def _open_tables(self) -> None:
+        """See that the tables are whole, whoever needs them."""
+        try:
+            self.evidence(receipts=True).need()
+        except StoreError:
+            if not self.mended():
+                raise
+
     def _tend(self) -> None:
         self.used = monotonic()
-        self.evidence(receipts=True)
+        self._open_tables()
         self._fill_lookup()
         if self._to_reorder():
             self._reorder_again_at = monotonic() + RETRY_SECONDS

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from whatworks import failpoints, system
 from whatworks.errors import StoreError, StoreFullError, disk_error
-from whatworks.evidence import damage, fold, order
+from whatworks.evidence import damage, fold, order, seals
 from whatworks.evidence.archive import ARCHIVED, Shelf, shelf
 from whatworks.evidence.changed import Changed
 from whatworks.evidence.forgetting import TO_ERASE
@@ -62,6 +62,7 @@ except OSError as error:
     sys.exit(error.strerror or str(error))
 """
 _MARKS = Table("watermarks", ("segment",), MARK)
+_META = "SELECT name, value FROM meta"
 _FOLDED = f"SELECT segment, {', '.join(MARK)} FROM watermarks"
 
 
@@ -84,7 +85,9 @@ class Evidence:
         The file is of another version.
 
     One connection writes, under the owner's lock; each question is asked
-    through a cursor of its own, at the last committed state.
+    through a cursor of its own, at the last committed state. A file that is as
+    it was when it was closed is opened when something needs it that the lookup
+    has not.
     """
 
     def __init__(self, path: Path) -> None:
@@ -109,7 +112,7 @@ class Evidence:
         self.to_erase = False  # whether what was forgotten is still on the disk
         self.guarded = False  # whether tries may be held back
         self.judged = 0  # how often something was said of sources
-        self.shelf = Shelf({}, frozenset())  # what is archived
+        self._shelf = Shelf({}, frozenset())
         self.opening = ""  # another one each time that the file is opened
         self.lost = False
         self._spoilt = self._struggles = False
@@ -121,7 +124,74 @@ class Evidence:
         self.gone: dict[str, list[str]] = {}  # ids that were forgotten since somebody took them
         # Told before records are folded that would say something else in their order; see ``order``.
         self.on_disorder: Callable[[], object] | None = None
-        self._con = self._open()
+        self._late = threading.Lock()  # held while a file is opened that was not needed at first
+        self._unopened = self._resume()
+        self._con = None if self._unopened else self._open()
+
+    def _resume(self) -> bool:
+        """Take up the state in which the file was closed, if the lookup has it, without opening it."""
+        sealed = seals.read(self._path, VERSION)
+        if sealed is None:
+            return False
+        self.build, self._marks = sealed
+        self.lookup.open(self._state())
+        if self.lookup.whole:
+            self.opened_at, self.opening = self.folded, os.urandom(8).hex()
+            return True
+        self.build, self._marks = 0, {}
+        return False
+
+    @property
+    def shelf(self) -> Shelf:
+        """What is archived."""
+        if self._unopened:
+            self.need()
+        return self._shelf
+
+    @property
+    def unopened(self) -> bool:
+        """Whether the lookup alone has answered so far."""
+        return self._unopened
+
+    def need(self) -> duckdb.DuckDBPyConnection:
+        """The writing connection; a file that was not needed so far is opened.
+
+        Raises
+        ------
+        StoreError
+            It does not open, or is not the one that was closed: the next fold sees to that.
+        """
+        if self._unopened:
+            with self._late:
+                if self._unopened:
+                    self._con = self._open_late()
+                    self._unopened = False
+        if self._con is None:
+            raise StoreError("the evidence is closed; ask again")
+        return self._con
+
+    def _open_late(self) -> duckdb.DuckDBPyConnection:
+        import duckdb
+
+        reason, con = "it was not as it was closed", None
+        if not self.lost:
+            _need_descriptors(self._path)  # to import the engine too
+            try:
+                con = self._connect()
+                build = dict(con.execute(_META).fetchall()).get("build")
+                marks = _marks(con.execute(_FOLDED).fetchall())
+                if (build, marks) == (self.build, self._marks):
+                    damage.check(con)
+                    self._shelf = shelf(con)
+                    return con
+            except duckdb.Error as error:
+                reason = _first_line(error)
+                if not is_damage(error):
+                    raise StoreError(f"the evidence {self._path} does not open: {reason}") from error
+        if con is not None:
+            con.close()
+        self.lost = True
+        raise StoreError(f"the evidence is opened anew, for {reason}; ask again")
 
     def _open(self) -> duckdb.DuckDBPyConnection:
         _need_descriptors(self._path)  # to import the engine too
@@ -192,31 +262,27 @@ class Evidence:
         import duckdb
 
         try:
-            meta = dict(con.execute("SELECT name, value FROM meta").fetchall())
+            meta = dict(con.execute(_META).fetchall())
         except duckdb.CatalogException:
             return False
         if "version" not in meta:
             return False
         if meta["version"] != VERSION:
             raise OutdatedError(f"the evidence {self._path} is of another version of whatworks")
-        self._take_marks(con.execute(_FOLDED).fetchall())
+        self._marks, self._unsure = _marks(con.execute(_FOLDED).fetchall()), False
         self.opened_at = self.folded
         self.opening = os.urandom(8).hex()
         self._fresh = True
         self.build = int(meta.get("build", 0))
         self.to_erase = TO_ERASE in meta
         self.guarded = GUARDED in meta
-        self.shelf = shelf(con)
+        self._shelf = shelf(con)
         self.lookup.open(self._state())
         return True
 
     def _state(self) -> tuple[int, ...]:
         """Names the state of the tables: of the same making and as far in the journal, the same."""
         return self.build, self.folded, max((mark.stamp for mark in self._marks.values()), default=0)
-
-    def _take_marks(self, rows: Sequence[tuple[Any, ...]]) -> None:
-        self._marks = {segment: Mark(*values) for segment, *values in rows}
-        self._unsure = False
 
     def _move_aside(self) -> None:
         """Keep the file that cannot be used under another name; it may still be looked at."""
@@ -269,10 +335,14 @@ class Evidence:
         if self.lost:
             self._reopen()
         if self._unsure:
-            self._take_marks(self.rows(_FOLDED))
+            self._marks, self._unsure = _marks(self.rows(_FOLDED)), False
             self.lookup.check(self._state())  # a signal may have come before it was told
         news = look(folder, self._marks, settle)
-        if ahead(news.segments, self._marks, thorough=self._fresh):
+        lacks = ahead(news.segments, self._marks, thorough=self._fresh)
+        if self._unopened and (lacks or self.behind({s.name: s.size for s in news.segments})):
+            self._reopen()
+            return self._fold(folder, settle)
+        if lacks:
             self._begin_again()
             news = look(folder, self._marks, settle)
         touched: set[str] = set()
@@ -298,12 +368,12 @@ class Evidence:
             return
         import duckdb
 
-        self._con.execute(f"SET checkpoint_threshold = '{LONG_LOG}'")
+        self.need().execute(f"SET checkpoint_threshold = '{LONG_LOG}'")
         try:
             yield
         finally:
             with suppress(duckdb.Error):  # one that is shut has forgotten it
-                self._con.execute("RESET checkpoint_threshold")
+                self.need().execute("RESET checkpoint_threshold")
 
     @contextmanager
     def _much_memory(self) -> Iterator[None]:
@@ -324,19 +394,19 @@ class Evidence:
         import duckdb
 
         # What is in use cannot be taken back, nor anything given to what is shut.
-        with suppress(duckdb.Error), self._con.cursor() as cursor:
+        with suppress(duckdb.Error), self.need().cursor() as cursor:
             cursor.execute(f"SET memory_limit = '{limit}'")
 
     def rest(self) -> None:
         """Let go of what the engine holds of the file; it is read again when somebody asks."""
         with self._large_lock:
-            if not self._large and not self.lost:
+            if not (self._large or self.lost or self._unopened):
                 self._limit_memory(RESTING_LIMIT)
                 self._limit_memory(MEMORY_LIMIT)
 
     def _set_threads(self) -> None:
         if (threads := _threads(self._path)) != self._threads:
-            self._con.execute(f"SET threads = {threads}")
+            self.need().execute(f"SET threads = {threads}")
             self._threads = threads
 
     def _apply(self, batch: Batch) -> set[str]:
@@ -367,7 +437,7 @@ class Evidence:
         self.lookup.apply(changed, self._state())
         self._unsure = False
         self.described += "pattern.added" in batch.bodies or ARCHIVED in batch.bodies
-        self.shelf = archived[0] if archived else self.shelf
+        self._shelf = archived[0] if archived else self._shelf
         self.judged += JUDGED in batch.bodies
         self.guarded = changed.guarded
         self.taught += LEARNED in batch.bodies
@@ -403,11 +473,12 @@ class Evidence:
     def _write(self, step: Callable[[duckdb.DuckDBPyConnection], Any]) -> Any:
         import duckdb
 
+        con = self.need()
         try:
-            with _signals(self._con):
-                self._con.execute("BEGIN")
-                result = step(self._con)
-                self._con.execute("COMMIT")
+            with _signals(con):
+                con.execute("BEGIN")
+                result = step(con)
+                con.execute("COMMIT")
         except (duckdb.FatalException, duckdb.InternalException) as error:
             # The engine has shut this database: only a new connection knows what was committed.
             self.close()
@@ -450,7 +521,7 @@ class Evidence:
 
         # A commit that failed has rolled back already, and says so; so has a closed connection.
         with suppress(duckdb.TransactionException, duckdb.ConnectionException):
-            self._con.execute("ROLLBACK")
+            self.need().execute("ROLLBACK")
 
     def _begin_again(self) -> None:
         """Begin anew: the journal has lost what the tables hold, so that they tell of nothing."""
@@ -550,7 +621,7 @@ class Evidence:
         """A cursor for one question; making one takes 4 microseconds."""
         with self._cursors_lock:
             self._cursors_lock.wait_for(lambda: not self._closing)
-            cursor = self._con.cursor()
+            cursor = self.need().cursor()
             self._cursors[cursor] = threading.get_ident()
         try:
             with _signals(cursor):
@@ -571,7 +642,7 @@ class Evidence:
 
         with self._copying, self._much_memory():
             try:
-                with self._con.cursor() as cursor:
+                with self.need().cursor() as cursor:
                     cursor.execute("BEGIN")
                     cursor.execute("SELECT count(*) FROM meta").fetchall()  # now is now
                     yield cursor
@@ -627,7 +698,12 @@ class Evidence:
 
     def close(self) -> None:
         """Close every connection; the last one writes a checkpoint. Questions end with an error."""
+        whole = self.lookup.whole
         self.lookup.close()
+        with self._late:
+            self._unopened = False
+        if self._con is None:
+            return
         with self._copying, self._cursors_lock:
             self._closing = True
             try:
@@ -638,6 +714,9 @@ class Evidence:
                 self._closing = False
                 self._cursors_lock.notify_all()
         failpoints.reached("evidence.closed")
+        # What is held back or to be erased is seen to by whoever opens the tables.
+        if whole and not (self.lost or self._unsure or self.guarded or self.to_erase):
+            seals.put(self._path, VERSION, self.build, self._marks)
 
     def _end_questions(self) -> None:
         """Have no cursor left: the file stays locked, and open under its name, as long as one is."""
@@ -668,6 +747,10 @@ def connect(path: Path, memory: str = MEMORY_LIMIT) -> duckdb.DuckDBPyConnection
     con = duckdb.connect(str(path), config=settings)
     con.execute("SET TimeZone = 'UTC'")
     return con
+
+
+def _marks(rows: Sequence[tuple[Any, ...]]) -> dict[str, Mark]:
+    return {segment: Mark(*values) for segment, *values in rows}
 
 
 def _threads(path: Path) -> int:

@@ -10,7 +10,7 @@ import orjson
 
 from whatworks.channels import UNVOUCHED
 from whatworks.checks import moment_of
-from whatworks.evidence.archive import SHOWN
+from whatworks.evidence.archive import SHOWN, Shelved
 from whatworks.evidence.changed import day_of
 from whatworks.evidence.database import Evidence
 from whatworks.evidence.lookup import FIRST, LAST
@@ -110,12 +110,12 @@ def _pattern(evidence: Evidence, row: tuple[Any, ...]) -> Pattern:
     created, updated = row[4].replace(tzinfo=UTC), row[5].replace(tzinfo=UTC)
     metadata, last_used = orjson.loads(row[3]), _utc(row[9])
     return Pattern(row[0], row[1], row[2], metadata, created, updated, row[6], row[7], row[8],
-                   last_used, row[10], row[11], *_shelved(evidence, row[0]))  # fmt: skip
+                   last_used, row[10], row[11], *_shelved(evidence.shelf.patterns, row[0]))  # fmt: skip
 
 
-def _shelved(evidence: Evidence, name: str) -> tuple[datetime | None, str | None]:
+def _shelved(shelved: Mapping[str, Shelved], name: str) -> tuple[datetime | None, str | None]:
     """Since when a pattern is archived, and why."""
-    found = evidence.shelf.patterns.get(name)
+    found = shelved.get(name)
     return (None, None) if found is None else found[1:]
 
 
@@ -140,8 +140,8 @@ def patterns(evidence: Evidence, ids: Sequence[str]) -> dict[str, Pattern]:
     """The patterns of these ids, as far as they exist."""
     looked_up = evidence.lookup.patterns(ids)
     if looked_up is not None:
-        made = maker(Pattern)
-        return {row[0][1]: made(*_looked_up(evidence, *row)) for row in looked_up}
+        made, shelved = maker(Pattern), evidence.shelf.patterns
+        return {row[0][1]: made(*_looked_up(shelved, *row)) for row in looked_up}
     query = f"SELECT {_PATTERN} FROM pattern_rows WHERE pattern_id IN {IDS}"
     found = {row[0]: _pattern(evidence, row) for row in evidence.rows(query, [_json(ids)])}
     evidence.lookup.expect(patterns=found)
@@ -149,7 +149,7 @@ def patterns(evidence: Evidence, ids: Sequence[str]) -> dict[str, Pattern]:
 
 
 def _looked_up(
-    evidence: Evidence, record: tuple[Any, ...], text: tuple[Any, ...]
+    shelved: Mapping[str, Shelved], record: tuple[Any, ...], text: tuple[Any, ...]
 ) -> tuple[object, ...]:
     """The fields of a pattern, in order."""
     _, name, used, resolved, total, last, _, _, prior_count, prior_total = record
@@ -167,7 +167,7 @@ def _looked_up(
         None if last is None else moment_of(last),
         prior_total / prior_count if prior_count else None,
         prior_count,
-        *_shelved(evidence, name),
+        *_shelved(shelved, name),
     )
 
 
