@@ -7,10 +7,11 @@ because most processes need none of them, and making one takes half a millisecon
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import date, datetime
 from typing import Any, Literal
 
+from whatworks.frozen import dataclass
 from whatworks.records import ChangePoint, Effect, Pattern, Reason, Risk, Trust, Verdict
 
 __all__ = [

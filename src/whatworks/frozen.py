@@ -1,15 +1,88 @@
-"""Frozen records as fast to make as others: many at once are mostly the setting of their fields."""
+"""Frozen records: their methods are made when one is first needed, and many are made in little time."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
-from dataclasses import fields, make_dataclass
 from functools import cache
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
 
-__all__ = ["maker"]
+__all__ = ["dataclass", "maker"]
 
 T = TypeVar("T")
+
+# What a class has once its methods are made, in an order in which other threads may find it.
+_MADE = ("__repr__", "__eq__", "__hash__", "__dataclass_params__", "__init__", "__dataclass_fields__")
+# Which of it is asked of the class, and not of a record; signatures are those of ``__init__`` then.
+_ASKED = ("__dataclass_params__", "__dataclass_fields__", "__signature__")
+
+if TYPE_CHECKING:
+    from dataclasses import dataclass as dataclass
+else:
+
+    def dataclass(*, frozen: bool, slots: bool) -> Callable[[type], type]:
+        """As ``dataclasses.dataclass``, for frozen classes with slots and without bases.
+
+        Methods of dataclasses are compiled from text, which takes most of a millisecond for each
+        class, and a process that asks one question needs few of them. So that is left to whoever
+        first makes a record of the class, or asks for its fields.
+        """
+        assert frozen and slots
+        return _slotted
+
+
+class _Asked:
+    """An attribute of a class whose methods have to be made for it."""
+
+    def __init__(self, name: str, make: Callable[[], object]) -> None:
+        self._name = name
+        self._make = make
+
+    def __get__(self, _: object, kind: type) -> Any:
+        self._make()
+        return getattr(kind, self._name)
+
+
+def _slotted(given: type) -> type:
+    """The class with slots; ``given`` keeps its defaults."""
+    names = tuple(given.__annotations__)
+    whole = {k: v for k, v in vars(given).items() if k not in ("__dict__", "__weakref__")}
+
+    def make() -> None:
+        alike: Any = type(given.__name__, (), dict(whole))
+        made = dataclasses.dataclass(frozen=True)(alike)
+        if "__signature__" in vars(kind):
+            del kind.__signature__
+        for name in _MADE:
+            setattr(kind, name, vars(made)[name])
+
+    def __init__(self: Any, *values: object, **named: object) -> None:  # noqa: N807
+        make()
+        kind.__init__(self, *values, **named)
+
+    def __getstate__(self: Any) -> list[object]:  # noqa: N807
+        return [getattr(self, name) for name in names]
+
+    def __setstate__(self: Any, state: list[object]) -> None:  # noqa: N807
+        make()  # it may be the first record of its class, read from somewhere
+        for name, value in zip(names, state, strict=True):
+            object.__setattr__(self, name, value)
+
+    space = {name: value for name, value in whole.items() if name not in names}
+    space |= {"__slots__": names, "__match_args__": names, "__init__": __init__}
+    space |= {"__getstate__": __getstate__, "__setstate__": __setstate__}
+    space |= {"__setattr__": _refuse_to_set, "__delattr__": _refuse_to_delete}
+    space |= {name: _Asked(name, make) for name in _ASKED}
+    kind: Any = type(given.__name__, (), space)
+    return cast("type", kind)
+
+
+def _refuse_to_set(_: object, name: str, value: object) -> NoReturn:
+    raise dataclasses.FrozenInstanceError(f"cannot assign to field {name!r}")
+
+
+def _refuse_to_delete(_: object, name: str) -> NoReturn:
+    raise dataclasses.FrozenInstanceError(f"cannot delete field {name!r}")
 
 
 @cache
@@ -20,8 +93,8 @@ def maker(kind: type[T]) -> Callable[..., T]:
     class with the same slots is filled, and then becomes one of ``kind``. That class takes a
     millisecond to make, once.
     """
-    names = [field.name for field in fields(cast("Any", kind))]
-    unfrozen = make_dataclass(
+    names = [field.name for field in dataclasses.fields(cast("Any", kind))]
+    unfrozen = dataclasses.make_dataclass(
         f"_{kind.__name__}", names, slots=True, repr=False, eq=False, match_args=False
     )
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Literal
 
+from whatworks.frozen import dataclass
 from whatworks.records import Estimate
 
 if TYPE_CHECKING:

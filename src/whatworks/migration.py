@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 from whatworks.config import Config
 from whatworks.errors import InvalidInputError, StoreError
 from whatworks.evidence import Evidence, texts
+from whatworks.frozen import dataclass
 from whatworks.stores import VectorStore, engine_class
 from whatworks.vectors import Vectors
 

@@ -28,12 +28,13 @@ each predicts the store's own tries from the others (``learn``). ``mu`` and
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from whatworks.frozen import dataclass
 from whatworks.kriging import Covariances, Systems, systems
 
 __all__ = [

@@ -7,9 +7,11 @@ bounds are in [0, 1].
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, Literal
+
+from whatworks.frozen import dataclass
 
 if TYPE_CHECKING:
     import altair
