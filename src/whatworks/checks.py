@@ -20,14 +20,12 @@ from functools import lru_cache
 from numbers import Real
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
-import orjson
-
 from whatworks.channels import CHECKING, EXPORT, IMPORT
 from whatworks.errors import InvalidInputError
 from whatworks.ids import content_id, uuid7
 from whatworks.records import NewEvent, NewPattern, Pattern, Prior, Risk, UsageEvent, Where
 from whatworks.redaction import UNKEYED, Secrets, kind_of
-from whatworks.text import HIDDEN, strip_ansi
+from whatworks.text import hidden, strip_ansi
 
 if TYPE_CHECKING:
     from whatworks.records import Judgement, Selection
@@ -41,7 +39,7 @@ MAX_REASON_BYTES = 4_096
 MAX_ITEMS = 1_000
 MAX_IMPORTS = 16
 # As ``importers.origin`` makes them.
-LABEL = re.compile(rf"({IMPORT}|{EXPORT}):.+@[0-9a-f]*")
+LABEL = rf"({IMPORT}|{EXPORT}):.+@[0-9a-f]*"
 # Clocks of other machines may run ahead; a day covers every time zone mix-up.
 MAX_AHEAD = timedelta(days=1)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -81,9 +79,9 @@ def _visible(value: object, name: str, max_bytes: int) -> str:
         raise InvalidInputError(f"{name} is {type(value).__name__} {shown(value)}; expected text (str)")
     if _is_plain(value, max_bytes):
         return value
-    if hidden := HIDDEN.search(value):
+    if found := hidden().search(value):
         raise InvalidInputError(
-            f"{name} has the hidden character U+{ord(hidden[0]):04X} at position {hidden.start()}; "
+            f"{name} has the hidden character U+{ord(found[0]):04X} at position {found.start()}; "
             "expected printable text: pass it through whatworks.clean_text first"
         )
     if not value.strip():
@@ -297,6 +295,8 @@ def metadata(value: object, secrets: Secrets, name: str = "metadata") -> dict[st
     if not value:
         return {}
     plain: dict[str, Any] = _json(value, name, secrets, depth=0)
+    import orjson
+
     encoded = orjson.dumps(plain)
     if len(encoded) > MAX_TEXT_BYTES:
         raise InvalidInputError(
@@ -495,7 +495,7 @@ def imported_from(value: Sequence[object]) -> list[str]:
             f"imported_from has {len(labels)} labels; at most {MAX_IMPORTS} are kept"
         )
     for label in labels:  # what is thought of a source must not reach a file by its name
-        if not LABEL.fullmatch(label):
+        if not re.fullmatch(LABEL, label):
             raise InvalidInputError(
                 f"imported_from has {shown(label)}; expected labels such as import:NAME@HASH"
             )

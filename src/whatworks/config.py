@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import os
-import shlex
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import NoneType
 from typing import Any
-
-import orjson
 
 from whatworks import failpoints, places, system
 from whatworks.errors import (
@@ -122,6 +119,8 @@ def locate(path: str | os.PathLike[str] | None) -> Path:
         return _absolute(places.default())
     place = _absolute(found)
     if not places.is_own(place):
+        import shlex
+
         raise StoreError(
             f"the store {place} was not made by you on this machine and may have come with a "
             f"repository: whatworks init --store {shlex.quote(str(place))} takes it for your own, "
@@ -163,8 +162,10 @@ def load(folder: Path) -> Config:
     StoreError
         The file is there and does not say what it should.
     """
+    import msgspec  # as is needed to ask; a process that only asks needs no other reader of JSON
+
     try:
-        values = orjson.loads((folder / FILE).read_bytes())
+        values = msgspec.json.decode((folder / FILE).read_bytes())
     except FileNotFoundError as error:
         raise NotFoundError(f"there is no store in {folder}: create one with whatworks init") from error
     except NotADirectoryError as error:
@@ -173,7 +174,7 @@ def load(folder: Path) -> Config:
         raise StoreError(f"{folder / FILE} may not be read: check its owner and mode") from error
     except OSError as error:
         raise disk_error(error, f"read {folder / FILE}") from error
-    except ValueError as error:
+    except (msgspec.DecodeError, ValueError) as error:
         raise StoreError(f"{folder / FILE} is damaged: {error}; restore it from a backup") from error
     found = values.get("format") if isinstance(values, dict) else None
     if not isinstance(found, int):
@@ -267,6 +268,8 @@ def _left_over(item: Path) -> bool:
 
 def save(folder: Path, config: Config) -> None:
     """Write the configuration: the old one stands until the new one is whole on the disk."""
+    import orjson
+
     body = orjson.dumps(asdict(config), option=orjson.OPT_INDENT_2) + b"\n"
     own = folder.name == FOLDER and places.is_own(folder)
     try:

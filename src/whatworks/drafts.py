@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from glob import escape
@@ -20,6 +19,8 @@ def draft(folder: Path, name: str = "whatworks") -> Iterator[Path]:
 
     It is locked as long as its maker lives, so that what is not may be cleared.
     """
+    import shutil  # which loads all that may pack files
+
     draft, handle = _locked(folder, name)
     try:
         yield draft
@@ -43,6 +44,8 @@ def _locked(folder: Path, name: str) -> tuple[Path, int]:
 
 def clear(folder: Path, name: str = "whatworks") -> None:
     """Remove what an interrupted maker has left in ``folder``."""
+    import shutil
+
     for ending in ("partial", "removing"):
         for path in folder.glob(f".{escape(name)}-*.{ending}"):
             with suppress(OSError):

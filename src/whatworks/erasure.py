@@ -11,7 +11,6 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
-from hashlib import sha256
 from itertools import groupby
 from math import inf
 from pathlib import Path
@@ -292,6 +291,8 @@ def _turn(journal: Path) -> AbstractContextManager[None]:
 
 
 def _carry_out(folder: Path, journal: Path, places: list[Place], *, ship: bool) -> None:
+    from hashlib import sha256  # behind OpenSSL, which takes milliseconds to load
+
     try:
         body = orjson.dumps(list(map(list, places)))
         if ship and (folder / TEAM).exists():
@@ -316,6 +317,8 @@ def resume(folder: Path, journal: Path) -> None:
 
 
 def _resume(folder: Path, journal: Path) -> None:
+    from hashlib import sha256
+
     try:
         checksum, _, body = (folder / PLAN).read_bytes().partition(b"\n")
     except FileNotFoundError:

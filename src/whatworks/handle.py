@@ -15,10 +15,10 @@ from whatworks.errors import NotFoundError, StoreClosedError
 from whatworks.link import Link
 from whatworks.records import Pattern
 from whatworks.redaction import Secrets
-from whatworks.writer import Writer
 
 if TYPE_CHECKING:
     from whatworks.keeper import Keeper
+    from whatworks.writer import Writer
 
 __all__ = ["Clock", "Handle"]
 
@@ -32,7 +32,7 @@ class Handle:
 
     def __init__(self, link: Link, *, source: str, channel: str, checking: bool, clock: Clock) -> None:
         self._shared = link
-        self._write = Writer(link)
+        self._write: Writer | None = None
         self._origin = {"source": source, "channel": channel}
         self._checking = checking or channel in CHECKING
         self._clock = clock
@@ -66,6 +66,10 @@ class Handle:
     @property
     def _writer(self) -> Writer:
         self._check()
+        if self._write is None:  # who only asks writes nothing
+            from whatworks.writer import Writer
+
+            self._write = Writer(self._shared)
         return self._write
 
     @property

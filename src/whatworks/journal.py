@@ -21,8 +21,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-import orjson
-
 from whatworks import failpoints, system
 from whatworks.errors import StoreClosedError, StoreError, disk_error
 from whatworks.ids import uuid7
@@ -136,6 +134,8 @@ class Journal:
         StoreError
             The disk refused, also in a second segment; the next append begins a new one.
         """
+        import orjson  # who only asks writes nothing
+
         # Copied: the encoder cuts each from a larger block, and many held at once take fresh memory.
         encoded = [b"%b" % orjson.dumps(body) for body in bodies]
         if not encoded:
@@ -398,6 +398,8 @@ class Journal:
         return f"{stem}~000001.log"
 
     def _write_head(self, opened: _Open) -> None:
+        import orjson
+
         body = {
             "format": FORMAT,
             "store_id": self._store_id,

@@ -26,13 +26,13 @@ from whatworks.errors import (
     StoreError,
     disk_error,
 )
-from whatworks.journal import Durability, Journal
 from whatworks.lock import KeeperLock, holder
 from whatworks.redaction import Secrets
 
 if TYPE_CHECKING:
     from whatworks.client import Client
     from whatworks.embedders import Embedder, EmbeddingPool
+    from whatworks.journal import Durability, Journal
     from whatworks.keeper import Keeper
     from whatworks.records import Migration
     from whatworks.server import Server
@@ -152,9 +152,9 @@ class Link:
         self.config = self._configuration(vectors, create)
         self.secrets = Secrets(self.config.store_id)  # which stays as it is, in every process
         self.agree(embedder, vectors)
-        self.journal = Journal(
-            folder / "journal", self.config.store_id, durability, self.config.machine
-        )
+        self._journal: Journal | None = None
+        self._writing = threading.Lock()  # held while the journal is made, or its clock is set
+        self._heard = 0  # the latest stamp of a keeper, as long as there is no journal
         if embedder is not None and self.config.embedder == "none":
             with self.kept():  # which takes over the embedder's name
                 pass
@@ -270,6 +270,31 @@ class Link:
 
     # -- writing ----------------------------------------------------------------------------------
 
+    @property
+    def journal(self) -> Journal:
+        """What this process writes; made when it first writes, or keeps the store."""
+        if self._journal is None:
+            from whatworks.journal import Journal
+
+            with self._writing:
+                if self._journal is None:
+                    made = self.config
+                    journal = Journal(
+                        self.folder / "journal", made.store_id, self.durability, made.machine
+                    )
+                    journal.observe(self._heard)
+                    if self._closed:
+                        journal.close()
+                    self._journal = journal
+        return self._journal
+
+    def _observe(self, stamp: int) -> None:
+        """What is written from now on comes after what ``stamp`` stands for."""
+        with self._writing:
+            self._heard = max(self._heard, stamp)
+            if self._journal is not None:
+                self._journal.observe(stamp)
+
     def append(self, kind: str, bodies: Sequence[dict[str, Any]]) -> None:
         """Acknowledge records: on return they are safe in the journal."""
         self.check()
@@ -332,8 +357,9 @@ class Link:
         shape = form(question)
         if self._client is None:
             raise Gone("nobody keeps the store yet")
-        reply = self._client.ask(shape.request(args, kwargs, self.journal.position()))
-        self.journal.observe(reply.stamp)
+        written = None if self._journal is None else self._journal.position()
+        reply = self._client.ask(shape.request(args, kwargs, written))
+        self._observe(reply.stamp)
         if reply.kind == "error":
             raise error_of(reply)
         answer: T = shape.answer(reply)
@@ -595,7 +621,9 @@ class Link:
             finally:
                 if self._client is not None:
                     self._client.close()
-                self.journal.close()
+                with self._writing:
+                    if self._journal is not None:
+                        self._journal.close()
 
 
 def _answer(desk: Desk, question: Callable[..., T], *args: Any, **kwargs: Any) -> T:

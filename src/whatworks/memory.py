@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
-from whatworks import checks, config, system, tries
+from whatworks import checks, config, system
 from whatworks.advice import Advice
 from whatworks.desk import Desk, Place
 from whatworks.embedders import Embedder, EmbeddingPool, EmbedFunction, embedder_for
@@ -17,7 +17,6 @@ from whatworks.errors import InvalidInputError, NotFoundError, WhatWorksError
 from whatworks.handle import Clock
 from whatworks.link import Link
 from whatworks.records import NewEvent, NewPattern, Pattern, Prior, UsageEvent
-from whatworks.writer import event_of, events_of
 
 if TYPE_CHECKING:
     from whatworks.journal import Durability
@@ -280,6 +279,8 @@ class Memory(Advice):
         checked: bool,
         imported_from: list[str],
     ) -> list[UsageEvent]:
+        from whatworks import tries, writer
+
         now = self._clock()
         secrets = self.secrets
         given = checks.items(events, "events")
@@ -288,7 +289,7 @@ class Memory(Advice):
             bodies = tries.events(given, now, secrets, origin)
             for body in bodies:
                 body["checked"] = checked and body["state"] == "resolved"
-            return events_of(self._writer.record(bodies))
+            return writer.events_of(self._writer.record(bodies))
 
     def track(
         self,
@@ -367,6 +368,8 @@ class Memory(Advice):
         the outcome became known; ``checked`` says that a check found it, where
         ``open`` was not told so by ``checking``: no face may take it from an agent.
         """
+        from whatworks.writer import event_of
+
         body = checks.resolution(event_id, outcome, state, timestamp, self._clock())
         body["checked"] = checks.flag(checked, "checked") or self._checking
         return event_of(self._writer.resolve(body))

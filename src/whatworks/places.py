@@ -7,7 +7,6 @@ a note in the user's own data folder says; others have to be named.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import sys
@@ -27,7 +26,7 @@ __all__ = [
 
 FILE, FOLDER = "store.json", ".whatworks"
 ADDRESSES = ("postgresql://", "postgres://")
-_ID = re.compile(r"[0-9a-f-]{8,64}")
+_ID = r"[0-9a-f-]{8,64}"
 
 
 def nearest(cwd: str | os.PathLike[str] | None = None) -> Path | None:
@@ -59,6 +58,7 @@ def of_team(address: str) -> Path:
     ValueError
         It cannot be read.
     """
+    import json
     from hashlib import sha256  # most processes name no address
     from urllib.parse import parse_qs, parse_qsl, urlsplit
 
@@ -105,10 +105,12 @@ def _told(store: Path) -> str:
 
 
 def _note(store: Path) -> Path | None:
+    import json
+
     with suppress(OSError, ValueError):
         held = json.loads((store / FILE).read_bytes())
         name = held.get("store_id") if isinstance(held, dict) else None
-        if isinstance(name, str) and _ID.fullmatch(name):
+        if isinstance(name, str) and re.fullmatch(_ID, name):
             return _data() / "own" / name
     return None
 

@@ -25,8 +25,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from zlib import crc32
 
-import orjson
-
 from whatworks.errors import disk_error
 
 __all__ = [
@@ -158,6 +156,8 @@ def head(segment: Segment) -> dict[str, Any]:
             line = file.read(HEAD_BYTES).split(b"\n")[0]
     except OSError as error:
         raise disk_error(error, f"read the journal in {segment.path}") from error
+    import orjson
+
     record = _parse(line, len(line) + 1)
     found: dict[str, Any] = orjson.loads(record.body) if record.kind == "segment" else {}
     return found

@@ -145,9 +145,10 @@ def test_a_client_loads_no_engine_whatever_it_asks_and_does(client: Process) -> 
 # What the standard library and the package have that takes milliseconds and no client needs.
 NEEDLESS = {
     "_hashlib", "asyncio", "concurrent.futures", "ctypes", "email", "hashlib", "http",
-    "importlib.metadata", "importlib.resources", "logging", "multiprocessing", "random", "ssl",
-    "subprocess", "tempfile", "zipfile", "whatworks.findings", "whatworks.keeper",
-    "whatworks.ledgers", "whatworks.server",
+    "importlib.metadata", "importlib.resources", "json", "logging", "multiprocessing", "orjson",
+    "random", "shlex", "ssl", "subprocess", "tempfile", "unicodedata", "zipfile", "zlib",
+    "whatworks.findings", "whatworks.journal", "whatworks.keeper", "whatworks.ledgers",
+    "whatworks.segments", "whatworks.server", "whatworks.tries", "whatworks.writer",
 }  # fmt: skip
 
 
@@ -166,6 +167,20 @@ def test_a_client_that_asks_for_a_trend_loads_nothing_it_does_not_need(
     loaded = set(done.stdout.split())
     assert "whatworks.client" in loaded
     assert loaded & (NEEDLESS | set(ENGINES)) == set()
+
+
+def test_what_a_client_writes_comes_after_what_it_was_told_before_it_had_a_journal(
+    memory: Memory,
+) -> None:
+    link = memory._link
+    assert link._journal is None
+    ahead = time.time_ns() // 1_000 + 3_600_000_000
+    link._observe(ahead)
+    link._observe(ahead - 1)
+    assert link.journal.stamp == ahead
+    link._observe(ahead + 1)
+    assert link.journal.stamp == ahead + 1
+    assert link.journal is link.journal
 
 
 def test_a_client_that_may_embed_loads_no_engine_either(start: Start, keeper: Process) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 import threading
 import time
@@ -663,6 +662,8 @@ class Evidence:
         StoreError
             It could not be copied, and why.
         """
+        import subprocess
+
         files = [str(path) for path in (self._path, self._log) if path.exists()]
         with self._copying, self._writing:
             words = [sys.executable, "-ISc", _COPY, *files, str(target)]

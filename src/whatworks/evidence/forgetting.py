@@ -7,8 +7,6 @@ of it itself; ``erasure`` overwrites it too, once nothing else is left.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -18,6 +16,7 @@ from whatworks.errors import NotFoundError
 from whatworks.evidence.counting import recount
 from whatworks.evidence.quarantine import IMPORT_TRUST, TOLD_BY
 from whatworks.evidence.schema import IDS
+from whatworks.frozen import dataclass
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection as Connection
@@ -60,6 +59,8 @@ _EVENT_TEXT = (
 
 def key(name: str) -> str:
     """What a record names the pattern, event or prediction ``name`` by."""
+    from hashlib import sha256  # behind OpenSSL, which takes milliseconds to load
+
     return sha256(name.encode()).hexdigest()[:KEY_DIGITS]
 
 

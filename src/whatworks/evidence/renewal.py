@@ -7,7 +7,6 @@ old file or the new one, and never one with the write-ahead log of the other.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -65,7 +64,12 @@ def clear(path: Path, *, in_use: bool = False) -> None:
     for suffix in _NEW if in_use else _LEFT:
         left = path.with_name(path.name + suffix)
         try:
-            shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
+            if left.is_dir():
+                from shutil import rmtree
+
+                rmtree(left)
+            else:
+                left.unlink(missing_ok=True)
         except OSError as error:
             raise disk_error(error, f"remove {left}") from error
 

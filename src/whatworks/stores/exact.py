@@ -6,7 +6,6 @@ import os
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 import orjson
@@ -123,6 +122,8 @@ class ExactStore(VectorStore):
             self._load()
 
     def _load(self) -> None:
+        from zipfile import BadZipFile
+
         try:
             # Opened here: NumPy leaves a file that it cannot read open.
             with open(self._file, "rb") as file, np.load(file, allow_pickle=False) as saved:

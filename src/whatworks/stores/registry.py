@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
@@ -82,6 +81,8 @@ def open_store(vectors: str, path: Path, *, dim: int, name: str = "") -> VectorS
 def remove_store(vectors: str, path: Path, *, name: str = "") -> None:
     """Remove a store and all that it holds, if it is there."""
     url = server(vectors)
+    import shutil
+
     shutil.rmtree(path, ignore_errors=True)
     if url is not None and name:
         kind = engine_class(vectors)
