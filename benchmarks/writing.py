@@ -15,7 +15,6 @@ from benchmarks.floors import Parts, split
 from benchmarks.measure import disk_bytes, interleaved, quantiles
 from benchmarks.results import Measured, Result
 from whatworks import Memory, NewEvent, tries, vectors
-from whatworks import memory as memory_
 from whatworks.bench import context_text, pattern_id
 from whatworks.journal import Journal
 
@@ -24,9 +23,9 @@ __all__ = ["NAME", "rebuild", "record"]
 NAME = "writing"
 AT_ONCE, CONTEXTS = 1_000, 5_000
 MANY: Parts = {
-    "check and redact": ((tries, "events"),),
+    "check and redact": ((tries, "many"),),
     "write down and sync": ((Journal, "append"),),
-    "make what is returned": ((memory_, "events_of"),),
+    "make what is returned": ((tries.Many, "events"),),
 }
 SOCKETS = shutil.ignore_patterns("*.sock")  # of a keeper that has not quite ended
 

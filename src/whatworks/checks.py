@@ -77,7 +77,7 @@ def text(value: object, name: str, secrets: Secrets, *, max_bytes: int = MAX_TEX
 def _visible(value: object, name: str, max_bytes: int) -> str:
     if not isinstance(value, str):
         raise InvalidInputError(f"{name} is {type(value).__name__} {shown(value)}; expected text (str)")
-    if _is_plain(value, max_bytes):
+    if is_plain(value, max_bytes):
         return value
     if found := hidden().search(value):
         raise InvalidInputError(
@@ -95,7 +95,7 @@ def _visible(value: object, name: str, max_bytes: int) -> str:
     return value
 
 
-def _is_plain(value: str, max_bytes: int) -> bool:
+def is_plain(value: str, max_bytes: int) -> bool:
     """Whether a text has nothing to hide, as most have not."""
     plain = value.isascii() and value.isprintable() and not value.isspace()
     return plain and 0 < len(value) <= max_bytes
@@ -126,7 +126,7 @@ def identifier(value: object, name: str) -> str:
 
 @lru_cache(maxsize=8_192)  # patterns and sessions come again and again
 def _is_fine(value: str) -> bool:
-    return _is_plain(value, MAX_ID_BYTES) and kind_of(value) is None
+    return is_plain(value, MAX_ID_BYTES) and kind_of(value) is None
 
 
 def optional_identifier(value: object, name: str) -> str | None:

@@ -17,11 +17,11 @@ _lock = threading.Lock()
 _last = 0
 # Asking the system costs ten times what the rest of an id does; it is asked for many at once.
 _BYTES, _IDS = 8, 512
-_random: list[str] = []  # sixteen hex digits each
+_random: list[str] = []  # what stands behind the time: a variant and fifteen hex digits of chance
 # The child of a fork would give out what its parent does.
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_random.clear)
-_TICKS = (1 << 60) - 1
+_MILLISECONDS = (1 << 48) - 1
 _VARIANT = {f"{digit:x}": f"{0b1000 | digit & 0b11:x}" for digit in range(16)}
 
 
@@ -42,16 +42,21 @@ def uuid7s(count: int) -> list[str]:
         _last = first + count - 1
         while len(_random) < count:
             drawn = os.urandom(_BYTES * _IDS).hex()
-            _random.extend(drawn[at : at + 2 * _BYTES] for at in range(0, len(drawn), 2 * _BYTES))
+            _random.extend(
+                f"{_VARIANT[drawn[at]]}{drawn[at + 1 : at + 4]}-{drawn[at + 4 : at + 16]}"
+                for at in range(0, len(drawn), 2 * _BYTES)
+            )
         at = len(_random) - count
         chances = _random[at:]
         del _random[at:]
-    return [_uuid(first + nth, chance) for nth, chance in enumerate(chances)]
-
-
-def _uuid(tick: int, chance: str) -> str:
-    time = f"{tick & _TICKS:015x}"
-    return f"{time[:8]}-{time[8:12]}-7{time[12:]}-{_VARIANT[chance[0]]}{chance[1:4]}-{chance[4:]}"
+    made, tick = list[str](), first
+    while len(made) < count:  # those of one millisecond begin alike
+        stem, low = f"{tick >> 12 & _MILLISECONDS:012x}", tick & 4095
+        stem = f"{stem[:8]}-{stem[8:]}-7"
+        part = chances[len(made) : len(made) + 4096 - low]
+        made += [f"{stem}{nth:03x}-{chance}" for nth, chance in enumerate(part, low)]
+        tick += len(part)
+    return made
 
 
 def content_id(*parts: str) -> str:

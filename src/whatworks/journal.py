@@ -24,7 +24,7 @@ from typing import Any, Literal, NamedTuple
 from whatworks import failpoints, system
 from whatworks.errors import StoreClosedError, StoreError, disk_error
 from whatworks.ids import uuid7
-from whatworks.segments import FORMAT, Record, Segment, frame, head, last, read, segments, writer_of
+from whatworks.segments import FORMAT, Record, Segment, frames, head, last, read, segments, writer_of
 
 __all__ = ["Durability", "Journal", "Record", "Segment", "read", "segments"]
 
@@ -40,11 +40,17 @@ LONGEST_STEM = 200
 SEALED = b"sealed"
 
 
-class _Line(NamedTuple):
+class _Append(NamedTuple):
+    """Records of one kind that belong together; ``stamp`` is that of the first, others count on."""
+
     stamp: int
     kind: str
-    body: bytes
-    more: bool
+    bodies: Sequence[bytes]
+
+    @property
+    def last(self) -> int:
+        """The stamp of the last record."""
+        return self.stamp + len(self.bodies) - 1
 
 
 @dataclass(slots=True)
@@ -52,7 +58,7 @@ class _Open:
     """The segment being written.
 
     ``written`` is its size and the stamp of its last record; the first
-    ``synced`` bytes are safe, ``unsynced`` holds the records behind them.
+    ``synced`` bytes are safe, ``unsynced`` holds the appends behind them.
     """
 
     file: int
@@ -61,7 +67,7 @@ class _Open:
     sequence: int = 0
     written: tuple[int, int] = (0, 0)
     synced: int = 0
-    unsynced: list[_Line] = field(default_factory=list)
+    unsynced: list[_Append] = field(default_factory=list)
     broken: bool = False
 
 
@@ -122,8 +128,10 @@ class Journal:
 
     # -- writing ----------------------------------------------------------------------------------
 
-    def append(self, kind: str, bodies: Sequence[dict[str, Any]], *, sync: bool = True) -> None:
+    def append(self, kind: str, bodies: Sequence[dict[str, Any] | bytes], *, sync: bool = True) -> None:
         """Append one record per body; on return all are acknowledged, on an error none is.
+
+        Bodies may be JSON already, without line ends.
 
         ``sync=False`` acknowledges at level ``process``, whatever the journal's level.
 
@@ -137,21 +145,20 @@ class Journal:
         import orjson  # who only asks writes nothing
 
         # Copied: the encoder cuts each from a larger block, and many held at once take fresh memory.
-        encoded = [b"%b" % orjson.dumps(body) for body in bodies]
+        encoded = [body if isinstance(body, bytes) else b"%b" % orjson.dumps(body) for body in bodies]
         if not encoded:
             return
         with self._write_lock:
             opened = self._writable()
-            first, final = self._next_stamp(), len(encoded) - 1
-            lines = [_Line(first + n, kind, body, n < final) for n, body in enumerate(encoded)]
-            self._stamp = first + final
-            self._write(opened, lines)
+            append = _Append(self._next_stamp(), kind, encoded)
+            self._stamp = append.last
+            self._write(opened, [append])
             if self._durable:
-                opened.unsynced += lines
+                opened.unsynced.append(append)
             self.acknowledged += sync
         failpoints.reached("journal.written")
         if sync and self._durable:
-            self._secure(lines[-1].stamp)
+            self._secure(append.last)
             failpoints.reached("journal.synced")
 
     def sync(self) -> None:
@@ -182,18 +189,18 @@ class Journal:
         opened = self._open
         return None if opened is None else (opened.name, opened.written[0])
 
-    def _write(self, opened: _Open, lines: Sequence[_Line]) -> None:
+    def _write(self, opened: _Open, appends: Sequence[_Append]) -> None:
         size, stamp = opened.written
-        data = b"".join(
-            frame(opened.sequence + n, line.stamp, line.kind, line.body, more=line.more)
-            for n, line in enumerate(lines)
-        )
+        lines = list[bytes]()
+        for append in appends:
+            lines += frames(opened.sequence + len(lines), *append)
+        data = b"".join(lines)
         view = memoryview(data)
         try:
             while view:
                 view = view[os.write(opened.file, view) :]
             opened.sequence += len(lines)
-            opened.written = size + len(data), max(stamp, lines[-1].stamp)
+            opened.written = size + len(data), max(stamp, appends[-1].last)
         except BaseException as error:  # also what a signal raises: nobody knows how much is written
             opened.broken = True
             if opened.written[0] == size:
@@ -408,7 +415,7 @@ class Journal:
         }
         if self._machine is not None:
             body["machine"] = self._machine
-        self._write(opened, [_Line(0, "segment", orjson.dumps(body), False)])
+        self._write(opened, [_Append(0, "segment", [orjson.dumps(body)])])
         # A file is only found again after a power cut once its folder is synced.
         try:
             system.sync(self._folder)

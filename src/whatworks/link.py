@@ -295,7 +295,7 @@ class Link:
             if self._journal is not None:
                 self._journal.observe(stamp)
 
-    def append(self, kind: str, bodies: Sequence[dict[str, Any]]) -> None:
+    def append(self, kind: str, bodies: Sequence[dict[str, Any] | bytes]) -> None:
         """Acknowledge records: on return they are safe in the journal."""
         self.check()
         self.journal.append(kind, bodies)

@@ -283,12 +283,17 @@ class Memory(Advice):
 
         now = self._clock()
         secrets = self.secrets
-        given = checks.items(events, "events")
+        items = checks.items(events, "events")
         origin = self._origin | {"imported_from": imported_from}
         with system.uncollected():
-            bodies = tries.events(given, now, secrets, origin)
-            for body in bodies:
-                body["checked"] = checked and body["state"] == "resolved"
+            given = list(items)
+            many = tries.many(given, now, secrets, origin, checked=checked)
+            if many is not None and many.are_new:
+                return self._writer.record_many(many)
+            if many is not None:
+                bodies = many.bodies()
+            else:
+                bodies = tries.one_by_one(given, now, secrets, origin, checked=checked)
             return writer.events_of(self._writer.record(bodies))
 
     def track(

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import cache, lru_cache, partial
 from typing import NamedTuple
 
-__all__ = ["RULES", "UNKEYED", "Rule", "Secrets", "kind_of"]
+__all__ = ["RULES", "UNKEYED", "Rule", "Secrets", "kind_of", "prose"]
 
 # What stands in the place of a secret: its kind, and digits by which the same one is known again.
 _MARK = r"(\[secret:[a-z0-9-]+(?::[0-9a-f]{6})?\])"
@@ -49,6 +49,8 @@ class Rule(NamedTuple):
         What else must hold of the secret.
     shortest
         No shorter word holds one, where ``literals`` stand in many words.
+    beside
+        One of these stands there as well, where ``literals`` stand in many texts.
     """
 
     name: str
@@ -58,6 +60,7 @@ class Rule(NamedTuple):
     fold: bool = False
     told: Callable[[str], bool] = bool
     shortest: int = 0
+    beside: tuple[str, ...] = ()
 
 
 # -- what else must hold --------------------------------------------------------------------------
@@ -123,6 +126,9 @@ _KEYS = (
     "api access account admin app auth client deploy encryption license master private secret service "
     "session shared signing storage subscription webhook"
 )
+_COMMANDS = ("curl", "mysql", "sshpass", "login")
+# One of these is in each name that the next pattern finds.
+_NAMING = ("passw", "passphrase", "pwd", "secret", "token", "credential", "key")
 _KEYWORD = (
     r"(?:passw(?:or)?d|passphrase|passwd|pwd|secret|token|credentials?|key(?:"
     + "|".join(rf"(?<={word}key)|(?<={word}[_. -]key)" for word in _KEYS.split())
@@ -403,6 +409,7 @@ RULES: tuple[Rule, ...] = (
         r"|\slogin\s[^\n]{0,300}?(?<=\s)(?:-p|--password)[ =][\"']?([^\s\"']{4,200})",
         fold=True,
         told=_password,
+        beside=_COMMANDS,
     ),
     Rule(
         "argument",
@@ -411,12 +418,13 @@ RULES: tuple[Rule, ...] = (
         rf"(?<=\s)--(?:[a-z0-9]{{1,20}}[-_]){{0,3}}?{_KEYWORD}[ \t]{{1,4}}{_VALUE}",
         fold=True,
         told=_chosen,
+        beside=_NAMING,
     ),
     Rule(
         "named-value",
         "values of secret-looking names: `NAME=value`, `name: value`, JSON, and those of environment "
         "variables",
-        ("passw", "passphrase", "pwd", "secret", "token", "credential", "key"),
+        _NAMING,
         rf"{_KEYWORD}(?:>|\\*[\"'`]?\]?\s{{0,4}}(?::=|=>|==?|:)\s{{0,4}}){_VALUE}",
         fold=True,
         told=_chosen,
@@ -426,11 +434,18 @@ RULES: tuple[Rule, ...] = (
 # What is looked for in a text, and the place of the rule that it may be for.
 _EXACT, _FOLDED = (
     tuple(
-        (text, place) for place, rule in enumerate(RULES) if rule.fold is fold for text in rule.literals
+        (text, place, rule.beside)
+        for place, rule in enumerate(RULES)
+        if rule.fold is fold
+        for text in rule.literals
     )
     for fold in (False, True)
 )
 
+
+# In UTF-8: what is no whitespace as one letter. A word of a text is a run of it, or part of one.
+_BLACK = bytes(byte if byte in b"\t\n\v\f\r " else ord("x") for byte in range(256))
+_LONG_RUN = "x" * LONG
 
 _plain_words: set[str] = set()  # long ones that hold no literal: paths and names come again and again
 
@@ -459,20 +474,44 @@ def _suspects(text: str) -> tuple[int, ...]:
     # Prose has neither a long word nor what stands between a name and its value, before an
     # argument or around a key, and of these every rule needs one.
     words = [word for word in text.split() if len(word) >= LONG]
-    if not (words or ":" in text or "=" in text or ">" in text or " -" in text or "-----" in text):
+    if not words and not _has_signs(text):
         return ()
     folded = text.lower()
-    found = [place for literal, place in _FOLDED if literal in folded]
+    found = [
+        place
+        for literal, place, beside in _FOLDED
+        if literal in folded and (not beside or any(word in folded for word in beside))
+    ]
     if new := [word for word in words if word not in _plain_words]:
         long = " ".join(new)
         longest = max(map(len, new))
         exact = [
-            place for literal, place in _EXACT if literal in long and longest >= RULES[place].shortest
+            place
+            for literal, place, _ in _EXACT
+            if literal in long and longest >= RULES[place].shortest
         ]
         found += exact
         if not exact:
             _plain_words = _remembered(_plain_words, new)
     return tuple(sorted(set(found))) if found else ()
+
+
+def _has_signs(text: str) -> bool:
+    if ":" in text or "=" in text or ">" in text or "--" in text:
+        return True
+    return " -" in text and any(command in text.lower() for command in _COMMANDS)
+
+
+def prose(texts: Collection[str]) -> list[str]:
+    """Those of some texts in which no rule looks for anything: most, if each is of one line.
+
+    Looked at together, they take a fraction of the time, since no word is looked at alone.
+    """
+    plain = [text for text in texts if not _has_signs(text)]
+    runs = "\n".join(plain).encode(errors="replace").translate(_BLACK).decode().split("\n")
+    if len(runs) != len(plain):  # some have more lines
+        return []
+    return [text for text, run in zip(plain, runs, strict=True) if _LONG_RUN not in run]
 
 
 def _remembered(known: set[str], texts: Iterable[str]) -> set[str]:
@@ -588,8 +627,17 @@ class Secrets:
                 return text
         return text
 
+    def free(self, texts: Collection[str]) -> set[str]:
+        """Those of some texts that have no secrets: ``redacted`` gives them back as they are."""
+        found, values = prose(texts), _environment()
+        whole = "\n".join(found) if values else ""
+        known = set[str]() if any(value in whole for value in values) else set(found)
+        known.update(text for text in texts if text not in known and self.redacted(text) == text)
+        return known
+
     def _noted(self, text: str) -> str:
-        self.plain = _remembered(self.plain, [text])
+        if len(text) <= NAME:
+            self.plain = _remembered(self.plain, [text])
         return text
 
     def redacted_value(self, name: str, value: str) -> str:

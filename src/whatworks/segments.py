@@ -19,7 +19,7 @@ at a time, has neither stamps nor appends of several lines; it can be read.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -33,6 +33,7 @@ __all__ = [
     "Segment",
     "appends",
     "frame",
+    "frames",
     "head",
     "last",
     "read",
@@ -77,6 +78,18 @@ def frame(sequence: int, stamp: int, kind: str, body: bytes, *, more: bool = Fal
     """One line of a segment."""
     front = b"%d %d%b %b " % (sequence, stamp, b"+" if more else b"", kind.encode())
     return b"%08x %b%b\n" % (crc32(body, crc32(front)), front, body)
+
+
+def frames(sequence: int, stamp: int, kind: str, bodies: Sequence[bytes]) -> list[bytes]:
+    """The lines of one append; sequences and stamps count from those given."""
+    final = len(bodies) - 1
+    going_on = b"+ %b " % kind.encode()
+    lines = []
+    for nth, body in enumerate(bodies[:final]):
+        front = b"%d %d%b" % (sequence + nth, stamp + nth, going_on)
+        lines.append(b"%08x %b%b\n" % (crc32(body, crc32(front)), front, body))
+    lines.append(frame(sequence + final, stamp + final, kind, bodies[final]))
+    return lines
 
 
 def segments(folder: Path) -> list[Segment]:

@@ -17,6 +17,7 @@ from whatworks.frozen import maker
 from whatworks.ids import content_id
 from whatworks.link import Link
 from whatworks.records import Pattern, UsageEvent
+from whatworks.tries import Many
 
 __all__ = ["Writer"]
 
@@ -86,6 +87,18 @@ class Writer:
             self.require([body["pattern_id"] for body in new])
         self._remember(body for body in new if body["given_id"] or body["outcome"] is None)
         return stored
+
+    def record_many(self, many: Many) -> list[UsageEvent]:
+        """Write tries whose ids are made here, and return them in order."""
+        self.require(many.columns["pattern_id"])
+        if many.labels:
+            self._begin_imports(many.bodies([0]))
+        self._link.append("event.recorded", many.lines())
+        if self._recent.check():  # as in ``record``
+            self.require(many.columns["pattern_id"])
+        outcomes = many.columns["outcome"]
+        self._remember(many.bodies(place for place, known in enumerate(outcomes) if known is None))
+        return many.events()
 
     def _compared(self, bodies: Sequence[Body]) -> tuple[Sequence[Body], Sequence[Body]]:
         """Those of events that are new, and for each the one that stands."""

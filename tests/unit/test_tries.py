@@ -6,12 +6,15 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from whatworks import InvalidInputError, NewEvent, checks, tries
+from whatworks import InvalidInputError, NewEvent, tries
+from whatworks.channels import UNVOUCHED
 from whatworks.redaction import Secrets
+from whatworks.writer import _lean, events_of
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
 ORIGIN = {"source": "local", "channel": "library", "imported_from": []}
@@ -61,10 +64,22 @@ _plain = st.fixed_dictionaries(
         "metadata": st.dictionaries(st.sampled_from("ab"), st.integers(0, 3), max_size=2),
     },
 )
+_origins = st.fixed_dictionaries(
+    {
+        "source": st.just("local"),
+        "channel": st.sampled_from(["library", *UNVOUCHED]),
+        "imported_from": st.sampled_from([[], ["import:a.json@12", "import:b.json@34"]]),
+    }
+)
 
 
-def one_by_one(items: list[Any], secrets: Secrets) -> list[dict[str, Any]]:
-    return [checks.event(item, NOW, secrets) | ORIGIN for item in items]
+def one_by_one(items: list[Any], secrets: Secrets, *, checked: bool = False) -> list[dict[str, Any]]:
+    return tries.one_by_one(items, NOW, secrets, ORIGIN, checked=checked)
+
+
+def at_once(items: list[Any], secrets: Secrets) -> list[dict[str, Any]]:
+    many = tries.many(items, NOW, secrets, ORIGIN, checked=False)
+    return one_by_one(items, secrets) if many is None else many.bodies()
 
 
 def outcome(make: Callable[..., Any]) -> tuple[object, ...]:
@@ -74,7 +89,7 @@ def outcome(make: Callable[..., Any]) -> tuple[object, ...]:
     except InvalidInputError as error:
         return (str(error),)
     return tuple(
-        repr({name: value for name, value in body.items() if name != "event_id" or body["given_id"]})
+        repr({name: body[name] for name in sorted(body) if name != "event_id" or body["given_id"]})
         for body in bodies
     )
 
@@ -82,13 +97,36 @@ def outcome(make: Callable[..., Any]) -> tuple[object, ...]:
 def agree(items: list[Any]) -> None:
     secrets = Secrets("store")
     expected = outcome(lambda: one_by_one(items, Secrets("store")))
-    assert outcome(lambda: tries.events(iter(items), NOW, secrets, ORIGIN)) == expected
+    assert outcome(lambda: at_once(items, secrets)) == expected
 
 
 @given(st.lists(_plain, min_size=tries.FEW, max_size=20))
 def test_a_batch_is_checked_as_its_tries_are_one_by_one(items: list[dict[str, Any]]) -> None:
     agree(items)
     agree([NewEvent(**item) for item in items])
+
+
+@given(st.lists(_plain, min_size=tries.FEW, max_size=20), st.booleans(), _origins)
+def test_a_batch_is_written_and_returned_as_its_bodies_are(
+    items: list[dict[str, Any]], checked: bool, origin: dict[str, Any]
+) -> None:
+    many = tries.many(items, NOW, Secrets("store"), origin, checked=checked)
+    assert many is not None
+    assert many.are_new
+    bodies = many.bodies()
+    assert [orjson.loads(line) for line in many.lines()] == [_lean(body) for body in bodies]
+    assert many.events() == events_of(bodies)
+    assert many.bodies([1, 0]) == [bodies[1], bodies[0]]
+
+
+def test_what_is_returned_shares_nothing_with_what_was_given_or_written() -> None:
+    given = {"pattern_id": "p", "metadata": {"a": {"b": 1}}}
+    many = tries.many([given] * tries.FEW, NOW, Secrets("store"), ORIGIN, checked=False)
+    assert many is not None
+    made = many.events()
+    made[0].metadata["a"]["b"] = 2
+    assert given["metadata"] == {"a": {"b": 1}}
+    assert made[1].metadata == many.bodies()[0]["metadata"] == {"a": {"b": 1}}
 
 
 @given(st.lists(_plain, min_size=tries.FEW, max_size=12), _changes, st.data())
@@ -104,7 +142,7 @@ def test_one_odd_try_among_many_is_taken_or_refused_as_if_it_were_alone(
 @pytest.mark.parametrize("item", [None, "p", {"pattern_id": "p", "outcom": 1}, {"outcome": 1}])
 def test_one_that_is_no_try_is_refused_among_many(item: Any) -> None:
     with pytest.raises(InvalidInputError):
-        tries.events([NewEvent("p", 1.0)] * tries.FEW + [item], NOW, Secrets("store"), ORIGIN)
+        at_once([NewEvent("p", 1.0)] * tries.FEW + [item], Secrets("store"))
 
 
 def test_the_first_of_a_batch_that_is_wrong_is_named() -> None:
@@ -112,11 +150,11 @@ def test_the_first_of_a_batch_that_is_wrong_is_named() -> None:
     items[5] = NewEvent("p", 1.0, files=["\x00"])
     items[9] = NewEvent("", 2.0)
     with pytest.raises(InvalidInputError, match="an item of files"):
-        tries.events(items, NOW, Secrets("store"), ORIGIN)
+        at_once(items, Secrets("store"))
 
 
 def test_ids_of_a_batch_are_in_its_order() -> None:
-    made = tries.events([NewEvent("p", 1.0) for _ in range(10_000)], NOW, Secrets("store"), ORIGIN)
+    made = at_once([NewEvent("p", 1.0) for _ in range(10_000)], Secrets("store"))
     ids = [body["event_id"] for body in made]
     assert ids == sorted(ids)
     assert len(set(ids)) == len(ids)
