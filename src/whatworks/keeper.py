@@ -967,6 +967,7 @@ class Keeper:
         """Fold, embed and tend the stores while nobody asks, until the store is let go."""
         while not self._stop.is_set():
             woken = self._wake.wait(LOOK_SECONDS)
+            self._shorten()
             due = self._to_fill() or self._to_erase() or self._to_reorder() or self._to_embed()
             if not (woken or due or self._unopened() or self._others_wrote()):
                 self._rest()
@@ -981,6 +982,13 @@ class Keeper:
             except Exception as error:  # noqa: BLE001 - shown in stats; the next write tries again
                 if not self._stop.is_set():
                     self._note(f"{STOPPED}: {error}")
+
+    def _shorten(self) -> None:
+        """Have what is in the log in the file, where it has grown amid much writing that is over."""
+        if monotonic() >= self._busy_until:
+            with self._lock:
+                if self._evidence is not None:
+                    self._evidence.shorten()
 
     def _rest(self) -> None:
         """Hold less memory once nobody has asked for a while: two thirds of it are the engine's."""

@@ -14,10 +14,10 @@ from whatworks.segments import Record, Segment, appends, last, read, segments, w
 
 __all__ = ["FORGOTTEN", "MARK", "START", "Batch", "Mark", "News", "ahead", "batches", "look", "torn"]
 
-# 40,000 events are about 15 MB of JSON: large enough to amortise a commit,
-# small enough to stay far below the engine's memory limit.
+# 30,000 events are about 13 MB of JSON: large enough to amortise a commit, small enough to stay far
+# below the engine's memory limit, with the last append in one part (``fold.PART_BYTES``).
 BATCH_RECORDS = 40_000
-BATCH_BYTES = 24 << 20
+BATCH_BYTES = 13 << 20
 
 # Records of this kind take back what was before them: they are a batch of their own.
 FORGOTTEN = "forgotten"

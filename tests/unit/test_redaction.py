@@ -417,6 +417,66 @@ def test_secrets_of_the_environment_are_taken_out_and_named_as_they_are_elsewher
     assert SECRETS.redacted(known) in told  # as in a process that does not have the variable
 
 
+# -- many at once ---------------------------------------------------------------------------------
+
+
+def many_texts() -> list[str]:
+    """Texts with secrets and without, and with secrets that are cut in two, halves side by side."""
+    chance, texts = random.Random(8), harmless()
+    for _, secret, text in generated():
+        cut = chance.randrange(1, len(text))
+        around = chance.choice(["", " ", "of ", " - ", "--", "curl -u ", "mysql ", "key "])
+        texts += [text, around + text, text[:cut], text[cut:], f"see {secret[:cut]}", secret[cut:]]
+    texts += [
+        "two words",
+        "curl it - or wget it",
+        "log in - with the token",
+        "x" * 14,
+        "y" * 15,
+        "-- k",
+    ]
+    return [text for text in texts if text and text.isprintable()]
+
+
+def test_of_many_texts_those_without_secrets_are_those_that_stay_as_they_are_one_by_one() -> None:
+    texts = many_texts()
+    chance = random.Random(9)
+    for size in (1, 2, 7, 100, len(texts)):
+        for _ in range(20 if size < 100 else 2):
+            part = chance.sample(texts, size)
+            expected = {text for text in part if Secrets("0199-a-store").redacted(text) == text}
+            assert Secrets("0199-a-store").free(part) == expected
+            assert set(redaction.prose(part)) <= expected
+
+
+def test_no_rule_finds_anything_in_prose_nor_where_it_is_not_looked_for() -> None:
+    texts = many_texts()
+    found = set(redaction.prose(texts))
+    assert len(texts) / 10 < len(found) < len(texts)
+    for text in texts:
+        spoken = {
+            place
+            for place, rule in enumerate(RULES)
+            if any(literal in (text.lower() if rule.fold else text) for literal in rule.literals)
+        }
+        places = {place for place in spoken if list(redaction._secrets(text, place))}
+        assert places <= set(redaction._suspects(text)), text
+        assert not (text in found and places), text
+
+
+def test_of_texts_of_several_lines_none_is_taken_for_prose() -> None:
+    token = "ghp_" + Maker(10).of(ALNUM, 36)
+    assert redaction.prose(["one", f"two\n{token}", "three\n"]) == []
+    assert SECRETS.free(["one", f"two\n{token}", "three\n"]) == {"one", "three\n"}
+
+
+def test_of_many_texts_one_with_a_secret_of_the_environment_is_not_free(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(redaction, "_environment", lambda: ("correct horse",))
+    assert SECRETS.free(["a correct horse", "a correct", "horse"]) == {"a correct", "horse"}
+
+
 # -- what it costs --------------------------------------------------------------------------------
 
 

@@ -37,9 +37,11 @@ __all__ = ["Evidence", "OutdatedError", "closed", "connect", "is_damage", "refus
 MEMORY_LIMIT, LARGE_LIMIT, RESTING_LIMIT = "40MB", "256MB", "8MB"
 # A batch of so many records is large.
 LARGE_BATCH = 1_000
-# So much journal to fold is worth a longer log than the engine's 16 MB.
-LONG_BYTES = 32 << 20
-LONG_LOG = "128MB"
+# So much journal to fold at once is worth a longer log than the engine's 16 MB, until no more comes:
+# a checkpoint writes anew what has changed since the last one, and that is a second's work where
+# there are a million tries.
+LONG_BYTES = 2 << 20
+USUAL_LOG, LONG_LOG = 16 << 20, "128MB"
 # A second thread makes the answers from a file of this size faster, and those from a smaller one
 # slower: seeing a new event takes 8 ms with one and 12 with two.
 BYTES_PER_THREAD = 16 << 20
@@ -97,6 +99,7 @@ class Evidence:
         self._cursors_lock = threading.Condition()
         self._large = 0  # how many at present need more memory
         self._large_lock = threading.Lock()
+        self._long: ExitStack | None = None  # while the log may grow
         self._closing = False
         self._copying = threading.Lock()  # held while somebody needs the file to stay open
         self._filling = threading.Lock()  # one at a time; taken before the owner's lock
@@ -345,7 +348,8 @@ class Evidence:
             self._begin_again()
             news = look(folder, self._marks, settle)
         touched: set[str] = set()
-        with self._long(news), system.uncollected():
+        self._lengthen(news)
+        with system.uncollected():
             for batch in batches(news, self._marks):
                 touched |= self._apply(batch)
         self._fresh = False
@@ -357,22 +361,26 @@ class Evidence:
                 self._torn[segment.name] = segment.size
         return touched
 
-    @contextmanager
-    def _long(self, news: News) -> Iterator[None]:
-        """Let the log grow while much is folded: each checkpoint writes what changed since, whole."""
+    def _lengthen(self, news: News) -> None:
+        """Let the log grow from here on if there is much to fold, with memory for what is in it."""
         marks = self._marks
         waiting = sum(item.size - marks.get(item.name, START).position for item in news.segments)
-        if waiting < LONG_BYTES:
-            yield
+        if waiting >= LONG_BYTES and self._long is None:
+            self._long = ExitStack()
+            self._long.enter_context(self._much_memory())
+            self.need().execute(f"SET checkpoint_threshold = '{LONG_LOG}'")
+
+    def shorten(self) -> None:
+        """Let the log be short again, since no more comes; the caller holds the owner's lock."""
+        if self._long is None:
             return
         import duckdb
 
-        self.need().execute(f"SET checkpoint_threshold = '{LONG_LOG}'")
-        try:
-            yield
-        finally:
-            with suppress(duckdb.Error):  # one that is shut has forgotten it
-                self.need().execute("RESET checkpoint_threshold")
+        with self._long, suppress(duckdb.Error, OSError):  # one that is shut has forgotten it
+            self._long = None
+            self.need().execute("RESET checkpoint_threshold")
+            if self._log.stat().st_size > USUAL_LOG:
+                self.need().execute("CHECKPOINT")
 
     @contextmanager
     def _much_memory(self) -> Iterator[None]:
@@ -705,7 +713,8 @@ class Evidence:
             self._unopened = False
         if self._con is None:
             return
-        with self._copying, self._cursors_lock:
+        long, self._long = self._long, None
+        with long or nullcontext(), self._copying, self._cursors_lock:
             self._closing = True
             try:
                 self._end_questions()

@@ -15,6 +15,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate
+from math import ceil
 from typing import TYPE_CHECKING
 
 import orjson
@@ -80,24 +81,25 @@ def _few(con: duckdb.DuckDBPyConnection, kind: str, bodies: Sequence[bytes], cha
     return not (changed.guarded and quarantine.concerned(con, bodies))
 
 
-def _parts(bodies: Sequence[bytes], limit: int) -> Iterator[str]:
-    """The bodies as lines, in parts that exceed the limit only where one body does."""
+def _parts(bodies: Sequence[bytes], limit: int) -> Iterator[bytes]:
+    """The bodies as lines, in parts of one size that exceed the limit only where one body does."""
     ends, start = list(accumulate(map(len, bodies))), 0
+    share = min(limit, ends[-1] // ceil(ends[-1] / limit) + max(map(len, bodies)))
     while start < len(bodies):
         before = ends[start - 1] if start else 0
-        end = max(start + 1, bisect_right(ends, before + limit))
-        yield b"\n".join(bodies[start:end]).decode()
+        end = max(start + 1, bisect_right(ends, before + share))
+        yield b"\n".join(bodies[start:end])
         start = end
 
 
-def _stage(con: duckdb.DuckDBPyConnection, table: str, fields: str, bodies: str) -> None:
+def _stage(con: duckdb.DuckDBPyConnection, table: str, fields: str, bodies: bytes) -> None:
     """Lay the batch out as a temporary table, with ``nth`` counting from 1."""
     con.execute(
         f"""
         CREATE OR REPLACE TEMP TABLE {table} AS
         SELECT unnest(from_json(line, '{{{fields}}}')), nth
         FROM (SELECT unnest(lines) AS line, generate_subscripts(lines, 1) AS nth
-              FROM (SELECT string_split(?, chr(10)) AS lines))
+              FROM (SELECT string_split(decode(?), chr(10)) AS lines))
         """,
         [bodies],
     )
@@ -107,11 +109,11 @@ def _ids(con: duckdb.DuckDBPyConnection, query: str) -> set[str]:
     return {row[0] for row in con.execute(query).fetchall()}
 
 
-def _forget(con: duckdb.DuckDBPyConnection, bodies: str, changed: Changed) -> set[str]:
-    return forgetting.forget(con, bodies.encode().split(b"\n"), changed)
+def _forget(con: duckdb.DuckDBPyConnection, bodies: bytes, changed: Changed) -> set[str]:
+    return forgetting.forget(con, bodies.split(b"\n"), changed)
 
 
-def _patterns(con: duckdb.DuckDBPyConnection, bodies: str, changed: Changed) -> set[str]:
+def _patterns(con: duckdb.DuckDBPyConnection, bodies: bytes, changed: Changed) -> set[str]:
     """Add patterns; the same id again replaces type, description and metadata, no count."""
     _stage(
         con,
@@ -186,7 +188,7 @@ def _index_words(con: duckdb.DuckDBPyConnection, changed: Changed) -> None:
     )
 
 
-def _priors(con: duckdb.DuckDBPyConnection, bodies: str, changed: Changed) -> set[str]:
+def _priors(con: duckdb.DuckDBPyConnection, bodies: bytes, changed: Changed) -> set[str]:
     """Add aggregates without tries; the same id again is the same aggregate."""
     _stage(
         con,
@@ -222,7 +224,7 @@ def _priors(con: duckdb.DuckDBPyConnection, bodies: str, changed: Changed) -> se
     return _ids(con, "SELECT pattern_id FROM added_priors")
 
 
-def _events(con: duckdb.DuckDBPyConnection, bodies: str, changed: Changed) -> set[str]:
+def _events(con: duckdb.DuckDBPyConnection, bodies: bytes, changed: Changed) -> set[str]:
     """Add tries; the same event id again is the same try, and the first record of it stands."""
     _stage(
         con,
@@ -235,7 +237,7 @@ def _events(con: duckdb.DuckDBPyConnection, bodies: str, changed: Changed) -> se
         '"import_id":"VARCHAR"',
         bodies,
     )
-    if '"given_id":true' in bodies:  # ids made here never come twice; the scan is for others
+    if b'"given_id":true' in bodies:  # ids made here never come twice; the scan is for others
         con.execute(
             """
             DELETE FROM new_events WHERE given_id AND (
@@ -296,7 +298,7 @@ def _events(con: duckdb.DuckDBPyConnection, bodies: str, changed: Changed) -> se
         for state, number, first, last in con.execute(query).fetchall():
             changed.states[state] += number
             changed.times += [first, last]
-    if '"resolved_at"' in bodies:  # an event that came with a late outcome was pending before
+    if b'"resolved_at"' in bodies:  # an event that came with a late outcome was pending before
         con.execute(
             """
             INSERT INTO earlier_states
@@ -310,7 +312,7 @@ def _events(con: duckdb.DuckDBPyConnection, bodies: str, changed: Changed) -> se
     return count(con, changed) | bound
 
 
-def _resolutions(con: duckdb.DuckDBPyConnection, bodies: str, changed: Changed) -> set[str]:
+def _resolutions(con: duckdb.DuckDBPyConnection, bodies: bytes, changed: Changed) -> set[str]:
     """Give tries their outcome; a later resolution of the same try corrects the earlier one."""
     _stage(
         con,
@@ -420,14 +422,14 @@ _ANSWERS = (
 )
 
 
-def _predictions(con: duckdb.DuckDBPyConnection, bodies: str, changed: Changed) -> set[str]:
+def _predictions(con: duckdb.DuckDBPyConnection, bodies: bytes, changed: Changed) -> set[str]:
     """Keep receipts of predictions, and what they promise apart from them."""
     con.execute(
         """
         INSERT INTO prediction_rows
         SELECT r->>'prediction_id', make_timestamp((r->>'recorded_at')::BIGINT),
                r->>'context', r->>'policy', r
-        FROM (SELECT unnest(string_split(?, chr(10)))::JSON AS r)
+        FROM (SELECT unnest(string_split(decode(?), chr(10)))::JSON AS r)
         """,
         [bodies],
     )
@@ -436,27 +438,27 @@ def _predictions(con: duckdb.DuckDBPyConnection, bodies: str, changed: Changed) 
         INSERT INTO answer_rows
         SELECT prediction_id, a.pattern_id, a.expected, a.low, a.high, a.n_effective
         FROM (SELECT r.prediction_id AS prediction_id, unnest(r.answers) AS a
-              FROM (SELECT from_json(unnest(string_split(?, chr(10)))::JSON, ?) AS r))
+              FROM (SELECT from_json(unnest(string_split(decode(?), chr(10)))::JSON, ?) AS r))
         """,
         [bodies, _ANSWERS],
     )
     return set()
 
 
-def _learned(con: duckdb.DuckDBPyConnection, bodies: str, changed: Changed) -> set[str]:
+def _learned(con: duckdb.DuckDBPyConnection, bodies: bytes, changed: Changed) -> set[str]:
     """Keep what was learned of how local the world is."""
     con.execute(
         """
         INSERT INTO learned_rows
         SELECT make_timestamp((r->>'recorded_at')::BIGINT), (r->>'cells')::BIGINT, r->>'model', r
-        FROM (SELECT unnest(string_split(?, chr(10)))::JSON AS r)
+        FROM (SELECT unnest(string_split(decode(?), chr(10)))::JSON AS r)
         """,
         [bodies],
     )
     return set()
 
 
-def _imports(con: duckdb.DuckDBPyConnection, bodies: str, changed: Changed) -> set[str]:
+def _imports(con: duckdb.DuckDBPyConnection, bodies: bytes, changed: Changed) -> set[str]:
     """Keep where what follows was imported from; the same is said with each part of an import."""
     _stage(
         con, "new_imports", '"import_id":"VARCHAR","labels":"VARCHAR[]","recorded_at":"BIGINT"', bodies
@@ -472,12 +474,12 @@ def _imports(con: duckdb.DuckDBPyConnection, bodies: str, changed: Changed) -> s
     return set()
 
 
-def _judge(con: duckdb.DuckDBPyConnection, bodies: str, changed: Changed) -> set[str]:
-    return quarantine.judge(con, bodies.encode().split(b"\n"))
+def _judge(con: duckdb.DuckDBPyConnection, bodies: bytes, changed: Changed) -> set[str]:
+    return quarantine.judge(con, bodies.split(b"\n"))
 
 
-def _archive(con: duckdb.DuckDBPyConnection, bodies: str, changed: Changed) -> set[str]:
-    return archive.archive(con, bodies.encode().split(b"\n"))
+def _archive(con: duckdb.DuckDBPyConnection, bodies: bytes, changed: Changed) -> set[str]:
+    return archive.archive(con, bodies.split(b"\n"))
 
 
 _STEPS = {

@@ -94,37 +94,63 @@ def test_a_long_journal_is_folded_in_batches(
     assert (found.usage_count, found.success_rate) == (10, 0.5)
 
 
+def settings_of(evidence: Evidence) -> tuple[str, str]:
+    query = "SELECT current_setting('checkpoint_threshold'), current_setting('memory_limit')"
+    return evidence._con.execute(query).fetchall()[0]
+
+
 @pytest.mark.parametrize("fails", [False, True])
-def test_only_a_long_fold_lets_the_log_grow(
+def test_only_much_to_fold_lets_the_log_grow_and_until_no_more_comes(
     open_evidence: Open, log: Journal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: bool
 ) -> None:
     evidence = open_evidence("evidence")
-    seen = list[str]()
-
-    def limit() -> str:
-        found = evidence._con.execute("SELECT current_setting('checkpoint_threshold')").fetchall()
-        return str(found[0][0])
+    seen = list[tuple[str, str]]()
 
     def applied(*_: object) -> set[str]:
-        seen.append(limit())
+        seen.append(settings_of(evidence))
         if fails:
             raise StoreError("refused")
         return set()
 
-    usual = limit()
-    log.append("pattern.added", [pattern("p")[1]])
+    usual = settings_of(evidence)
     monkeypatch.setattr("whatworks.evidence.fold.apply", applied)
+
+    def folded(name: str, long_bytes: int) -> None:
+        monkeypatch.setattr("whatworks.evidence.database.LONG_BYTES", long_bytes)
+        log.append("pattern.added", [pattern(name)[1]])
+        with suppress(StoreError):
+            fold(evidence, log, tmp_path)
+
+    folded("p", 1 << 20)
+    folded("q", 1)
+    folded("r", 1 << 20)
+    assert seen[0] == usual
+    assert seen[1] == seen[2] == settings_of(evidence)
+    assert all(now != before for now, before in zip(seen[1], usual, strict=True))
+    evidence.shorten()
+    evidence.shorten()
+    folded("s", 1 << 20)
+    assert seen[3:] == [usual]
+    folded("t", 1)
+    evidence.replaced(lambda _: None)
+    assert settings_of(evidence) == usual
+
+
+@pytest.mark.parametrize("usual", [0, 1 << 30])
+def test_a_log_that_has_grown_goes_into_the_file_once_no_more_comes(
+    open_evidence: Open, log: Journal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, usual: int
+) -> None:
     monkeypatch.setattr("whatworks.evidence.database.LONG_BYTES", 1)
-    with suppress(StoreError):
-        fold(evidence, log, tmp_path)
-    assert len(seen) == 1
-    assert seen != [usual]
-    assert limit() == usual
-    monkeypatch.setattr("whatworks.evidence.database.LONG_BYTES", 1 << 20)
-    log.append("pattern.added", [pattern("q")[1]])
-    with suppress(StoreError):
-        fold(evidence, log, tmp_path)
-    assert seen[1:] == [usual]
+    monkeypatch.setattr("whatworks.evidence.database.USUAL_LOG", usual)
+    evidence = open_evidence("evidence")
+    log.append("pattern.added", [pattern("p")[1]])
+    fold(evidence, log, tmp_path)
+    before = evidence._log.stat().st_size
+    assert before > 0
+    evidence.shorten()
+    after = evidence._log.stat().st_size if evidence._log.exists() else 0
+    assert after == (0 if usual == 0 else before)
+    assert questions.patterns(evidence, ["p"])
 
 
 def test_what_is_not_acknowledged_yet_is_not_folded(
