@@ -95,7 +95,13 @@ def maker(kind: type[T]) -> Callable[..., T]:
     """
     names = [field.name for field in dataclasses.fields(cast("Any", kind))]
     unfrozen = dataclasses.make_dataclass(
-        f"_{kind.__name__}", names, slots=True, repr=False, eq=False, match_args=False
+        f"_{kind.__name__}",
+        names,
+        namespace={"__doc__": kind.__doc__},  # a third of the time goes into one, where it has none
+        slots=True,
+        repr=False,
+        eq=False,
+        match_args=False,
     )
 
     def made(*values: object) -> T:

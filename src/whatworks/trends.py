@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import date
 from math import erf, sqrt
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from whatworks.beta import JEFFREYS, rate_interval
+from whatworks.frozen import maker
 from whatworks.records import Direction, Trend, TrendDay
 
 __all__ = [
@@ -26,8 +27,6 @@ __all__ = [
 
 Float64 = NDArray[np.float64]
 Int64 = NDArray[np.int64]
-Pair = tuple[float, float]
-Rate = tuple[int, float | None, float | None, float | None]
 
 # The last window is compared with the four before it: four weeks for a week.
 BASELINE_WINDOWS = 4
@@ -37,10 +36,6 @@ DAY_LEVEL = 0.95
 CHANGE_Z = 1.6449
 # A change known to within this is called steady; less is known: too little data.
 STEADY_WIDTH = 0.2
-# Ends of intervals by count and sum: to find them takes longest, and days of few tries are much alike.
-_ENDS: dict[Pair, Pair] = {}
-ENDS_KEPT = 8_192
-NOTHING: Rate = 0, None, None, None
 Number = TypeVar("Number", float, Float64)
 
 
@@ -64,20 +59,20 @@ def trend(pattern_id: str, days: Sequence[DaySum], window_days: int) -> Trend:
     four before it, by the normal approximation to the difference of two such
     posteriors.
     """
-    place = np.array([d.day.toordinal() for d in days], np.int64)
-    sums = np.array([[d.resolved, d.outcome_sum] for d in days], float).reshape(-1, 2)
-    found = _rates(np.concatenate([sums, _moving(place, sums, window_days)]))
-    rows = [
-        TrendDay(d.day, d.used, *alone, *around)
-        for d, alone, around in zip(days, found, found[len(days) :], strict=False)
-    ]
+    day, used, *counts = zip(*days, strict=True) if days else ((),) * len(DaySum._fields)
+    place = np.array([*map(date.toordinal, day)], np.int64)
+    sums = np.array(counts, float)
+    rates = _rates(np.concatenate([sums, _moving(place, sums, window_days)], 1))
+    alone = [of_all[: len(days)] for of_all in rates]
+    around = [of_all[len(days) :] for of_all in rates]
+    rows = [*map(maker(TrendDay), day, used, *alone, *around)]
     recent, before = _sides(place, sums, window_days)
     found_change = difference(*recent.tolist(), *before.tolist())
     return Trend(
         pattern_id=pattern_id,
         window_days=window_days,
         baseline_days=BASELINE_WINDOWS * window_days,
-        days=tuple(reversed(rows)),
+        days=tuple(rows[::-1]),
         direction=found_change.direction,
         change=found_change.change,
         change_low=found_change.low,
@@ -92,39 +87,35 @@ def _moving(place: Int64, sums: Float64, span: int) -> Float64:
         return sums
     ends = np.arange(1, len(place) + 1)
     starts = np.searchsorted(place, place - span, "right")
-    # Of each pair of borders what lies between them; the row of zeros is the border behind the last.
-    padded = np.concatenate([sums, np.zeros((1, 2))])
-    moving: Float64 = np.add.reduceat(padded, np.column_stack([starts, ends]).ravel())[::2]
+    # Of each pair of borders what lies between them; the zeros are the border behind the last.
+    padded = np.concatenate([sums, np.zeros((2, 1))], 1)
+    moving: Float64 = np.add.reduceat(padded, np.column_stack([starts, ends]).ravel(), 1)[:, ::2]
     return moving
 
 
-def _rates(sums: Float64) -> list[Rate]:
-    """For rows of counts with their sums: count, mean and the ends of its interval."""
-    pairs: list[Pair] = list(map(tuple, sums.tolist()))
-    kept = {pair: ends for pair in pairs if (ends := _ENDS.get(pair))}
-    missing = list({pair for pair in pairs if pair[0] and pair not in kept})
-    if missing:
-        count, total = np.array(missing).T
-        low, high = rate_interval(total, count, DAY_LEVEL)
-        found = dict(zip(missing, zip(low.tolist(), high.tolist(), strict=True), strict=True))
-        if len(_ENDS) + len(found) > ENDS_KEPT:
-            _ENDS.clear()
-        _ENDS.update(found)
-        kept |= found
-    return [
-        (int(count), total / count, *kept[count, total]) if count else NOTHING for count, total in pairs
-    ]
+def _rates(sums: Float64) -> list[list[Any]]:
+    """For counts and sums: counts, means and both ends of the means' intervals."""
+    known = sums[0] > 0
+    count, total = sums[:, known]
+    low, high = rate_interval(total, count, DAY_LEVEL)
+
+    def told(values: Float64) -> list[float | None]:
+        found = np.full(len(known), None)
+        found[known] = values
+        return found.tolist()
+
+    return [sums[0].astype(int).tolist(), *map(told, (total / count, low, high))]
 
 
 def _sides(place: Int64, sums: Float64, span: int) -> tuple[Float64, Float64]:
     """Count and sum of the last window with outcomes, and of the windows before it."""
-    resolved = np.flatnonzero(sums[:, 0])
+    resolved = np.flatnonzero(sums[0])
     if not len(resolved):
         return np.zeros(2), np.zeros(2)
     border = place[resolved[-1]] - span
     middle = np.searchsorted(place, border, "right")
     first = np.searchsorted(place, border - BASELINE_WINDOWS * span, "right")
-    return sums[middle:].sum(axis=0), sums[first:middle].sum(axis=0)
+    return sums[:, middle:].sum(axis=1), sums[:, first:middle].sum(axis=1)
 
 
 class Difference(NamedTuple):

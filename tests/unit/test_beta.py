@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 from scipy.stats import beta
 
-from whatworks.beta import beta_cdf, credible_interval
+from whatworks.beta import beta_cdf, credible_interval, rate_interval
 
 
 @pytest.mark.parametrize("level", [0.5, 0.8, 0.95, 0.999])
@@ -30,6 +30,28 @@ def test_the_bounds_of_any_interval_are_exact(rows: list[tuple[float, float]], l
     assert ((low >= 0) & (low <= high + 1e-9) & (high <= 1)).all()
     assert_allclose(low, beta.ppf((1 - level) / 2, a, b), atol=1e-8)
     assert_allclose(high, beta.ppf((1 + level) / 2, a, b), atol=1e-8)
+
+
+@pytest.mark.parametrize("level", [0.01, 0.5, 0.8, 0.9, 0.95, 0.9544])
+def test_the_interval_of_a_rate_is_exact_from_no_success_on(level: float) -> None:
+    """Of every number of successes among few tries, and of some among up to ten million."""
+    few = np.array([(n, s) for n in range(1, 40) for s in range(n + 1)])
+    many = np.unique(np.geomspace(40, 1e7, 60).round())
+    share = np.concatenate([[0], np.geomspace(1e-7, 0.5, 30)])
+    rows = [(n, s) for n in many for s in np.unique((n * share).round())]
+    count, total = np.concatenate([few, rows, [(n, n - s) for n, s in rows]]).T
+    low, high = rate_interval(total, count, level)
+    a, b = total + 0.5, count - total + 0.5
+    assert_allclose(low, beta.ppf((1 - level) / 2, a, b), atol=5e-10)
+    assert_allclose(high, beta.ppf((1 + level) / 2, a, b), atol=5e-10)
+
+
+def test_an_interval_is_the_same_whatever_else_is_asked_for() -> None:
+    size, mean = np.geomspace(0.1, 1e6, 1_501), np.linspace(0.001, 0.999, 1_501)
+    low, high = credible_interval(mean, size, 0.8)
+    for n in range(0, 1_501, 100):
+        alone = credible_interval(mean[n : n + 1], size[n : n + 1], 0.8)
+        assert_allclose([low[n], high[n]], np.ravel(alone), rtol=0, atol=1e-11)
 
 
 def test_many_are_as_exact_as_few() -> None:

@@ -104,7 +104,7 @@ def test_the_intervals_are_those_of_jeffreys(rows: list[tuple[int, int, float]])
             assert (row.low, row.high) == (None, None)
             continue
         a, b = given_.outcome_sum + 0.5, given_.resolved - given_.outcome_sum + 0.5
-        assert (row.low, row.high) == pytest.approx(beta.ppf([0.025, 0.975], a, b), abs=1e-8)
+        assert (row.low, row.high) == pytest.approx(beta.ppf([0.025, 0.975], a, b), abs=1e-9)
 
 
 # -- the direction ------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ Row = tuple[Any, ...]
 # Tries without a context are in the context of this number.
 NO_CONTEXT = -1
 EPOCH_DAY, EPOCH = date(1970, 1, 1), datetime(1970, 1, 1)
+_FIRST_DAY = EPOCH_DAY.toordinal()
 # Numbers, texts and None alone: times in microseconds and days since 1970.
 SELECTS: Mapping[str, str] = {
     "patterns": """
@@ -44,7 +45,7 @@ def days_since(day: date) -> int:
 
 def day_of(days: int) -> date:
     """The day that is so many days after the first of 1970."""
-    return date.fromordinal(EPOCH_DAY.toordinal() + days)
+    return date.fromordinal(_FIRST_DAY + days)
 
 
 def micros_since(moment: datetime | None) -> int | None:
