@@ -26,7 +26,7 @@ from whatworks.errors import StoreClosedError, StoreError, disk_error
 from whatworks.ids import uuid7
 from whatworks.segments import FORMAT, Record, Segment, frames, head, last, read, segments, writer_of
 
-__all__ = ["Durability", "Journal", "Record", "Segment", "read", "segments"]
+__all__ = ["SEGMENT_BYTES", "Durability", "Journal", "Record", "Segment", "read", "segments"]
 
 Durability = Literal["durable", "process"]
 # A segment is read from its start when a store is rebuilt; 64 MiB is about

@@ -34,7 +34,7 @@ from whatworks.errors import (
 from whatworks.evidence import Evidence, OutdatedError, questions, renewal, texts
 from whatworks.evidence.cells import PopulationRow
 from whatworks.ids import uuid7
-from whatworks.journal import Journal
+from whatworks.journal import SEGMENT_BYTES, Journal
 from whatworks.lock import KeeperLock
 from whatworks.rank import Learned
 from whatworks.records import ChangePoint, Pattern
@@ -246,7 +246,7 @@ class Keeper:
         if spent >= FRESH_SECONDS or now - self._looked_at < LOOK_AGAIN_SECONDS:
             return False
         self._looked_at = now
-        return self._others_wrote()
+        return self._others_wrote(growing=True)
 
     def catch_up(self, position: tuple[str, int] | None = None) -> Evidence:
         """The evidence with everything acknowledged so far; with ``position``, at least up to there."""
@@ -1010,13 +1010,17 @@ class Keeper:
         position = self.journal.position()
         return 0 if position is None else position[1]
 
-    def _others_wrote(self) -> bool:
+    def _others_wrote(self, *, growing: bool = False) -> bool:
+        """Whether other processes wrote; ``growing`` looks only at segments that are not full."""
+        evidence, own = self._evidence, self.journal.position()
+        if evidence is None:
+            return False
+        known = self._reached.items() if growing else ()
+        passed = {name for name, mark in known if mark.position >= SEGMENT_BYTES}
+        if own is not None:
+            passed.add(own[0])
         with suppress(StoreError):  # the journal cannot be read: the next question says so
-            evidence, own = self._evidence, self.journal.position()
-            found = sizes(self._journal_folder)
-            if own is not None:
-                found.pop(own[0], None)
-            return evidence is not None and evidence.behind(found)
+            return evidence.behind(sizes(self._journal_folder, passed))
         return False
 
     def wake(self) -> None:

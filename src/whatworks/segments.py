@@ -19,7 +19,7 @@ at a time, has neither stamps nor appends of several lines; it can be read.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -97,14 +97,14 @@ def segments(folder: Path) -> list[Segment]:
     return [Segment(name, folder / name, size) for name, size in sorted(sizes(folder).items())]
 
 
-def sizes(folder: Path) -> dict[str, int]:
-    """The segments of a journal by name, and the bytes of each."""
+def sizes(folder: Path, but: Collection[str] = ()) -> dict[str, int]:
+    """The segments of a journal by name, and the bytes of each, ``but`` of some."""
     try:
         with os.scandir(folder) as entries:
             return {
                 item.name: item.stat().st_size
                 for item in entries
-                if item.name.endswith(".log") and item.is_file()
+                if item.name.endswith(".log") and item.name not in but and item.is_file()
             }
     except OSError as error:
         raise disk_error(error, f"read the journal in {folder}") from error

@@ -463,6 +463,22 @@ def wait_for(condition: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
+def test_a_question_looks_at_no_full_segment_and_the_background_at_all(
+    store: Path, open_memory: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeper, "LOOK_SECONDS", 60.0)
+    memory = open_memory()
+    memory.add_pattern("retry", pattern_id="p")
+    memory.flush()
+    monkeypatch.setattr(keeper, "SEGMENT_BYTES", 1)
+    write = "memory = open_(); memory.record('p', outcome=1.0); memory.close()"
+    run(write, store)  # which begins a segment
+    assert memory.trend("p").days[0].usage_count == 1
+    run(write, store)  # which goes on with it, as if that was not full
+    own = memory._keeper
+    assert (own._others_wrote(growing=True), own._others_wrote()) == (False, True)
+
+
 def test_the_work_is_done_in_the_background_when_nobody_asks(open_memory: Open) -> None:
     memory = open_memory()
     memory.add_pattern("retry", pattern_id="p")

@@ -218,6 +218,7 @@ def test_segments_are_listed_by_name_with_their_sizes(tmp_path: Path) -> None:
         written(tmp_path, b"xyz", name=name)
     (tmp_path / "folder.log").mkdir()
     assert [(s.name, s.size) for s in segments.segments(tmp_path)] == [("a.log", 3), ("b.log", 3)]
+    assert segments.sizes(tmp_path, ["a.log"]) == {"b.log": 3}
 
 
 def test_a_journal_that_cannot_be_read_is_a_store_error(tmp_path: Path) -> None:
