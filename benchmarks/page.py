@@ -111,11 +111,15 @@ New texts, which the model has to read first, vary by a tenth from run to run.
 """
 MISSES = """## Why what is missed is missed
 
-- **A new short text.** More than half of the time is the embedding (*floors* above has the parts):
-  22 million int8 weights, on two threads; this processor has no instructions for int8 (AVX2 alone),
-  one that has them takes less than half as long. Tried: threads that spin within a text (a third
-  less, kept), one thread (half as much again), and embedding no text twice (a repeated text takes
-  0.1 ms).
+- **A new short text.** Half of the time is the embedding (*floors* above has the parts): 11 million
+  weights for each token, as 32-bit floats, on two threads; this processor does 43 billion of such
+  products a second and thread, and the model reaches three quarters of that. Tried: threads that
+  spin within a text (a third less, kept), one thread (half as much again), embedding no text twice
+  (a repeated text takes 0.1 ms), the network in the steps for which the engine has kernels (a quarter
+  less, the same vectors, kept), weights of 8 bits in blocks with their own scale (no faster without
+  instructions for int8, and a fiftieth of the ten nearest change), 8 bits with a scale for a whole
+  layer (two thirds of the time, but a tenth of the ten nearest change, and each stored embedding would
+  have to be made again).
 - **predict.** A third is the embedding; then two searches, eight systems of 256 equations (four for
   the order, four for the intervals of what is shown), the tries of the nearest contexts, and what
   is kept of each of 250 patterns. Tried: rows from an SQLite file instead of DuckDB (18.8 to 14.5
@@ -125,51 +129,52 @@ MISSES = """## Why what is missed is missed
   than 5 %), reading no more contexts than are needed and looking through all tries only of patterns
   that are shown (kept: with ten million events the slowest in twenty took 140 ms, and take 27).
 - **The view usage_events, newest 100.** DuckDB 1.5.6 does not push a sorted limit below the joins
-  that name patterns and contexts, and begins with the newest blocks only where no join stands in
-  between. Eight forms of the view were tried, among them outer joins alone, subqueries in place of
-  joins, and a union of the last day and all before: only a union at a constant time is much faster,
-  and a view has none that moves with the tries. Even with the limit below the joins, naming a
-  hundred contexts reads all of them. `memory.events()` asks otherwise, and takes a tenth.
-- **record_many.** The caller alone takes 28 microseconds of processor time a try, half of them
-  checking and redacting (*Record* has the parts), and that looks at each text; folding takes as much
-  again meanwhile in the same process, a third of it under the same interpreter lock. Tried: checking
-  many tries field by field, ids of many at once, filling the events that are returned without their
-  frozen constructor, cheaper looks for what a secret needs, parsing the journal in half the calls
-  (together 109 to 32 ms for 1,000 tries of `whatworks bench`, on a machine with a load of 22; kept),
-  trying no rule for tokens on paths (checking 21 to 13 microseconds a try, kept);
-  leaving out what a try does not say (kept); no looking for cycles meanwhile (kept). Of folding the
-  engine takes two thirds, a third of that to read JSON. Tried there: columns as JSON from Python
-  (six times as long), more memory for the engine, larger and smaller batches (no faster), lines
-  without their numbers (a tenth of the reading), JSON from a file (half, but texts would lie in
-  one more file).
+  that name patterns and contexts, but the filter that comes of it. So the view reads the last rows of
+  tries first, and then all blocks of older ones are passed over (a tenth of the time with ten million,
+  kept); each try has a context, be it none, so that contexts are joined by their numbers as places
+  (half the time of an outer join, kept). What is left is reading all patterns and contexts to name a
+  hundred. Tried: a union at a time instead of a row (five times as long: the engine expects few
+  rows of it), subqueries in place of joins (four times), a view without names (6 to 7 ms, but ids
+  beside each try take 13 bytes, and texts would be missing). `memory.events()` asks otherwise.
+- **record_many.** All goes through one interpreter lock: the caller's part and that of folding, which
+  goes on meanwhile (*Record* has the parts). Tried: checking many tries field by field, ids of many
+  at once, filling the events that are returned without their frozen constructor, no looking for
+  cycles meanwhile, leaving out what a try does not say (kept); looking for secrets in all texts of a
+  batch together, and columns that become lines of the journal and events without bodies in between
+  (half the caller's time, kept); fewer checkpoints while tries come, batches read as bytes (a third
+  of folding, kept). Of folding the engine takes two thirds, a third of that to read JSON. Tried there:
+  columns as JSON from Python (six times as long), more memory for the engine, larger and smaller
+  batches (no faster), lines without their numbers (a tenth of the reading), JSON from a file (half,
+  but texts would lie in one more file).
 - **Disk, an event.** The journal holds all that was told, as JSON that any tool reads, for ever; a
   fold does not shorten it. gzip makes a quarter of a segment, but forgetting writes over records in
   place, and without the journal 125 bytes would be left: 50 in the tables, 75 in the rows by key that
   `predict` and `trend` read. For patterns, embeddings in 16 bits were tried and kept (5.2 to 3.9 KB);
   16-bit integers with a common scale lose a sixth of what 16-bit floats lose.
-- **Start without a keeper.** Loading DuckDB and opening the file, loading NumPy, the model and
-  its tokenizer: the parts of *Start*. Tried: the model beside all else in a thread (1,097 to 890
-  ms with 100,000 patterns), lean imports (a client takes 45 ms).
+- **Start without a keeper.** Loading NumPy, DuckDB, the model and its tokenizer: the parts of *Start*.
+  Tried: the model beside all else in a thread (1,097 to 890 ms with 100,000 patterns), lean imports,
+  methods of records made with the first record, a first trend from the rows by key alone, without
+  DuckDB, where its file is as it was closed (a third less, kept).
 - **Growth of search.** Ten thousand vectors lie in the processor's cache, a million do not. Tried:
   an index with near vectors side by side (no faster), inner products instead of cosines (half the
   time of the index, kept), 64 candidates instead of 96 (a quarter less, .97 of the ten nearest among
   100,000 and not .98; kept), integers of a scale that fills them (no faster, but where embeddings lean
   to one side usearch's own lose up to a third of the nearest; kept).
-- **Growth of trend.** A pattern with a hundred times the tries has more days, and each has its
-  interval; those of few tries are alike and remembered. Tried: a continued fraction as long as the
-  tries ask for (no more), an expansion by cumulants (kept), also where there are few (half the time
-  of all intervals, kept).
-- **Bulk import.** The model has every processor busy, a text each: what is written, folded and
-  indexed meanwhile takes its time from them. Tried: texts that come in steps of fewer than 128 are
-  embedded in bulk as well (kept: where half a second is not enough for so many, an import took up
-  to three times as long as its embedding).
+- **Growth of trend.** A pattern with a hundred times the tries has more days. Tried: a continued
+  fraction as long as the tries ask for (no more), an expansion by cumulants, ends of all intervals
+  interpolated between exact ones (off by 4e-10; half of trend, kept), looking only at segments of the
+  journal that may still grow (a third of a millisecond with ten million tries, kept).
+- **Bulk import.** The model has every processor busy: what is written, folded and indexed meanwhile
+  takes its time from it. The faster the model, the larger a part of an import that is.
 - **Beside the file-based memory.** That one compares words; a new text costs whatworks an
   embedding. Asked again, a text is found 100 times faster. A client starts in what Python takes to
-  import it: six of its seven megabytes are the standard library, the classes of what is returned and
-  the codec (msgspec loads `typing_extensions` where it is installed, a third of a megabyte).
+  import it, and most of its memory is the standard library, the classes of what is returned and the
+  codec.
 - **Beside vector stores.** They answer with row numbers. Of the time of whatworks the index takes
-  less than half; the rest compares candidates exactly, reads ten patterns with their tries (a fifth)
-  and looks for what other processes wrote.
+  half, most of it waiting for memory: asked again and again, with nothing else going on, it takes a
+  fifth of a millisecond. The rest compares candidates exactly, reads ten patterns with their tries (a
+  fifth) and looks for what other processes wrote. Tried: 48 candidates instead of 64 (a tenth less,
+  recall .959 instead of .972), fewer to compare exactly (no faster).
 - **Beside tables.** SQLite has an index made for each question; whatworks computes intervals and
   the last change with each trend, and names patterns and contexts of events. Tried: numbers of
   `stats` are kept until something is written, and then asked in 3 statements instead of 9 (kept). Of
