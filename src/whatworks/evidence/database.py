@@ -755,7 +755,8 @@ def connect(path: Path, memory: str = MEMORY_LIMIT) -> duckdb.DuckDBPyConnection
     }
     _need_descriptors(path)
     con = duckdb.connect(str(path), config=settings)
-    con.execute("SET TimeZone = 'UTC'")
+    # In a prompt or ``python -c`` the engine draws its progress between what is printed.
+    con.execute("SET TimeZone = 'UTC'; SET enable_progress_bar = false")
     return con
 
 

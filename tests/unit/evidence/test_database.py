@@ -41,6 +41,16 @@ def test_a_new_file_is_private_and_empty(open_evidence: Open, tmp_path: Path) ->
     assert evidence.moved_aside is None
 
 
+def test_nothing_is_drawn_between_what_a_prompt_prints(tmp_path: Path) -> None:
+    asked = (
+        "import sys, pathlib; from whatworks.evidence.database import connect;"
+        "con = connect(pathlib.Path(sys.argv[1]));"
+        "print(con.execute(\"SELECT current_setting('enable_progress_bar')\").fetchone()[0])"
+    )
+    program = [sys.executable, "-c", asked, str(tmp_path / "evidence.duckdb")]
+    assert subprocess.run(program, check=True, capture_output=True, text=True).stdout == "False\n"
+
+
 def test_what_was_folded_is_there_after_reopening(open_evidence: Open) -> None:
     evidence = open_evidence("evidence")
     apply(evidence, [pattern("p"), event("e", "p", 1.0)])
