@@ -48,9 +48,10 @@ def read(con: duckdb.DuckDBPyConnection, tmp_path: Path, query: str) -> int:
 
 
 def _joined(node: dict[str, Any]) -> Iterator[int]:
-    if node.get("operator_name", node.get("operator_type")) == "HASH_JOIN":
-        yield int(node["operator_cardinality"])
-    for child in node["children"]:
+    # The second names are those of DuckDB 2.0.
+    if node.get("operator_type", node.get("type")) == "HASH_JOIN":
+        yield int(node.get("operator_cardinality", node.get("intermediate_rows")))
+    for child in [*node.get("children", ()), *node.get("operator", ())]:
         yield from _joined(child)
 
 
