@@ -75,41 +75,35 @@ COMPARISONS = {
 }
 MACHINES = """## What changed, and on which machine
 
-All was measured on one machine within two hours, with priority over other work; only two stores,
-those of ten million events and of a million patterns, were filled while others used it. The machine
-is a slow one: its processor has AVX2 and no instructions for int8, and a short text takes it 4.3 ms
-to embed. On one with such instructions (Intel, two cores, the code of the day before) that takes 2.25
-ms, 430 short texts a second are embedded, a start without a keeper takes 174 ms and a client's first
-trend 47 ms: of what is missed below because of the machine, the start and the embedding in bulk are
-met there.
+Most was measured on one machine within twenty minutes, with priority over other work; the store of ten
+million events was filled before, while others used the machine. It is a slow one: its processor has
+AVX2 and no instructions for int8, and a short text takes it 3.6 ms to embed. What concerns a million
+patterns, memories for agents, memory beside ten million events and ten thousand patterns, and the
+smaller comparisons were measured the day before, with the code of that day: *When and where* has the
+date of each part.
 
-The code of the day before (96d5958) and this one, one after the other on this machine, p50:
+The code of the day before (5230402) and this one on this machine, p50:
 
 | | before | now |
 | --- | ---: | ---: |
-| find_similar by vector, 100,000 patterns, ms | 1.43 | 0.894 |
-| find_similar, new short text, ms | 8.25 | 8.67 |
-| predict, new text, 1,000,000 events, ms | 19.0 | 18.3 |
-| trend, ms | 1.70 | 1.51 |
-| trend by day, beside tables, ms | 3.93 | 2.54 |
-| stats, ms | 1.14 | 0.824 |
-| events of a pattern, ms | 9.52 | 8.39 |
-| record_many of 1,000: check and redact, ms | 23.3 | 15.5 |
-| record_many of 1,000: all, ms | 42.6 | 33.4 |
-| record, ms | 0.52 | 0.463 |
-| alone, first find_similar, ms | 669 | 570 |
-| on disk, per pattern, bytes | 5,195 | 3,861 |
-| on disk, per new context, bytes | 4,803 | 2,651 |
+| trend, 1,000,000 events, ms | 1.51 | 0.565 |
+| trend, 10,000,000 events, ms | 2.05 | 0.563 |
+| predict, new text, 1,000,000 events, ms | 18.3 | 15.8 |
+| find_similar, new short text, ms | 8.67 | 8.28 |
+| short texts in bulk, texts/s | 263 | 364 |
+| record_many, into the journal, events/s | 19,109 | 35,222 |
+| record_many, until folded, events/s | 18,740 | 33,151 |
+| record, ms | 0.463 | 0.33 |
+| usage_events, newest 100, 1,000,000 events, ms | 65.8 | 26.6 |
+| usage_events, newest 100, 10,000,000 events, ms | 433 | 30.5 |
+| no keeper, from the start to trend, ms | 262 | 147 |
+| client, start to trend, ms | 74.4 | 59.2 |
+| client, Memory.open and one trend, MB | 7.32 | 6.85 |
 
-After these runs the integers of the index were given a scale that fills them, and 32 instead of 20
-candidates are compared exactly: the index alone takes 0.31 instead of 0.30 ms, with the same recall
-here. The figures of searches by vector are those of before.
-
-With ten million events, before and after reading no more contexts than needed and looking through all
-tries only of patterns that are shown, predict took 24.7 and 20.0 ms (p50), and 139 and 24.9 ms (p95).
-New texts, which the model has to read first, vary by a tenth from run to run.
+Questions by a new text vary by a tenth from run to run. The model alone takes 3.6 ms for a short text
+and took 4.3, or 3.2 and 4.5 in turn with each other.
 """
-MISSES = """## Why what is missed is missed
+MISSES = """## Why what is missed is missed, and what was tried
 
 - **A new short text.** Half of the time is the embedding (*floors* above has the parts): 11 million
   weights for each token, as 32-bit floats, on two threads; this processor does 43 billion of such
@@ -135,7 +129,9 @@ MISSES = """## Why what is missed is missed
   (half the time of an outer join, kept). What is left is reading all patterns and contexts to name a
   hundred. Tried: a union at a time instead of a row (five times as long: the engine expects few
   rows of it), subqueries in place of joins (four times), a view without names (6 to 7 ms, but ids
-  beside each try take 13 bytes, and texts would be missing). `memory.events()` asks otherwise.
+  beside each try take 13 bytes, and texts would be missing). `memory.events()` asks otherwise. With
+  ten million tries the count by day over the same view is the slowest: 55 ms, of it 20 to 25 for the
+  tries alone, and the rest for the joins with patterns and contexts, none of which it needs.
 - **record_many.** All goes through one interpreter lock: the caller's part and that of folding, which
   goes on meanwhile (*Record* has the parts). Tried: checking many tries field by field, ids of many
   at once, filling the events that are returned without their frozen constructor, no looking for
@@ -175,8 +171,8 @@ MISSES = """## Why what is missed is missed
   fifth of a millisecond. The rest compares candidates exactly, reads ten patterns with their tries (a
   fifth) and looks for what other processes wrote. Tried: 48 candidates instead of 64 (a tenth less,
   recall .959 instead of .972), fewer to compare exactly (no faster).
-- **Beside tables.** SQLite has an index made for each question; whatworks computes intervals and
-  the last change with each trend, and names patterns and contexts of events. Tried: numbers of
+- **Beside tables.** SQLite has an index made for each question; whatworks names patterns and contexts
+  of events, and computes intervals and the last change with each trend. Tried: numbers of
   `stats` are kept until something is written, and then asked in 3 statements instead of 9 (kept). Of
   the events of a pattern two thirds are the engine's, for twenty columns, two of them lists: late
   materialization, two steps by row numbers (many times as long) and lists as texts were tried, and
