@@ -106,15 +106,15 @@ and took 4.3, or 3.2 and 4.5 in turn with each other.
 MISSES = """## Why what is missed is missed, and what was tried
 
 - **A new short text.** Half of the time is the embedding (*floors* above has the parts): 11 million
-  weights for each token, as 32-bit floats, on two threads; this processor does 43 billion of such
-  products a second and thread, and the model reaches three quarters of that. Tried: threads that
+  weights for each token, as 32-bit floats, on two threads, which do two thirds of the products a
+  second that they do for many texts at once. Tried: threads that
   spin within a text (a third less, kept), one thread (half as much again), embedding no text twice
   (a repeated text takes 0.1 ms), the network in the steps for which the engine has kernels (a quarter
   less, the same vectors, kept), weights of 8 bits in blocks with their own scale (no faster without
   instructions for int8, and a fiftieth of the ten nearest change), 8 bits with a scale for a whole
   layer (two thirds of the time, but a tenth of the ten nearest change, and each stored embedding would
   have to be made again).
-- **predict.** A third is the embedding; then two searches, eight systems of 256 equations (four for
+- **predict.** A quarter is the embedding; then two searches, eight systems of 256 equations (four for
   the order, four for the intervals of what is shown), the tries of the nearest contexts, and what
   is kept of each of 250 patterns. Tried: rows from an SQLite file instead of DuckDB (18.8 to 14.5
   ms), one thread for NumPy (kept), systems as large as a pattern's cells and as there are contexts,
@@ -130,8 +130,8 @@ MISSES = """## Why what is missed is missed, and what was tried
   hundred. Tried: a union at a time instead of a row (five times as long: the engine expects few
   rows of it), subqueries in place of joins (four times), a view without names (6 to 7 ms, but ids
   beside each try take 13 bytes, and texts would be missing). `memory.events()` asks otherwise. With
-  ten million tries the count by day over the same view is the slowest: 55 ms, of it 20 to 25 for the
-  tries alone, and the rest for the joins with patterns and contexts, none of which it needs.
+  ten million tries the count by day over the same view is the slowest: it joins all tries with patterns
+  and contexts, neither of which it needs, and without that takes a quarter of the time.
 - **record_many.** All goes through one interpreter lock: the caller's part and that of folding, which
   goes on meanwhile (*Record* has the parts). Tried: checking many tries field by field, ids of many
   at once, filling the events that are returned without their frozen constructor, no looking for
@@ -167,10 +167,11 @@ MISSES = """## Why what is missed is missed, and what was tried
   import it, and most of its memory is the standard library, the classes of what is returned and the
   codec.
 - **Beside vector stores.** They answer with row numbers. Of the time of whatworks the index takes
-  half, most of it waiting for memory: asked again and again, with nothing else going on, it takes a
-  fifth of a millisecond. The rest compares candidates exactly, reads ten patterns with their tries (a
-  fifth) and looks for what other processes wrote. Tried: 48 candidates instead of 64 (a tenth less,
-  recall .959 instead of .972), fewer to compare exactly (no faster).
+  half, which is longer where other work has taken the processor's cache meanwhile: behind an embedding
+  the search alone takes 1.09 ms (*floors* above), and `find_similar(vector=...)`, asked again and
+  again, 0.88 with all else in it. The rest compares candidates exactly, reads ten patterns with their
+  tries (a fifth) and looks for what other processes wrote. Tried: 48 candidates instead of 64 (a tenth
+  less, recall .959 instead of .972), fewer to compare exactly (no faster).
 - **Beside tables.** SQLite has an index made for each question; whatworks names patterns and contexts
   of events, and computes intervals and the last change with each trend. Tried: numbers of
   `stats` are kept until something is written, and then asked in 3 statements instead of 9 (kept). Of
