@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import lru_cache
 from itertools import pairwise
 from math import erfc, exp, lgamma, pi, sqrt
@@ -112,9 +113,8 @@ def _interpolated(a: Float64, b: Float64, level: float) -> Float64:
     Chebyshev's points (Trefethen 2013, Approximation Theory and Approximation Practice).
     """
     if len(a) > AT_ONCE:
-        starts = range(AT_ONCE, len(a), AT_ONCE)
-        blocks = zip(np.split(a, starts), np.split(b, starts), strict=True)
-        return np.concatenate([_interpolated(*block, level) for block in blocks], 1)
+        blocks = _blocks(AT_ONCE, a, b)
+        return np.concatenate([_interpolated(one, other, level) for one, other in blocks], 1)
     spread = 1 / a + 1 / b
     by_spread = _powers(2 / WIDEST * spread / (SPREAD + spread) - 1, PLACES[0])
     by_evenness = _powers(8 / (a + b) / spread - 1, PLACES[1])
@@ -287,9 +287,7 @@ def _halley(
 def _beta_cdf(x: Float64, a: Float64, b: Float64, log_beta: Float64) -> Float64:
     """Regularised incomplete beta function I_x(a, b): DLMF 8.17.4 and 8.17.22."""
     if len(x) > BLOCK:  # the terms of all take a kilobyte for each
-        starts = range(BLOCK, len(x), BLOCK)
-        blocks = zip(*(np.split(part, starts) for part in (x, a, b, log_beta)), strict=True)
-        return np.concatenate([_beta_cdf(*block) for block in blocks])
+        return np.concatenate([_beta_cdf(*block) for block in _blocks(BLOCK, x, a, b, log_beta)])
     swap = x > (a + 1) / (a + b + 2)  # the fraction converges fast only below this
     x, a, b = np.where(swap, 1 - x, x), np.where(swap, b, a), np.where(swap, a, b)
     with np.errstate(divide="ignore"):
@@ -310,6 +308,12 @@ def _beta_cdf(x: Float64, a: Float64, b: Float64, log_beta: Float64) -> Float64:
     fraction = 1 / (1 - (a + b) * x / (a + 1) / tail)
     value: Float64 = np.clip(front * fraction, 0, 1)
     return np.where(swap, 1 - value, value)
+
+
+def _blocks(size: int, *parts: Float64) -> Iterator[tuple[Float64, ...]]:
+    """Arrays of one length, ``size`` of each at a time."""
+    starts = range(size, len(parts[0]), size)
+    return zip(*(np.split(part, starts) for part in parts), strict=True)
 
 
 def _lgamma(x: Float64) -> Float64:

@@ -291,14 +291,12 @@ def _turn(journal: Path) -> AbstractContextManager[None]:
 
 
 def _carry_out(folder: Path, journal: Path, places: list[Place], *, ship: bool) -> None:
-    from hashlib import sha256  # behind OpenSSL, which takes milliseconds to load
-
     try:
         body = orjson.dumps(list(map(list, places)))
         if ship and (folder / TEAM).exists():
             (folder / TO_SHIP).mkdir(exist_ok=True, mode=0o700)
             replace_file(folder / TO_SHIP / f"{uuid7()}.json", body)
-        replace_file(folder / PLAN, sha256(body).hexdigest().encode() + b"\n" + body)
+        replace_file(folder / PLAN, _checksum(body) + b"\n" + body)
         failpoints.reached("erasure.planned")
         _overwrite(journal, places)
         (folder / PLAN).unlink()
@@ -306,6 +304,12 @@ def _carry_out(folder: Path, journal: Path, places: list[Place], *, ship: bool) 
     except OSError as error:
         raise disk_error(error, f"erase records in {journal}") from error
     failpoints.reached("erasure.done")
+
+
+def _checksum(body: bytes) -> bytes:
+    from hashlib import sha256  # behind OpenSSL, which takes milliseconds to load
+
+    return sha256(body).hexdigest().encode()
 
 
 def resume(folder: Path, journal: Path) -> None:
@@ -317,8 +321,6 @@ def resume(folder: Path, journal: Path) -> None:
 
 
 def _resume(folder: Path, journal: Path) -> None:
-    from hashlib import sha256
-
     try:
         checksum, _, body = (folder / PLAN).read_bytes().partition(b"\n")
     except FileNotFoundError:
@@ -326,7 +328,7 @@ def _resume(folder: Path, journal: Path) -> None:
     except OSError as error:
         raise disk_error(error, f"read {folder / PLAN}") from error
     places = list[Place]()
-    if checksum == sha256(body).hexdigest().encode():
+    if checksum == _checksum(body):
         with suppress(ValueError, TypeError):
             places = [Place(*place) for place in orjson.loads(body)]
     if places:

@@ -985,10 +985,10 @@ class Keeper:
 
     def _shorten(self) -> None:
         """Have what is in the log in the file, where it has grown amid much writing that is over."""
-        if monotonic() >= self._busy_until:
+        evidence = self._evidence
+        if evidence is not None and evidence.is_long and monotonic() >= self._busy_until:
             with self._lock:
-                if self._evidence is not None:
-                    self._evidence.shorten()
+                evidence.shorten()
 
     def _rest(self) -> None:
         """Hold less memory once nobody has asked for a while: two thirds of it are the engine's."""

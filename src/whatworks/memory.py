@@ -288,12 +288,12 @@ class Memory(Advice):
         with system.uncollected():
             given = list(items)
             many = tries.many(given, now, secrets, origin, checked=checked)
-            if many is not None and many.are_new:
-                return self._writer.record_many(many)
-            if many is not None:
-                bodies = many.bodies()
-            else:
+            if many is None:
                 bodies = tries.one_by_one(given, now, secrets, origin, checked=checked)
+            elif many.are_new:
+                return self._writer.record_many(many)
+            else:
+                bodies = many.bodies()
             return writer.events_of(self._writer.record(bodies))
 
     def track(

@@ -83,13 +83,10 @@ def frame(sequence: int, stamp: int, kind: str, body: bytes, *, more: bool = Fal
 def frames(sequence: int, stamp: int, kind: str, bodies: Sequence[bytes]) -> list[bytes]:
     """The lines of one append; sequences and stamps count from those given."""
     final = len(bodies) - 1
-    going_on = b"+ %b " % kind.encode()
-    lines = []
-    for nth, body in enumerate(bodies[:final]):
-        front = b"%d %d%b" % (sequence + nth, stamp + nth, going_on)
-        lines.append(b"%08x %b%b\n" % (crc32(body, crc32(front)), front, body))
-    lines.append(frame(sequence + final, stamp + final, kind, bodies[final]))
-    return lines
+    return [
+        frame(sequence + nth, stamp + nth, kind, body, more=nth < final)
+        for nth, body in enumerate(bodies)
+    ]
 
 
 def segments(folder: Path) -> list[Segment]:

@@ -17,7 +17,7 @@ from sys import float_info
 from typing import Any
 
 from whatworks import checks
-from whatworks.channels import UNVOUCHED
+from whatworks.channels import CHECKING, UNVOUCHED
 from whatworks.errors import InvalidInputError
 from whatworks.frozen import maker
 from whatworks.ids import content_id, uuid7s
@@ -33,7 +33,7 @@ LARGEST = float_info.max
 _PLAIN = {str, type(None)}
 _LISTS = {tuple, list}
 # What is left out of a record, where that is not ``None``.
-_NOTHING: Mapping[str, object] = {"given_id": False, "files": (), "tools": (), "checked": False}
+_NOTHING: Mapping[str, object] = {"given_id": False, "files": (), "tools": ()}
 _FIELDS = tuple(field.name for field in fields(NewEvent))
 _RETURNED = tuple(field.name for field in fields(UsageEvent))
 
@@ -76,6 +76,13 @@ class Many:
         at = zip(columns["recorded_at"], columns["timestamp"], strict=True)
         columns["metadata"] = [value or None for value in columns["metadata"]]
         columns["recorded_at"] = [came if came != time else None for came, time in at]
+        if columns["channel"][0] in CHECKING:  # what is not found by a check there says so
+            columns["checked"] = [
+                checked if state == "resolved" else None
+                for checked, state in zip(columns["checked"], columns["state"], strict=True)
+            ]
+        else:
+            columns["checked"] = [checked or None for checked in columns["checked"]]
         if self.labels:
             columns["import_id"] = [content_id(*self.labels)] * len(self.times)
         row, encode = _coder(tuple(columns))

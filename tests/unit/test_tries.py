@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from whatworks import InvalidInputError, NewEvent, tries
-from whatworks.channels import UNVOUCHED
+from whatworks.channels import CHECKING, UNVOUCHED
 from whatworks.redaction import Secrets
 from whatworks.writer import _lean, events_of
 
@@ -67,7 +67,7 @@ _plain = st.fixed_dictionaries(
 _origins = st.fixed_dictionaries(
     {
         "source": st.just("local"),
-        "channel": st.sampled_from(["library", *UNVOUCHED]),
+        "channel": st.sampled_from(["library", *UNVOUCHED, *CHECKING]),
         "imported_from": st.sampled_from([[], ["import:a.json@12", "import:b.json@34"]]),
     }
 )

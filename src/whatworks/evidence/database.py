@@ -127,8 +127,8 @@ class Evidence:
         # Told before records are folded that would say something else in their order; see ``order``.
         self.on_disorder: Callable[[], object] | None = None
         self._late = threading.Lock()  # held while a file is opened that was not needed at first
-        self._unopened = self._resume()
-        self._con = None if self._unopened else self._open()
+        self.unopened = self._resume()  # the lookup alone has answered so far
+        self._con = None if self.unopened else self._open()
 
     def _resume(self) -> bool:
         """Take up the state in which the file was closed, if the lookup has it, without opening it."""
@@ -146,14 +146,9 @@ class Evidence:
     @property
     def shelf(self) -> Shelf:
         """What is archived."""
-        if self._unopened:
+        if self.unopened:
             self.need()
         return self._shelf
-
-    @property
-    def unopened(self) -> bool:
-        """Whether the lookup alone has answered so far."""
-        return self._unopened
 
     def need(self) -> duckdb.DuckDBPyConnection:
         """The writing connection; a file that was not needed so far is opened.
@@ -163,11 +158,11 @@ class Evidence:
         StoreError
             It does not open, or is not the one that was closed: the next fold sees to that.
         """
-        if self._unopened:
+        if self.unopened:
             with self._late:
-                if self._unopened:
+                if self.unopened:
                     self._con = self._open_late()
-                    self._unopened = False
+                    self.unopened = False
         if self._con is None:
             raise StoreError("the evidence is closed; ask again")
         return self._con
@@ -341,7 +336,7 @@ class Evidence:
             self.lookup.check(self._state())  # a signal may have come before it was told
         news = look(folder, self._marks, settle)
         lacks = ahead(news.segments, self._marks, thorough=self._fresh)
-        if self._unopened and (lacks or self.behind({s.name: s.size for s in news.segments})):
+        if self.unopened and (lacks or self.behind({s.name: s.size for s in news.segments})):
             self._reopen()
             return self._fold(folder, settle)
         if lacks:
@@ -369,6 +364,11 @@ class Evidence:
             self._long = ExitStack()
             self._long.enter_context(self._much_memory())
             self.need().execute(f"SET checkpoint_threshold = '{LONG_LOG}'")
+
+    @property
+    def is_long(self) -> bool:
+        """Whether the log may grow at present."""
+        return self._long is not None
 
     def shorten(self) -> None:
         """Let the log be short again, since no more comes; the caller holds the owner's lock."""
@@ -407,7 +407,7 @@ class Evidence:
     def rest(self) -> None:
         """Let go of what the engine holds of the file; it is read again when somebody asks."""
         with self._large_lock:
-            if not (self._large or self.lost or self._unopened):
+            if not (self._large or self.lost or self.unopened):
                 self._limit_memory(RESTING_LIMIT)
                 self._limit_memory(MEMORY_LIMIT)
 
@@ -710,7 +710,7 @@ class Evidence:
         whole = self.lookup.whole
         self.lookup.close()
         with self._late:
-            self._unopened = False
+            self.unopened = False
         if self._con is None:
             return
         long, self._long = self._long, None
