@@ -104,7 +104,7 @@ def _log_odds(a: Float64, b: Float64, level: float) -> Float64:
 
 
 def _interpolated(a: Float64, b: Float64, level: float) -> Float64:
-    """The ends between exact ones, off by less than 4e-10 of the quantile (measured).
+    """The ends between exact ones, off by less than 4e-10 (measured).
 
     The middle of the ends is ``log(a / b) + (1 / a - 1 / b) * shift``, and they are ``sqrt(spread) *
     half`` from it, where the spread is ``1 / a + 1 / b``. By the expansion of Cornish & Fisher both

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import time
+from pathlib import Path
+
 import pytest
 
-from support.disks import SmallDisk
-from whatworks import Memory, StoreFullError
+from support.disks import FileSizeLimit, SmallDisk
+from whatworks import Memory, StoreFullError, keeper
+from whatworks.evidence import database
 from whatworks.journal import Journal
 from whatworks.testing import HashEmbedder
 
@@ -50,6 +54,38 @@ def test_what_is_folded_can_be_read_while_the_disk_is_full(small_disk: SmallDisk
         assert memory.find_similar("try again")
         assert memory.trend("p").days
         assert memory.predict("somewhere").answers
+
+
+@pytest.mark.parametrize("log", ["short", "long"])
+def test_a_log_that_does_not_fit_into_the_file_is_read_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, log: str
+) -> None:
+    if log == "short":
+        monkeypatch.setattr(database, "USUAL_LOG", MEGABYTE)
+        monkeypatch.setattr(database, "LONG_BYTES", MEGABYTE // 4)
+    path, disk = tmp_path / "store" / "evidence.duckdb", FileSizeLimit(tmp_path)
+    lines, made = path.with_name("evidence.duckdb.wal"), 0
+    with Memory.open(tmp_path / "store", embedder="none") as memory:
+        memory.add_pattern("try again", pattern_id="p")
+        while not lines.exists() or lines.stat().st_size < (2 if log == "short" else 30) * MEGABYTE:
+            tries = [
+                {"pattern_id": "p", "outcome": 1.0, "context": f"{made + n} {'word ' * 20}"}
+                for n in range(10_000)
+            ]
+            made += len(memory.record_many(tries))
+            memory.trend("p")
+        disk.limit(path.stat().st_size + MEGABYTE // 4)
+        try:
+            until = time.monotonic() + keeper.QUIET_SECONDS + 1.5  # then it has been tried
+            while time.monotonic() < until:
+                assert memory.stats().events == made
+                assert memory.trend("p").days[0].usage_count == made
+                assert memory.patterns()[0].usage_count == made
+                time.sleep(0.1)
+        finally:
+            disk.free()
+        assert memory.record("p", outcome=1.0)
+        assert memory.stats().events == made + 1
 
 
 def test_a_journal_that_swallows_the_error_is_found_out(

@@ -41,12 +41,13 @@ class FileSizeLimit(SmallDisk):
     """A limit on the size of each file, which needs no rights: the error is another, the rest alike."""
 
     def leave(self, room: int) -> None:
-        self._set(max(path.stat().st_size for path in self.folder.rglob("*.log")) + room)
+        self.limit(max(path.stat().st_size for path in self.folder.rglob("*.log")) + room)
 
     def free(self) -> None:
-        self._set(resource.RLIM_INFINITY)
+        self.limit(resource.RLIM_INFINITY)
 
-    def _set(self, limit: int) -> None:
+    def limit(self, limit: int) -> None:
+        """Let no file be longer than so many bytes."""
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
 
 

@@ -202,11 +202,21 @@ class Evidence:
 
     def _connect(self) -> duckdb.DuckDBPyConnection:
         self._threads = _threads(self._path)
-        return connect(self._path)
+        if not self._log_is_long():
+            return connect(self._path)
+        import duckdb
+
+        con = connect(self._path, LARGE_LIMIT)  # for what is in it
+        with suppress(duckdb.Error):  # what is in use stays so where the disk is full
+            con.execute(f"SET memory_limit = '{MEMORY_LIMIT}'")
+        return con
 
     @property
     def _log(self) -> Path:
         return self._path.with_name(f"{self._path.name}.wal")
+
+    def _log_is_long(self) -> bool:
+        return self._log.exists() and self._log.stat().st_size > USUAL_LOG
 
     def _begin(self) -> duckdb.DuckDBPyConnection:
         import duckdb
@@ -379,8 +389,16 @@ class Evidence:
         with self._long, suppress(duckdb.Error, OSError):  # one that is shut has forgotten it
             self._long = None
             self.need().execute("RESET checkpoint_threshold")
-            if self._log.stat().st_size > USUAL_LOG:
-                self.need().execute("CHECKPOINT")
+            if self._log_is_long():
+                self._checkpoint()
+
+    def _checkpoint(self) -> None:
+        import duckdb
+
+        try:
+            self.need().execute("CHECKPOINT")
+        except (duckdb.FatalException, duckdb.InternalException) as error:
+            self._shut(error)  # what was in the log still is
 
     @contextmanager
     def _much_memory(self) -> Iterator[None]:
@@ -487,10 +505,7 @@ class Evidence:
                 result = step(con)
                 con.execute("COMMIT")
         except (duckdb.FatalException, duckdb.InternalException) as error:
-            # The engine has shut this database: only a new connection knows what was committed.
-            self.close()
-            self.lost = True  # the next fold opens it again
-            self._take_down(error)
+            self._shut(error)
             if _is_full(error):
                 raise refused(self._path, error) from error
             raise StoreError(
@@ -508,8 +523,13 @@ class Evidence:
         self._writes += 1
         return result
 
-    def _take_down(self, error: Exception) -> None:
-        """Note whether the file is to be made anew: it is damaged, or opening it again did not help."""
+    def _shut(self, error: Exception) -> None:
+        """Close what the engine has shut: only a new connection knows what was committed.
+
+        The next fold opens it, or makes it anew if it is damaged, or opening it again did not help.
+        """
+        self.lost = True  # first: who is interrupted asks again
+        self.close()
         again = self._struggles and not _is_full(error) and self.moved_aside is None
         self._struggles = True
         self._spoilt = self._spoilt or again or damage.shows(error)
@@ -532,15 +552,15 @@ class Evidence:
 
     def _begin_again(self) -> None:
         """Begin anew: the journal has lost what the tables hold, so that they tell of nothing."""
+        self.lost = True  # first: who is interrupted asks again
         self.close()
-        self.lost = True
         self._move_aside()
         self._con = self._begin()
         self.lost = False
 
     def _reopen(self) -> None:
+        self.lost = True  # until it is open again; first, for who is interrupted asks again
         self.close()
-        self.lost = True  # until it is open again; the disk may be full
         if self._spoilt:
             self._move_aside()
         self._con = self._open()
@@ -672,6 +692,7 @@ class Evidence:
         """
         import subprocess
 
+        self.need()  # which says so if it is damaged
         files = [str(path) for path in (self._path, self._log) if path.exists()]
         with self._copying, self._writing:
             words = [sys.executable, "-ISc", _COPY, *files, str(target)]

@@ -270,6 +270,13 @@ def test_damage_is_found_where_nobody_needs_the_tables(
         assert memory.trend("p").days[0].usage_count == 2
 
 
+def test_damage_that_no_seal_shows_is_no_fault_of_a_statement(store: Path) -> None:
+    damage(store / "evidence.duckdb")
+    with Memory.open(store, embedder=HashEmbedder()) as memory:
+        assert memory.trend("p").days[0].usage_count == 2
+        assert memory.sql("SELECT count(*) FROM usage_events").rows == ((2,),)
+
+
 def test_another_file_under_the_seal_of_this_one_is_no_answer(
     closed: Path, log: Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -303,6 +310,30 @@ def test_many_threads_open_the_tables_once(
         thread.join()
     assert (opened, counted) == ([closed], [2] * 8)
     evidence.close()
+
+
+def test_questions_are_answered_while_a_write_opens_the_tables(store: Path) -> None:
+    def ask() -> None:
+        until = time.monotonic() + 0.2
+        while time.monotonic() < until:
+            try:
+                assert memory.stats().events
+                memory.patterns()
+            except StoreError as error:
+                failed.append(error)
+
+    failed = list[StoreError]()
+    for _ in range(8):
+        with Memory.open(store, embedder=HashEmbedder()) as memory:
+            memory.trend("p")
+            threads = [threading.Thread(target=ask) for _ in range(3)]
+            for thread in threads:
+                thread.start()
+            memory.record("p", outcome=1.0)
+            memory.trend("p")
+            for thread in threads:
+                thread.join()
+    assert failed == []
 
 
 def test_evidence_that_was_never_opened_is_closed_for_good(closed: Path, log: Journal) -> None:
