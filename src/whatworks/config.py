@@ -174,7 +174,7 @@ def load(folder: Path) -> Config:
         raise StoreError(f"{folder / FILE} may not be read: check its owner and mode") from error
     except OSError as error:
         raise disk_error(error, f"read {folder / FILE}") from error
-    except (msgspec.DecodeError, ValueError) as error:
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise StoreError(f"{folder / FILE} is damaged: {error}; restore it from a backup") from error
     found = values.get("format") if isinstance(values, dict) else None
     if not isinstance(found, int):

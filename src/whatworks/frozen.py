@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
 
@@ -11,8 +12,12 @@ __all__ = ["dataclass", "maker"]
 
 T = TypeVar("T")
 
-# What a class has once its methods are made, in an order in which other threads may find it.
-_MADE = ("__repr__", "__eq__", "__hash__", "__dataclass_params__", "__init__", "__dataclass_fields__")
+# What a class has once its methods are made, in an order in which other threads may find it. Python
+# 3.13 and later make ``__replace__``.
+_MADE = (
+    *("__repr__", "__eq__", "__hash__", "__replace__"),
+    *("__dataclass_params__", "__init__", "__dataclass_fields__"),
+)
 # Which of it is asked of the class, and not of a record; signatures are those of ``__init__`` then.
 _ASKED = ("__dataclass_params__", "__dataclass_fields__", "__signature__")
 
@@ -51,22 +56,23 @@ def _slotted(given: type) -> type:
     def make() -> None:
         alike: Any = type(given.__name__, (), dict(whole))
         made = dataclasses.dataclass(frozen=True)(alike)
-        if "__signature__" in vars(kind):
+        with suppress(AttributeError):  # another thread was first
             del kind.__signature__
         for name in _MADE:
-            setattr(kind, name, vars(made)[name])
+            if name in vars(made):
+                setattr(kind, name, vars(made)[name])
 
     def __init__(self: Any, *values: object, **named: object) -> None:  # noqa: N807
         make()
         kind.__init__(self, *values, **named)
 
     def __getstate__(self: Any) -> list[object]:  # noqa: N807
-        return [getattr(self, name) for name in names]
+        return [getattr(self, field.name) for field in dataclasses.fields(self)]
 
     def __setstate__(self: Any, state: list[object]) -> None:  # noqa: N807
         make()  # it may be the first record of its class, read from somewhere
-        for name, value in zip(names, state, strict=True):
-            object.__setattr__(self, name, value)
+        for field, value in zip(dataclasses.fields(self), state, strict=True):
+            object.__setattr__(self, field.name, value)
 
     space = {name: value for name, value in whole.items() if name not in names}
     space |= {"__slots__": names, "__match_args__": names, "__init__": __init__}

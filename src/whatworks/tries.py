@@ -114,7 +114,8 @@ def _coder(names: tuple[str, ...]) -> tuple[Callable[..., object], Callable[[Ite
     row = msgspec.defstruct(
         "Row", [(name, Any, _NOTHING.get(name)) for name in names], omit_defaults=True, gc=False
     )
-    return row, msgspec.json.Encoder().encode_lines
+    # What is like a string, as of NumPy, is one.
+    return row, msgspec.json.Encoder(enc_hook=str.__str__).encode_lines
 
 
 def one_by_one(

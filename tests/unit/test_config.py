@@ -69,6 +69,7 @@ def test_fields_of_a_later_version_of_the_same_format_are_passed_over(made: Path
         b'{"format": 1}',
         b"\xff\xfe",
         b'{"format": null}',
+        b"[" * 100_000,
     ],
 )
 def test_a_damaged_description_is_a_store_error(made: Path, content: bytes) -> None:

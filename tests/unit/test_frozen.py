@@ -109,6 +109,23 @@ print(one)
     assert done.stdout.decode().strip() == repr(DAY)
 
 
+def test_a_class_has_all_that_the_standard_library_gives_one() -> None:
+    standard = dataclass(frozen=True, slots=True)(type("Shape", (), dict(vars(Shape))))
+    shape = late()
+    shape("square")
+    assert vars(standard).keys() <= vars(shape).keys()
+
+
+def test_fields_of_a_subclass_are_kept_with_those_of_its_base() -> None:
+    @dataclass(frozen=True)
+    class Coloured(late()):  # type: ignore[misc]
+        colour: str = "red"
+
+    blue = Coloured("square", 4, colour="blue")
+    assert copy(blue) == blue
+    assert copy(blue).colour == "blue"
+
+
 def test_threads_may_make_the_first_records_at_once() -> None:
     for _ in range(20):
         kind, made = late(), list[Any]()

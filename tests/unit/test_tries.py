@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
+import numpy as np
 import orjson
 import pytest
 from hypothesis import given, settings
@@ -117,6 +118,16 @@ def test_a_batch_is_written_and_returned_as_its_bodies_are(
     assert [orjson.loads(line) for line in many.lines()] == [_lean(body) for body in bodies]
     assert many.events() == events_of(bodies)
     assert many.bodies([1, 0]) == [bodies[1], bodies[0]]
+
+
+def test_words_of_other_libraries_are_written_as_words() -> None:
+    word = np.str_("p")
+    names = ("pattern_id", "context", "event_id", "session_id", "prediction_id")
+    item = {**dict.fromkeys(names, word), "files": [word], "tools": [word], "metadata": {"a": word}}
+    origin = {"source": word, "channel": "library", "imported_from": []}
+    many = tries.many([item] * tries.FEW, NOW, Secrets("store"), origin, checked=False)
+    assert many is not None
+    assert [orjson.loads(line) for line in many.lines()] == [_lean(body) for body in many.bodies()]
 
 
 def test_what_is_returned_shares_nothing_with_what_was_given_or_written() -> None:
