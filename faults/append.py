@@ -16,7 +16,7 @@ __all__ = ["NAME", "WHAT", "run", "start_writers", "write"]
 
 NAME = "append"
 WHAT = "8 processes record durable events into one store, one call an event"
-SECONDS = {"smoke": 15, "full": 60}
+SECONDS = {"smoke": 8, "full": 60}
 PROCESSES = 8
 RATE = 200
 
