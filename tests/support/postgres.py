@@ -20,13 +20,7 @@ __all__ = ["Postgres", "free_port"]
 PROGRAMS = "/usr/lib/postgresql/*/bin"
 MISSING = "PostgreSQL 15 or newer is missing: scripts/install-postgres installs it"
 SECONDS = 60.0
-# Tests kill its processes and not the machine: what it wrote is there without being synced.
-SETTINGS = {
-    "fsync": "off",
-    "listen_addresses": "",
-    "max_connections": "100",
-    "shared_buffers": "64MB",
-}
+SETTINGS = {"listen_addresses": "", "max_connections": "100", "shared_buffers": "64MB"}
 
 
 class Postgres:
@@ -158,7 +152,7 @@ class Postgres:
         (self._data / "postmaster.pid").unlink(missing_ok=True)
 
     def close(self) -> None:
-        """End it and remove everything."""
+        """Remove everything; it is killed, for a checkpoint of many databases takes a minute."""
         if self._process is not None and self._process.poll() is None:
             self.kill()
         shutil.rmtree(self._folder, ignore_errors=True)
