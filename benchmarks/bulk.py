@@ -61,7 +61,7 @@ def embedded(store: Path, pool: Any) -> tuple[float, str]:
     with Memory.open(store) as memory, memory._link.kept() as desk:
         desk.catch_up()
         start = perf_counter()
-        desk.keeper.embed(None, pool)
+        desk.keeper.embeddings.embed(None, pool)
         seconds = perf_counter() - start
     with duckdb.connect(str(store / "evidence.duckdb"), read_only=True) as con:
         rows = con.execute("SELECT collection, id, vector FROM embeddings ORDER BY ALL").fetchall()

@@ -16,6 +16,7 @@ from benchmarks.results import Measured, Result
 from whatworks import Memory, answers, rank
 from whatworks.evidence import cells
 from whatworks.keeper import Keeper
+from whatworks.model import Model
 from whatworks.vectors import Vectors
 
 __all__ = ["NAME", "Parts", "run", "split"]
@@ -25,13 +26,13 @@ NAME = "parts of a question"
 Parts = Mapping[str, tuple[tuple[Any, str], ...]]
 PARTS: Mapping[str, Parts] = {
     "find_similar, new short text": {
-        "embed the text": ((Keeper, "embed_query"),),
+        "embed the text": ((Model, "embed_query"),),
         "search among vectors": ((Vectors, "search"),),
         "search among words": ((answers, "word_hits"),),
         "read what was found": ((answers.Answers, "_matches"),),
     },
     "predict, new text": {
-        "embed the text": ((Keeper, "embed_query"),),
+        "embed the text": ((Model, "embed_query"),),
         "search among vectors": ((Vectors, "search"),),
         "read tries and patterns": ((cells, "neighbours"), (cells, "records"), (Vectors, "get")),
         "solve for the estimates": ((rank, "expect"), (rank, "estimate")),

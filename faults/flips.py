@@ -27,7 +27,7 @@ from faults.damaged import damage, in_files
 from faults.processes import HANGS, Child, started
 from faults.result import Control, Figure, Result, Size, none_of
 from whatworks import Memory, Pattern, UsageEvent, WhatWorksError, segments, vectors
-from whatworks.keeper import COLLECTIONS
+from whatworks.embeddings import COLLECTIONS
 from whatworks.segments import Record, Segment
 from whatworks.stores import lance
 
@@ -347,7 +347,7 @@ def _vectors(memory: Memory) -> list[tuple[str, str]]:
     with memory._link.kept() as desk:
         for collection in COLLECTIONS:
             ids = [name for (name,) in desk.keeper.evidence().rows(IDS[collection])]
-            for name, vector in desk.keeper.vectors(collection).get(ids).items():
+            for name, vector in desk.keeper.embeddings.vectors(collection).get(ids).items():
                 held.append((name, str(vector.round(4) + 0.0)))
     return sorted(held)
 

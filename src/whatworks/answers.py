@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any
 from whatworks import rank, trends
 from whatworks.changes import Changes
 from whatworks.checks import shown
+from whatworks.embeddings import Found
 from whatworks.errors import NotFoundError
 from whatworks.evidence import Evidence, groups, questions
 from whatworks.evidence.word_search import word_hits
 from whatworks.frozen import maker
-from whatworks.keeper import Found, Keeper
+from whatworks.keeper import Keeper
 from whatworks.records import (
     Match,
     Pattern,
@@ -80,22 +81,22 @@ class Answers:
         from whatworks.findings import Stats  # its many classes take a while to make
 
         keeper = self._keeper
-        evidence = keeper.evidence(receipts=True)
+        evidence, made = keeper.evidence(receipts=True), keeper.config.now
         return Stats(
             path=str(keeper.folder),
             **questions.counts(evidence),
-            embedder=keeper.config.embedder,
-            dim=keeper.config.dim,
-            vectors=keeper.describe_vectors(),
+            embedder=made.embedder,
+            dim=made.dim,
+            vectors=keeper.embeddings.describe(),
             cache={
                 "patterns": keeper.patterns.describe(),
-                "queries": keeper.queries.describe(),
-                "searches": keeper.found.describe(),
+                "queries": keeper.model.queries.describe(),
+                "searches": keeper.embeddings.found.describe(),
             },
             journal_bytes=size_of(keeper.folder / "journal"),
             evidence_bytes=size_of(*keeper.folder.glob("evidence.duckdb*")),
             vector_bytes=size_of(keeper.folder / "vectors"),
-            problems=tuple(keeper.problems),
+            problems=keeper.troubles(),
             keeper=os.getpid(),
         )
 
@@ -107,8 +108,9 @@ class Answers:
 
     def find_nearest(self, vector: Sequence[float], where: Where | None, limit: int) -> list[Match]:
         """Patterns whose embeddings are the nearest to one."""
-        vectors = self._keeper.vectors("patterns")  # first: it finds out how long embeddings are
-        query = self._keeper.direction(vector)
+        keeper = self._keeper
+        vectors = keeper.embeddings.vectors("patterns")  # first: it finds out how long embeddings are
+        query = keeper.model.direction(vector)
         return self._matches(self._nearest(vectors, query, where, limit), [], limit)
 
     def _matches(self, near: Mapping[str, float], by_words: list[str], limit: int) -> list[Match]:
@@ -129,18 +131,18 @@ class Answers:
 
     def _found(self, text: str, where: Where | None, k: int) -> Found:
         """Distances by meaning and ids by words; kept where no condition depends on tries."""
-        keeper = self._keeper
-        keeper.expect_text()
-        vectors = keeper.vectors("patterns")  # first: it embeds what is new
+        keeper, embeddings = self._keeper, self._keeper.embeddings
+        embeddings.expect_text()
+        vectors = embeddings.vectors("patterns")  # first: it embeds what is new
 
         def search() -> Found:
-            near = self._nearest(vectors, keeper.embed_query(text), where, k)
+            near = self._nearest(vectors, keeper.model.embed_query(text), where, k)
             return near, word_hits(keeper.folded(), text, where, k)
 
-        if where is not None or not keeper.all_embedded:
+        if where is not None or not embeddings.all_embedded:
             return search()
-        key = f"{keeper.config.embedder} {k} {text}"
-        return keeper.found.many([key], lambda _: {key: search()})[key]
+        key = f"{keeper.model.name} {k} {text}"
+        return embeddings.found.many([key], lambda _: {key: search()})[key]
 
     def _nearest(self, vectors: Vectors, query: Any, where: Where | None, k: int) -> dict[str, float]:
         """Ids and distances of the nearest patterns that fulfil ``where``, nearest first."""

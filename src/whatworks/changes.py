@@ -122,7 +122,7 @@ class _Vectors:
     def of(self, life: Life) -> NDArray[np.float64]:
         """The vectors of a life's contexts ``(n, dim)``; zero for what has none."""
         names = cells.context_ids(self._keeper.folded(), _contexts(life))
-        found = self._keeper.embedded("contexts", sorted(names.values()))
+        found = self._keeper.embeddings.embedded("contexts", sorted(names.values()))
         self._absent |= {number for number in _contexts(life) if names.get(number) not in found}
         nothing = np.zeros(len(next(iter(found.values()), ())))
         return np.array([found.get(names.get(n, ""), nothing) for n in life.context.tolist()], float)

@@ -47,8 +47,8 @@ _STOP = frozenset(
 
 def clusters(keeper: Keeper, count: int | None) -> list[Cluster]:
     """See ``Memory.clusters``."""
-    keeper.vectors("patterns")  # it embeds what is new
-    evidence, model = keeper.folded(), keeper.config.embedder
+    keeper.embeddings.vectors("patterns")  # it embeds what is new
+    evidence, model = keeper.folded(), keeper.model.name
 
     def batches() -> Iterator[tuple[Sequence[str], Float32]]:
         for ids, vectors, _ in texts.vectors(evidence, "patterns", model):

@@ -28,6 +28,7 @@ __all__ = [
     "REORDER",
     "TEAM",
     "Config",
+    "Current",
     "address",
     "create",
     "load",
@@ -278,6 +279,19 @@ def save(folder: Path, config: Config) -> None:
             places.make_own(folder)
     except OSError as error:
         raise disk_error(error, f"write {folder / FILE}") from error
+
+
+class Current:
+    """The configuration of a store that is kept, as it is ``now``, for all who read or change it."""
+
+    def __init__(self, folder: Path, now: Config) -> None:
+        self.now = now
+        self._folder = folder
+
+    def save(self, made: Config) -> None:
+        """Write another one, which is that of now once it is on the disk."""
+        save(self._folder, made)
+        self.now = made
 
 
 def replace_file(path: Path, body: bytes) -> None:

@@ -26,7 +26,7 @@ def context_map(keeper: Keeper, pattern_id: str, limit: int) -> ContextMap:
     if known is None:
         raise NotFoundError(f"there is no pattern {shown(pattern_id)} in this store")
     rows = windows.contexts_of(evidence, known.number, limit)
-    vectors = keeper.embedded("contexts", [row.context_id for row in rows])
+    vectors = keeper.embeddings.embedded("contexts", [row.context_id for row in rows])
     placed = [row for row in rows if row.context_id in vectors]
     places, explained = np.zeros((0, 2)), 0.0
     if placed:

@@ -66,7 +66,7 @@ class Coverage:
         contexts = list(asked.similarity)
         added = outcomes.added(self._keeper.folded(), numbers, contexts, asked.as_of)
         names = {hole.context_id for item in added.values() for hole in item.holes}
-        vectors = self._keeper.vectors("contexts").get(list(names))
+        vectors = self._keeper.embeddings.vectors("contexts").get(list(names))
         found = []
         for at, number in zip(places, numbers, strict=True):
             n = order[at]

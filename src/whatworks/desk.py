@@ -329,7 +329,7 @@ class Desk:
 
     def embed_some(self) -> int:
         """Embed a few of the texts that wait; return how many, 0 also where there is no embedder."""
-        return 0 if self.keeper.embedder is None else self.keeper.embed_some()
+        return 0 if self.keeper.model.embedder is None else self.keeper.embeddings.embed_some()
 
     def flush(self) -> None:
         """Bring every layer up to date and onto the disk."""
@@ -376,9 +376,9 @@ class Desk:
         from whatworks.records import Migration
 
         keeper, start = self.keeper, monotonic()
-        before = keeper.config.vectors
-        found = keeper.migrate(to, keep=keep, progress=progress)
-        after = keeper.config
+        before = keeper.config.now.vectors
+        found = keeper.generations.migrate(to, keep=keep, progress=progress)
+        after = keeper.config.now
         return Migration(
             before=before,
             after=after.vectors,

@@ -339,7 +339,7 @@ def _watermarks(marks: dict[str, int], ends: dict[str, int]) -> Iterator[Look]:
 
 
 def _vectors(store: _Store) -> Iterator[Look]:
-    from whatworks.keeper import COLLECTIONS
+    from whatworks.embeddings import COLLECTIONS
 
     made, audit = store.config, store.audit
     if made is None or audit is None:

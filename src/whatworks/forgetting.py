@@ -34,7 +34,7 @@ def forget(keeper: Keeper, selection: Selection, *, dry_run: bool) -> Forgotten:
         if not dry_run and (chosen or single):
             keeper.journal.append(FORGOTTEN, list(forgetting.records(chosen, single)))
             keeper.catch_up()
-            keeper.wake()
+            keeper.upkeep.wake()
     if not dry_run:
         _forget_sessions(keeper.folder / FOLDER, chosen.sessions, selection.containing)
     return Forgotten(

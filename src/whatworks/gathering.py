@@ -73,9 +73,10 @@ class Gathering:
         now: datetime,
     ) -> Gathered:
         """All that estimates for ``context`` are made from."""
-        self._keeper.expect_text()
-        contexts, patterns = self._keeper.vectors("contexts"), self._keeper.vectors("patterns")
-        query = self._keeper.embed_query(context)
+        embeddings = self._keeper.embeddings
+        embeddings.expect_text()
+        contexts, patterns = embeddings.vectors("contexts"), embeddings.vectors("patterns")
+        query = self._keeper.model.embed_query(context)
         sums = self._worlds.population(as_of)
         whole = rank.population(*sums[:5])
         learned = self._worlds.learned(contexts, sums, whole, as_of, now)

@@ -239,7 +239,8 @@ class Link:
         """Use the embedder of a second handle where the first had none."""
         self.embedder = self.embedder or embedder
         if self._keeper is not None:
-            self._keeper.embedder = self._keeper.embedder or embedder
+            model = self._keeper.model
+            model.embedder = model.embedder or embedder
 
     def release(self) -> None:
         """Give the link back; the last one closes it."""
@@ -301,7 +302,7 @@ class Link:
         self.journal.append(kind, bodies)
         keeper = self._keeper
         if keeper is not None:
-            keeper.wake()
+            keeper.upkeep.wake()
 
     # -- asking -----------------------------------------------------------------------------------
 
@@ -454,7 +455,7 @@ class Link:
         """Change the embedder; a function stays in its process, so the store has to come here."""
         with self.kept() as desk:
             desk.reembed(embedder, progress, pool)
-            self.embedder, self.config = embedder, desk.keeper.config
+            self.embedder, self.config = embedder, desk.keeper.config.now
 
     def migrate(self, to: str | None, *, keep: bool, progress: Callable[[int], object]) -> Migration:
         """Move the vectors to another store; who waits for it is the one to be interrupted."""
@@ -462,7 +463,7 @@ class Link:
             try:
                 return desk.migrate(to, keep=keep, progress=progress)
             finally:
-                self.config = desk.keeper.config
+                self.config = desk.keeper.config.now
 
     def _ask_for_it(self) -> None:
         from whatworks.wire import HAND_OVER, Request
@@ -557,7 +558,7 @@ class Link:
             self._asking += 1
             keeper.used = monotonic()
         try:
-            keeper.lend_embedder()
+            keeper.model.lend_embedder()
             if request.position is not None:
                 keeper.catch_up(request.position)
             value = wire.encoded(_answer(desk, question, **shape.values(request)))

@@ -189,8 +189,8 @@ class _Audited:
 
 
 def _audit(folder: Path) -> _Audited:
+    from whatworks.embeddings import COLLECTIONS
     from whatworks.evidence.audit import Audit
-    from whatworks.keeper import COLLECTIONS
 
     path = folder / "evidence.duckdb"
     if not path.exists():

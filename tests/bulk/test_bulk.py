@@ -16,7 +16,7 @@ from whatworks import Memory, NewPattern
 from whatworks.bulk import RayPool
 from whatworks.embedders import Embedder
 from whatworks.embedders.minilm import MiniLM
-from whatworks.keeper import PAGE
+from whatworks.embeddings import PAGE
 from whatworks.testing import HashEmbedder
 
 HERE = Path(__file__).parent

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gc
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -25,9 +26,11 @@ from whatworks import (
     StoreError,
     StoreFullError,
     config,
+    embeddings,
     journal,
     keeper,
     link,
+    upkeep,
 )
 from whatworks.embedders.minilm import MiniLM
 from whatworks.errors import WhatWorksError
@@ -318,7 +321,7 @@ def test_a_view_that_was_deleted_is_made_again(store: Path, open_memory: Open, l
     if lost != "vectors":
         (store / "evidence.duckdb").unlink()
     if lost != "evidence":
-        keeper._remove(store / "vectors")
+        shutil.rmtree(store / "vectors")
     assert snapshot(open_memory()) == before
 
 
@@ -441,12 +444,12 @@ def test_a_text_folded_while_the_background_ends_its_work_is_found(
     memory = open_memory()
     memory.add_pattern("early words")
     memory.find_similar("words")
-    own, late = memory._keeper, list[str]()
+    own, late = memory._keeper.embeddings, list[str]()
     real = own._embed_some
 
     def embed_some(evidence: Any, name: str) -> int:
         more = real(evidence, name)
-        if not more and name == keeper.COLLECTIONS[-1] and not late:
+        if not more and name == embeddings.COLLECTIONS[-1] and not late:
             late.append(memory.add_pattern("late arrival", pattern_id="late").pattern_id)
         return more
 
@@ -466,7 +469,7 @@ def wait_for(condition: Callable[[], bool]) -> None:
 def test_a_question_looks_at_no_full_segment_and_the_background_at_all(
     store: Path, open_memory: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(keeper, "LOOK_SECONDS", 60.0)
+    monkeypatch.setattr(upkeep, "LOOK_SECONDS", 60.0)
     memory = open_memory()
     memory.add_pattern("retry", pattern_id="p")
     memory.flush()
@@ -484,8 +487,8 @@ def test_the_work_is_done_in_the_background_when_nobody_asks(open_memory: Open) 
     memory.add_pattern("retry", pattern_id="p")
     memory.record("p", outcome=1.0, context="here")
     own = memory._keeper
-    wait_for(lambda: own._folded == own.journal.acknowledged and own.all_embedded)
-    described = own.describe_vectors()
+    wait_for(lambda: own._folded == own.journal.acknowledged and own.embeddings.all_embedded)
+    described = own.embeddings.describe()
     assert (described["patterns"]["waiting"], described["contexts"]["waiting"]) == (0, 0)
 
 
@@ -654,7 +657,7 @@ class Failing(HashEmbedder):
 def test_interrupted_reembedding_stays_with_the_old_model_and_goes_on_later(
     open_memory: Open, monkeypatch: pytest.MonkeyPatch, calls: int
 ) -> None:
-    monkeypatch.setattr(keeper, "EMBED_BATCH", (8, 8))
+    monkeypatch.setattr(embeddings, "EMBED_BATCH", (8, 8))
     memory = open_memory()
     fill(memory, patterns=12)
     before = snapshot(memory)

@@ -20,6 +20,7 @@ CORE = [
     "evidence.texts", "ids", "journal", "keeper", "lock", "memory", "rank", "records", "stores",
     "stores.base", "stores.exact", "stores.lance", "stores.registry", "testing", "text", "trends",
     "vectors", "writer",
+    "embeddings", "generations", "model", "problems", "upkeep",
     "calibration", "calibrations", "evidence.ledger", "interval_check", "ledgers",
     "recalibration", "wording",
 ]  # fmt: skip

@@ -92,26 +92,22 @@ class Background:
                     if self._stop.wait(EVERY_SECONDS):
                         return
                 except Exception as error:  # noqa: BLE001 - shown in stats; the next keeper tries again
-                    self._keeper.note(f"{PROBLEM}{error}")
+                    self._keeper.problems.note(f"{PROBLEM}{error}")
                     return
 
     def _has_to_ship(self) -> bool:
         return self._ships_last() and self._keeper.journal.acknowledged > 0
 
     def _done(self, told: TeamSync) -> None:
-        self._clear()
+        self._keeper.problems.clear(PROBLEM)
         if told.problem:
-            self._keeper.note(f"{PROBLEM}{told.problem}")
+            self._keeper.problems.note(f"{PROBLEM}{told.problem}")
         if told.fetched:
-            self._keeper.wake()
+            self._keeper.upkeep.wake()
 
     def _failed(self, error: WhatWorksError) -> None:
-        self._clear()
-        self._keeper.note(f"{PROBLEM}{error}")
-
-    def _clear(self) -> None:
-        problems = self._keeper.problems
-        problems[:] = [problem for problem in problems if not problem.startswith(PROBLEM)]
+        self._keeper.problems.clear(PROBLEM)
+        self._keeper.problems.note(f"{PROBLEM}{error}")
 
     def close(self) -> None:
         """Ship once more, and end."""

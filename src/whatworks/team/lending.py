@@ -178,8 +178,8 @@ class Lending:
             The shelf or the evidence cannot be read or written.
         """
         with self._putting:
-            evidence, config = keeper.evidence(receipts=True), keeper.config
-            waits = keeper.count_waiting()
+            evidence, config = keeper.evidence(receipts=True), keeper.config.now
+            waits = keeper.embeddings.count_waiting()
             if config.dim is None:  # nothing was ever embedded
                 return Put(0, 0, 0, more=False, done=not waits)
             before = (place, config.embedder, evidence.build, keeper.holds)
@@ -193,7 +193,7 @@ class Lending:
                 if not more:
                     progress.known = set()
                 self._progress = progress
-                same = before == (place, keeper.config.embedder, evidence.build, keeper.holds)
+                same = before == (place, keeper.config.now.embedder, evidence.build, keeper.holds)
                 done = same and not more and not waits
                 return Put(shelf.version, shelf.count(), erased, more, done)
             finally:

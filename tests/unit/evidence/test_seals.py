@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from support.log import event, fill_lookup, pattern
-from whatworks import Memory, StoreError, keeper, segments
+from whatworks import Memory, StoreError, segments, upkeep
 from whatworks.evidence import Evidence, questions, seals
 from whatworks.evidence.schema import VERSION
 from whatworks.journal import Journal
@@ -20,8 +20,8 @@ from whatworks.testing import HashEmbedder
 
 FIRST_TREND = """
 import sys
-from whatworks import Memory, keeper
-keeper.LOOK_SECONDS = 3600.0  # so that nothing is done in the background
+from whatworks import Memory, upkeep
+upkeep.LOOK_SECONDS = 3600.0  # so that nothing is done in the background
 with Memory.open(sys.argv[1], embedder="none") as memory:
     print(memory.trend("p").days[0].usage_count, *NEEDLESS & set(sys.modules))
     print(memory.stats().events, *{"duckdb"} & set(sys.modules))
@@ -259,7 +259,7 @@ def test_damage_that_no_seal_shows_is_found_when_the_tables_are_needed(store: Pa
 def test_damage_is_found_where_nobody_needs_the_tables(
     store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(keeper, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(upkeep, "LOOK_SECONDS", 0.01)
     damage(store / "evidence.duckdb")
     with Memory.open(store, embedder=HashEmbedder()) as memory:
         assert memory.trend("p").days[0].usage_count == 2
