@@ -141,7 +141,10 @@ class Embeddings:
         name: str,
         progress: Callable[[int], object] = lambda _: None,
     ) -> Vectors:
-        """The vectors of a collection in the generation that a configuration names; to be closed."""
+        """The vectors of a collection in the generation that a configuration names.
+
+        They are searched by nobody until ``replace``; who opened them closes them.
+        """
         return Vectors(
             evidence,
             self._folder / str(made.generation) / name,

@@ -1,7 +1,8 @@
 """The keeper: the one owner of a store, which brings every layer up to date.
 
 journal -> evidence -> embeddings -> vectors. Each layer holds how far it has
-come, so that whatever was interrupted goes on where it was.
+come, so that whatever was interrupted goes on where it was. Here the journal is
+folded into the evidence; the keeper's parts see to all that comes of that.
 """
 
 from __future__ import annotations
@@ -59,7 +60,8 @@ LOOK_AGAIN_SECONDS = 0.002
 ERASING_SHARE = 10
 # The same for making the evidence anew, where machines of a team spoke of the same things at once.
 REORDERING_SHARE = 10
-# How long it waits before it tries again to fill the lookup or to erase, where that failed.
+# How long it waits before it tries again to open the tables, to fill the lookup or to erase, where
+# that failed.
 RETRY_SECONDS = 30.0
 PATTERNS_CACHED = 10_000
 LEADERS_CACHED = 16
@@ -121,7 +123,8 @@ class Keeper:
         self._spent = 0.0  # time that folds took beyond half of all, as of the last one
         self._folded_at = monotonic()
         self._looked_at = 0.0  # when what others wrote was last looked for
-        self._fill_again_at = self._busy_until = self._erase_again_at = self._reorder_again_at = 0.0
+        self._open_again_at = self._fill_again_at = self._busy_until = 0.0
+        self._erase_again_at = self._reorder_again_at = 0.0
         self._unfilled_since = self._rested_at = monotonic()
         self._lending: Lending | None = None  # what it has to do with the vectors of its team
         if made.machine is not None:
@@ -602,11 +605,16 @@ class Keeper:
     def _due(self) -> bool:
         if self._to_fill() or self._to_erase() or self._to_reorder() or self.embeddings.due:
             return True
-        unopened = self._evidence is not None and self._evidence.unopened  # no question needed them
-        return unopened or self._others_wrote()
+        return self._to_open() or self._others_wrote()
+
+    def _to_open(self) -> bool:
+        """Whether the tables are still closed, since no question has needed them."""
+        evidence = self._evidence
+        return evidence is not None and evidence.unopened and monotonic() >= self._open_again_at
 
     def _open_tables(self) -> None:
         """See that the tables are whole, whoever needs them."""
+        self._open_again_at = monotonic() + RETRY_SECONDS
         try:
             self.evidence(receipts=True).need()
         except StoreError:

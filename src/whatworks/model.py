@@ -88,10 +88,10 @@ class Model:
         if self._config.now.dim is None:
             self._config.now = self._config.now.changed(dim=made.shape[1])
             self._config.save(self._config.now)
-        if made.shape[1] != self._config.now.dim:
+        if made.shape[1] != (dim := self._config.now.dim):
             raise ModelMismatchError(
-                f"the embedder {self.name!r} makes vectors of {made.shape[1]} dimensions, "
-                f"the store has {self._config.now.dim}: give the other a model_id of its own, and reembed"
+                f"the embedder {self.name!r} makes vectors of {made.shape[1]} dimensions, the store "
+                f"has {dim}: give the other a model_id of its own, and reembed"
             )
         return made
 

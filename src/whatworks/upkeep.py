@@ -81,14 +81,14 @@ class Upkeep:
     def _work(self) -> None:
         while not self._stop.is_set():
             woken = self._wake.wait(LOOK_SECONDS)
-            self._look()
-            if not (woken or self._due()):
-                self._rest()
-                continue
-            self._wake.clear()
-            if self._gather():
-                return
             try:
+                self._look()
+                if not (woken or self._due()):
+                    self._rest()
+                    continue
+                self._wake.clear()
+                if self._gather():
+                    return
                 self._tend()
                 self._problems.clear(STOPPED)
             except Exception as error:  # noqa: BLE001 - shown in stats; the next write tries again

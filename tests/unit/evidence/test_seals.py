@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from support.log import event, fill_lookup, pattern
@@ -290,6 +291,24 @@ def test_another_file_under_the_seal_of_this_one_is_no_answer(
     evidence.fold(closed.parent / "journal", log.settle)
     assert questions.counts(evidence)["events"] == 2
     evidence.close()
+
+
+def test_tables_that_do_not_open_are_tried_again_after_a_while(
+    store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: Evidence) -> None:
+        tried.append(time.monotonic())
+        raise duckdb.IOException("IO Error: Could not set lock on file")
+
+    tried = list[float]()
+    monkeypatch.setattr(upkeep, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(upkeep, "GATHER_SECONDS", 0.01)
+    monkeypatch.setattr(Evidence, "_connect", refuse)
+    with Memory.open(store, embedder=HashEmbedder()) as memory:
+        assert memory.trend("p").days[0].usage_count == 2
+        time.sleep(0.5)
+        assert memory.trend("p").days[0].usage_count == 2
+    assert len(tried) == 1
 
 
 def test_many_threads_open_the_tables_once(
