@@ -113,7 +113,8 @@ def test_a_class_has_all_that_the_standard_library_gives_one() -> None:
     standard = dataclass(frozen=True, slots=True)(type("Shape", (), dict(vars(Shape))))
     shape = late()
     shape("square")
-    assert vars(standard).keys() <= vars(shape).keys()
+    # Python 3.11.2 leaves the one of the class without slots, which is of no use.
+    assert vars(standard).keys() - {"__weakref__"} <= vars(shape).keys()
 
 
 def test_fields_of_a_subclass_are_kept_with_those_of_its_base() -> None:
