@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 # Scoring harness and logged decisions, which may not be distributed with the project.
 SHARED ?= ../shared
 
-.PHONY: help demo demo-team test test-browser test-team test-ray test-newer-engine test-lowest test-full beside-crewai lint types check faults faults-smoke security fuzz fuzz-smoke bench-smoke bench bench-report bench-decisions bench-rivals bench-stores store-table clean
+.PHONY: help demo demo-team test test-browser test-team test-ray test-newer-engine test-lowest test-full environments beside-crewai lint types check faults faults-smoke security fuzz fuzz-smoke bench-smoke bench bench-report bench-decisions bench-rivals bench-stores store-table clean
 
 help: ## list what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | sort | expand -t 16
@@ -100,6 +100,8 @@ $(FUZZ): pyproject.toml
 	$(VENV)-fuzz/bin/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
 	$(VENV)-fuzz/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[importers]' 'atheris>=3,<4'
 	@touch $@
+
+environments: $(READY) $(S3) $(FUZZ) ## set up what tests of teams and fuzzing need apart, before they run
 
 fuzz: $(READY) $(FUZZ) ## fuzz all importers by coverage, a million executions; about half an hour
 	WHATWORKS_FUZZ=$(CURDIR)/$(VENV)-fuzz/bin/python $(BIN)/python -m faults full --only importers --write

@@ -15,8 +15,13 @@ T = TypeVar("T")
 # What a class has once its methods are made, in an order in which other threads may find it. Python
 # 3.13 and later make ``__replace__``.
 _MADE = (
-    *("__repr__", "__eq__", "__hash__", "__replace__"),
-    *("__dataclass_params__", "__init__", "__dataclass_fields__"),
+    "__repr__",
+    "__eq__",
+    "__hash__",
+    "__replace__",
+    "__dataclass_params__",
+    "__init__",
+    "__dataclass_fields__",
 )
 # Which of it is asked of the class, and not of a record; signatures are those of ``__init__`` then.
 _ASKED = ("__dataclass_params__", "__dataclass_fields__", "__signature__")

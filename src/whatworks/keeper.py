@@ -451,11 +451,15 @@ class Keeper:
         """Make the evidence again from the journal; unchanged texts keep their embedding."""
         self.check()
         with self._lock:
-            self._drop_layers()
-            self._renew()
-            self.generations.remove_all()
-            self._forget()
+            self._make_anew()
             self._fold()
+
+    def _make_anew(self) -> None:
+        """Put evidence from the journal in the place of all layers, which the next fold opens."""
+        self._drop_layers()
+        self._renew()
+        self.generations.remove_all()
+        self._forget()
 
     def _note_disorder(self) -> None:
         """Have the evidence made anew, by the next keeper if need be: its order would count."""
@@ -470,11 +474,8 @@ class Keeper:
         if self._disordered():
             start = monotonic()
             with self._lock:
-                self._drop_layers()
-                self._renew()
+                self._make_anew()
                 (self.folder / config.REORDER).unlink(missing_ok=True)
-                self.generations.remove_all()
-                self._forget()
                 self.learned.clear()
                 evidence = self._fold()
             now = monotonic()
