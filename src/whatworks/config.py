@@ -217,9 +217,11 @@ def require_free(folder: Path) -> None:
         if (folder / FILE).exists() or not folder.is_dir():
             return
         others = sorted(item.name for item in folder.iterdir() if not _left_over(item))
+        # Another process may have made the store, and recorded, between the two looks.
+        taken = bool(others) and not (folder / FILE).exists()
     except OSError as error:
         raise disk_error(error, f"read {folder}") from error
-    if others:
+    if taken:
         raise StoreError(
             f"{folder} holds other files ({others[0]}, ...) and no store; give an empty folder"
         )

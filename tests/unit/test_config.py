@@ -103,6 +103,23 @@ def test_a_folder_with_other_files_does_not_become_a_store(tmp_path: Path) -> No
     assert [item.name for item in tmp_path.iterdir()] == ["thesis.tex"]
 
 
+def test_a_store_that_another_process_makes_meanwhile_is_no_folder_of_other_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, iterdir = tmp_path / "store", Path.iterdir
+    folder.mkdir()
+
+    def late(path: Path) -> Any:
+        if path == folder and not (folder / config.FILE).exists():
+            monkeypatch.setattr(Path, "iterdir", iterdir)
+            config.create(folder, embedder="model", dim=4, vectors="exact")
+        return iterdir(path)
+
+    monkeypatch.setattr(Path, "iterdir", late)
+    config.require_free(folder)
+    assert config.load(folder).embedder == "model"
+
+
 def test_an_interrupted_creation_is_taken_up(tmp_path: Path) -> None:
     (tmp_path / "journal").mkdir()
     (tmp_path / f"{config.FILE}.tmp").write_bytes(b"{")
