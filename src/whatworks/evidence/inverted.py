@@ -8,8 +8,8 @@ that is whole and does not name a word says for certain that no pattern has it.
 from __future__ import annotations
 
 import sqlite3
-from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections import OrderedDict, defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 from zlib import crc32
 
@@ -21,7 +21,7 @@ from whatworks.evidence.by_key import chosen
 if TYPE_CHECKING:
     import duckdb
 
-__all__ = ["SCHEMA", "DamagedError", "Postings", "counts", "fill", "postings", "put"]
+__all__ = ["SCHEMA", "DamagedError", "Kept", "Postings", "counts", "fill", "postings", "put"]
 
 SCHEMA = """
 -- word: its hash, as a signed number; part: the patterns from part * PART on
@@ -36,6 +36,8 @@ SHIFT = 64 - 10
 # The bucket of what is no word: how many patterns there are.
 PATTERNS = -1
 FILLED_AT_ONCE = 200_000
+# Bytes of postings that stay in memory: questions of one task share most of their words.
+KEPT = 2 << 20
 
 _POSTING = np.dtype([("pattern", "<i4"), ("times", "<i4"), ("words", "<i4")])
 _COUNT = np.dtype([("word", "<u8"), ("count", "<i8")])
@@ -58,6 +60,40 @@ class Postings(NamedTuple):
     words: NDArray[np.float64]
 
 
+class Kept:
+    """The postings of the words that were asked for last, as the file has them, up to ``KEPT`` bytes.
+
+    The caller sees to it that one thread at a time uses it.
+    """
+
+    def __init__(self) -> None:
+        self._bodies: OrderedDict[int, bytes] = OrderedDict()  # what was used last is at the end
+        self._size = 0
+
+    def get(self, word: int, size: int) -> bytes | None:
+        """The postings of a word, unless there should be more or fewer bytes of them by now."""
+        body = self._bodies.get(word)
+        if body is None or len(body) != size:
+            return None
+        self._bodies.move_to_end(word)
+        return body
+
+    def put(self, word: int, body: bytes) -> None:
+        self.drop([word])
+        self._bodies[word] = body
+        self._size += len(body)
+        while self._size > KEPT:
+            self._size -= len(self._bodies.popitem(last=False)[1])
+
+    def drop(self, words: Iterable[int]) -> None:
+        for word in words:
+            self._size -= len(self._bodies.pop(word, b""))
+
+    def clear(self) -> None:
+        self._bodies.clear()
+        self._size = 0
+
+
 # -- questions -------------------------------------------------------------------------------------
 
 
@@ -73,16 +109,18 @@ def counts(con: sqlite3.Connection, words: Sequence[int]) -> tuple[int, dict[int
     return int(buckets[PATTERNS]["count"][0]), found
 
 
-def postings(con: sqlite3.Connection, words: Sequence[int]) -> Postings:
-    """The postings of words."""
+def postings(con: sqlite3.Connection, words: Sequence[int], kept: Kept) -> Postings:
+    """The postings of words: those that are ``kept``, and the others from the file."""
     expected, found = counts(con, words)[1], list[bytes]()
     for word in words:
-        rows = con.execute("SELECT part, body FROM postings WHERE word = ?", [_signed(word)])
-        key = crc32(b"(%d, " % word)  # as of the key of each part, which is (word, part)
-        parts = [_packed(body, crc32(b"%d)" % part, key)) for part, body in rows]
-        if sum(map(len, parts)) != expected[word] * _POSTING.itemsize:
-            raise DamagedError("postings are missing")
-        found += parts
+        size = expected[word] * _POSTING.itemsize
+        body = kept.get(word, size)
+        if body is None:
+            body = _parts(con, word)
+            if len(body) != size:
+                raise DamagedError("postings are missing")
+            kept.put(word, body)
+        found.append(body)
     joined = np.frombuffer(b"".join(found), _POSTING)
     return Postings(
         np.repeat(np.array(words, np.uint64), [expected[word] for word in words]),
@@ -184,6 +222,12 @@ def _fetched(result: duckdb.DuckDBPyConnection) -> dict[str, Array]:
 
 
 # -- rows ------------------------------------------------------------------------------------------
+
+
+def _parts(con: sqlite3.Connection, word: int) -> bytes:
+    rows = con.execute("SELECT part, body FROM postings WHERE word = ?", [_signed(word)])
+    key = crc32(b"(%d, " % word)  # as of the key of each part, which is (word, part)
+    return b"".join([_packed(body, crc32(b"%d)" % part, key)) for part, body in rows])
 
 
 def _part(con: sqlite3.Connection, word: int, part: int) -> Array:

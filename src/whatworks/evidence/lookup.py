@@ -147,6 +147,7 @@ class Lookup:
         self._asking = threading.Lock()
         self._reader: sqlite3.Connection | None = None
         self._writer: sqlite3.Connection | None = None
+        self._words = inverted.Kept()  # under ``_asking``
         self._waiting: list[Changed] | None = None  # what came while it is filled
         self._state: tuple[int, ...] = ()  # of the tables, as it was told last
         self._unasked = 0  # rows that it was told since it was asked
@@ -213,7 +214,7 @@ class Lookup:
         if self.wanted and self._state != tuple(state):
             self.close()
 
-    def _apply(self, changes: Iterable[Changed], state: Sequence[int]) -> None:
+    def _apply(self, changes: Sequence[Changed], state: Sequence[int]) -> None:
         assert self._writer is not None
         try:
             self._writer.execute("BEGIN")
@@ -222,6 +223,9 @@ class Lookup:
             self._writer.execute("INSERT OR REPLACE INTO meta VALUES ('state', ?)", [_named(state)])
             self._writer.execute("COMMIT")
             failpoints.reached("lookup.applied")
+            words = {row[0] for changed in changes for row in changed.rows.get("postings", ())}
+            with self._asking:
+                self._words.drop(words)
         except Exception as error:  # noqa: BLE001 - the fold is done, and this can be made anew
             self.give_up(error)
 
@@ -312,6 +316,7 @@ class Lookup:
                     with suppress(sqlite3.Error):
                         con.close()
             self._reader = self._writer = None
+            self._words.clear()
 
     def remove(self) -> None:
         """Close the file and remove it; it is filled anew."""
@@ -407,7 +412,7 @@ class Lookup:
 
     def postings(self, words: Sequence[int]) -> Postings | None:
         """Which patterns have these words."""
-        return self._ask(lambda con: inverted.postings(con, words))
+        return self._ask(lambda con: inverted.postings(con, words, self._words))
 
 
 def _records(con: sqlite3.Connection, by: str, keys: Collection[Any]) -> list[Row]:

@@ -14,7 +14,7 @@ import pytest
 
 from support.log import NOW, STATE, Log, apply, event, fill_lookup, pattern, random_log, resolved
 from whatworks.errors import StoreError
-from whatworks.evidence import Evidence, cells, handful, lives, lookup, questions
+from whatworks.evidence import Evidence, cells, handful, inverted, lives, lookup, questions
 from whatworks.evidence.changed import SELECTS
 from whatworks.evidence.word_search import word_hits
 
@@ -320,3 +320,35 @@ def test_much_that_is_told_while_nobody_asks_is_filled_in_later(
     assert evidence.lookup.trouble is None
     fill_lookup(evidence)
     assert held(evidence) == in_tables(evidence)
+
+
+def test_postings_that_are_kept_are_the_last_ones_and_so_many_bytes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(inverted, "KEPT", 100)
+    kept = inverted.Kept()
+    for word in range(3):
+        kept.put(word, bytes([word]) * 40)
+    assert [kept.get(word, 40) for word in range(3)] == [None, b"\1" * 40, b"\2" * 40]
+    assert kept.get(2, 41) is None  # there is more of it by now
+    kept.put(2, b"2" * 50)
+    kept.get(1, 40)
+    kept.put(3, b"3" * 20)
+    assert [kept.get(word, size) for word, size in ((1, 40), (2, 50), (3, 20))] == [
+        b"\1" * 40,
+        None,
+        b"3" * 20,
+    ]
+    kept.put(4, b"4" * 101)
+    assert kept.get(3, 20) is None
+    assert kept.get(4, 101) is None
+
+
+def test_a_word_that_moves_to_another_pattern_is_found_there(open_evidence: Open) -> None:
+    evidence = open_evidence("store")
+    apply(evidence, [pattern("a", "pin versions"), pattern("b", "wait")])
+    fill_lookup(evidence)
+    assert word_hits(evidence, "versions", None, 9) == ["a"]
+    apply(evidence, [pattern("a", "wait"), pattern("b", "pin versions")])
+    assert evidence.lookup.whole
+    assert word_hits(evidence, "versions", None, 9) == ["b"]

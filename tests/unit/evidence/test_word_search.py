@@ -55,7 +55,11 @@ TEXTS = {
         "run imports",
     ],
 )
-def test_words_are_ranked_by_bm25(evidence: Evidence, query: str) -> None:
+@pytest.mark.parametrize("dense", [0, word_search.DENSE])
+def test_words_are_ranked_by_bm25(
+    evidence: Evidence, query: str, dense: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(word_search, "DENSE", dense)
     apply(evidence, [pattern(name, text) for name, text in TEXTS.items()])
     assert word_hits(evidence, query, None, 10) == bm25(TEXTS, query)
 
