@@ -12,7 +12,7 @@ from benchmarks.child import Child
 from benchmarks.file_memory import FileMemory
 from benchmarks.file_memory_data import write_memory
 from benchmarks.measure import BARE, Quantiles, disk_bytes, fresh, interleaved, less_bare
-from benchmarks.results import Measured, Result
+from benchmarks.results import OURS, Measured, Result
 from whatworks import Memory
 from whatworks.bench import question_text
 from whatworks.importers.files import import_files
@@ -21,6 +21,7 @@ __all__ = ["NAME", "run"]
 
 NAME = "against the file-based memory"
 FILES = "file memory"
+WORDS = "whatworks, by words"  # a store without a model, which compares words as the files do
 SEARCHES = 50
 QUESTION = question_text(10**6)
 _FILE_PROGRAM = """
@@ -45,34 +46,46 @@ def run(patterns: int, *, starts: int = 7) -> list[Result]:
     """Everything at one number of patterns, with as many turns."""
     measured = Measured(NAME, f"{patterns:,} patterns")
     with TemporaryDirectory(prefix="whatworks-benchmark-") as name:
-        files, store = Path(name) / "files", Path(name) / "store"
+        files, store, words = (Path(name) / part for part in ("files", "store", "words"))
         write_memory(files, patterns=patterns)
-        _import(measured, files, store)
-        _questions(measured, files, store)
+        _import(measured, files, store, embedder=None, subject=OURS)
+        _import(measured, files, words, embedder="none", subject=WORDS)
+        _questions(measured, files, store, words)
         _starts(measured, files, store, starts)
         measured.add("on disk", disk_bytes(files) / 1e6, "MB", subject=FILES)
         measured.add("on disk", disk_bytes(store) / 1e6, "MB")
+        measured.add("on disk", disk_bytes(words) / 1e6, "MB", subject=WORDS)
     return measured.results
 
 
-def _import(measured: Measured, files: Path, store: Path) -> None:
+def _import(
+    measured: Measured, files: Path, store: Path, *, embedder: str | None, subject: str
+) -> None:
     start = perf_counter()
-    with Memory.open(store) as memory:
+    with Memory.open(store, embedder=embedder) as memory:
         report = import_files(memory, files)
         memory.flush()
         if report.skipped:
             raise RuntimeError(f"the import skipped {report.skipped[0]}")
-    measured.add("import, with embedding", perf_counter() - start, "s")
+    measured.add("import, with embedding if any", perf_counter() - start, "s", subject=subject)
 
 
-def _questions(measured: Measured, files: Path, store: Path) -> None:
+def _questions(measured: Measured, files: Path, store: Path, words: Path) -> None:
     old = FileMemory(files)
     texts = [question_text(number) for number in range(SEARCHES)]
-    with Memory.open(store, create=False) as memory:
+    with (
+        Memory.open(store, create=False) as memory,
+        Memory.open(words, create=False, embedder="none") as by_words,
+    ):
         ids = [item.pattern_id for item in memory.patterns(limit=SEARCHES)]
         memory.find_similar(QUESTION)
+        by_words.find_similar(QUESTION)
         for metric in ("search, text not asked before", "search, text asked before"):
-            sides = {FILES: _calls(old.search, texts), "whatworks": _calls(memory.find_similar, texts)}
+            sides = {
+                FILES: _calls(old.search, texts),
+                OURS: _calls(memory.find_similar, texts),
+                WORDS: _calls(by_words.find_similar, texts),
+            }
             for subject, taken in interleaved(sides).items():
                 measured.add(metric, taken, "ms", subject=subject)
         memory.predict(QUESTION)

@@ -130,8 +130,13 @@ class Answers:
         ]
 
     def _found(self, text: str, where: Where | None, k: int) -> Found:
-        """Distances by meaning and ids by words; kept where no condition depends on tries."""
+        """Distances by meaning, if the store has an embedder, and ids by words.
+
+        Kept where no condition depends on tries.
+        """
         keeper, embeddings = self._keeper, self._keeper.embeddings
+        if keeper.model.name == "none":
+            return {}, word_hits(keeper.evidence(), text, where, k)
         embeddings.expect_text()
         vectors = embeddings.vectors("patterns")  # first: it embeds what is new
 

@@ -93,7 +93,8 @@ class Memory(Advice):
             A function from a list of ``n`` texts to float32 vectors ``(n,
             dim)``; its attribute ``model_id``, else its qualified name, is
             kept with the store. Default: all-MiniLM-L6-v2, int8, offline.
-            ``"none"`` opens without one: whatever needs no vectors works.
+            ``"none"`` opens without one: whatever needs no vectors works; in a store that was made
+            so, ``find_similar`` compares words alone.
         vectors
             Engine for the vectors of a new store: ``usearch`` (default), ``exact``, or that of
             an extra.
@@ -510,7 +511,7 @@ class Memory(Advice):
 
         Nearness of meaning (cosine) and shared words (BM25) are ranked apart
         and fused by reciprocal rank; ties come in the order of distance and id.
-        How well a pattern works plays no part.
+        In a store without an embedder, words alone count. How well a pattern works plays no part.
 
         Parameters
         ----------

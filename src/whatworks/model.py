@@ -60,6 +60,11 @@ class Model:
         ModelMismatchError
             There is none here.
         """
+        if self.embedder is None and self.name == "none":
+            raise ModelMismatchError(
+                "this needs an embedder, and the store was made without one; open it once with one, "
+                "as Memory.open(path) does"
+            )
         if self.embedder is None:
             raise ModelMismatchError(
                 f"this needs the embedder {self.name!r}, and the store was opened without one; "

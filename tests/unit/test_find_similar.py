@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from whatworks import InvalidInputError, Memory
+from whatworks import InvalidInputError, Memory, ModelMismatchError
 from whatworks.testing import HashEmbedder
 
 TEXTS = ["retry with a longer timeout", "clear the cache", "pin the version", "write a failing test"]
@@ -41,6 +42,24 @@ def test_a_vector_may_come_as_any_numbers_and_with_conditions(filled: Memory) ->
     assert names(filled.find_similar(vector=(1e300 * n for n in numbers), limit=1)) == ["p0"]
     where = {"pattern_type": ["type1"]}
     assert set(names(filled.find_similar(vector=numbers, where=where))) == {"p1", "p3"}
+
+
+def test_a_store_without_an_embedder_compares_words(tmp_path: Path) -> None:
+    with Memory.open(tmp_path / "store", embedder="none") as memory:
+        for n, text in enumerate(TEXTS):
+            memory.add_pattern(text, pattern_id=f"p{n}", pattern_type=f"type{n % 2}")
+        found = memory.find_similar("pin which version of the cache?")
+        assert names(found) == ["p2", "p1"]
+        assert [match.keyword_rank for match in found] == [1, 2]
+        assert [(match.distance, match.vector_rank) for match in found] == [(None, None)] * 2
+        assert names(memory.find_similar("the", where={"pattern_type": ["type1"]})) == ["p1"]
+        assert memory.find_similar("nothing of it") == []
+        memory.add_pattern("an old cache", pattern_id="p4")
+        assert names(memory.find_similar("old cache", limit=1)) == ["p4"]
+        with pytest.raises(ModelMismatchError, match="made without one; open it once with one"):
+            memory.predict("an old cache")
+    with Memory.open(tmp_path / "store", embedder=HashEmbedder()) as memory:
+        assert memory.find_similar("an old cache")[0].distance == pytest.approx(0, abs=1e-6)
 
 
 @pytest.mark.parametrize(
