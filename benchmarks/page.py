@@ -75,46 +75,36 @@ COMPARISONS = {
 }
 MACHINES = """## What changed, and on which machine
 
-Most was measured on one machine within twenty minutes, with priority over other work; the store of ten
-million events was filled before, while others used the machine. It is a slow one: its processor has
-AVX2 and no instructions for int8, and a short text takes it 3.6 ms to embed. What concerns a million
-patterns, memories for agents, memory beside ten million events and ten thousand patterns, and the
-smaller comparisons were measured the day before, with the code of that day: *When and where* has the
-date of each part.
+What concerns 100,000 patterns and a million events, and all that stands beside others but ten million
+events, was measured on one machine within an hour, with priority over other work. Its processor has
+AVX-512 and instructions for int8; other machines on the same hardware made it half as slow again at
+times. The rest was measured the days before on a slower one (AVX2, no instructions for int8), with
+the code of those days: ten million events, a million and ten thousand patterns, filling and
+rebuilding. Rows that compare sizes with each other have all of them from that one. *When and where*
+has the date and the code of each part.
 
-The code of the day before (5230402) and this one on this machine, p50:
+The code before (db121a0) and this one, in turn on the newer machine, twice each, p50:
 
 | | before | now |
 | --- | ---: | ---: |
-| trend, 1,000,000 events, ms | 1.51 | 0.565 |
-| trend, 10,000,000 events, ms | 2.05 | 0.563 |
-| predict, new text, 1,000,000 events, ms | 18.3 | 15.8 |
-| find_similar, new short text, ms | 8.67 | 8.28 |
-| short texts in bulk, texts/s | 263 | 364 |
-| record_many, into the journal, events/s | 19,109 | 35,222 |
-| record_many, until folded, events/s | 18,740 | 33,151 |
-| record, ms | 0.463 | 0.33 |
-| usage_events, newest 100, 1,000,000 events, ms | 65.8 | 26.6 |
-| usage_events, newest 100, 10,000,000 events, ms | 433 | 30.5 |
-| no keeper, from the start to trend, ms | 262 | 147 |
-| client, start to trend, ms | 74.4 | 59.2 |
-| client, Memory.open and one trend, MB | 7.32 | 6.85 |
-
-Questions by a new text vary by a tenth from run to run. The model alone takes 3.6 ms for a short text
-and took 4.3, or 3.2 and 4.5 in turn with each other.
+| find_similar, new text of 24 tokens, 100,000 patterns, ms | 8.2, 8.7 | 6.1, 6.5 |
+| predict, new text of 24 tokens, 1,000,000 events, ms | 16.2, 17.0 | 12.5, 14.3 |
+| one text of 24 tokens, ms | 4.4, 4.6 | 3.1, 3.2 |
+| patterns by words alone, ms | 1.70, 1.75 | 0.94, 0.93 |
+| memory that loading the model takes, MB | 70 | 42 |
 """
 MISSES = """## Why what is missed is missed, and what was tried
 
-- **A new short text.** Half of the time is the embedding (*floors* above has the parts): 11 million
-  weights for each token, as 32-bit floats, on two threads, which do two thirds of the products a
-  second that they do for many texts at once. Tried: threads that
-  spin within a text (a third less, kept), one thread (half as much again), embedding no text twice
-  (a repeated text takes 0.1 ms), the network in the steps for which the engine has kernels (a quarter
-  less, the same vectors, kept), weights of 8 bits in blocks with their own scale (no faster without
-  instructions for int8, and a fiftieth of the ten nearest change), 8 bits with a scale for a whole
-  layer (two thirds of the time, but a tenth of the ten nearest change, and each stored embedding would
-  have to be made again).
-- **predict.** A quarter is the embedding; then two searches, eight systems of 256 equations (four for
+- **A new short text.** Nearly half of the time is the embedding (*floors* above has the parts): 11
+  million weights for each token, on two threads, which do two thirds of the products a second that
+  they do for many texts at once. Tried: threads that spin within a text (a third less, kept), one
+  thread (half as much again), embedding no text twice (a repeated text takes 0.1 ms), the network in
+  the steps for which the engine has kernels (a quarter less, kept), weights of 8 bits in blocks with
+  their own scale (another third less with instructions for int8, no faster without; 28 MB less
+  memory, and a fiftieth of the ten nearest change; kept), 8 bits with a scale for a whole layer (a
+  tenth of the ten nearest change, and each stored embedding would have to be made again), postings of
+  the last words in memory and sums without sorting (half of the search among words, kept).
+- **predict.** A fifth is the embedding; then two searches, eight systems of 256 equations (four for
   the order, four for the intervals of what is shown), the tries of the nearest contexts, and what
   is kept of each of 250 patterns. Tried: rows from an SQLite file instead of DuckDB (18.8 to 14.5
   ms), one thread for NumPy (kept), systems as large as a pattern's cells and as there are contexts,
@@ -168,8 +158,8 @@ MISSES = """## Why what is missed is missed, and what was tried
   codec.
 - **Beside vector stores.** They answer with row numbers. Of the time of whatworks the index takes
   half, which is longer where other work has taken the processor's cache meanwhile: behind an embedding
-  the search alone takes 1.09 ms (*floors* above), and `find_similar(vector=...)`, asked again and
-  again, 0.88 with all else in it. The rest compares candidates exactly, reads ten patterns with their
+  the search alone takes 0.87 ms (*floors* above), and `find_similar(vector=...)`, asked again and
+  again, 0.66 with all else in it. The rest compares candidates exactly, reads ten patterns with their
   tries (a fifth) and looks for what other processes wrote. Tried: 48 candidates instead of 64 (a tenth
   less, recall .959 instead of .972), fewer to compare exactly (no faster).
 - **Beside tables.** SQLite has an index made for each question; whatworks names patterns and contexts

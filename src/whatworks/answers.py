@@ -103,7 +103,9 @@ class Answers:
     # -- similar ----------------------------------------------------------------------------------
 
     def find_similar(self, text: str, where: Where | None, limit: int) -> list[Match]:
-        """Patterns like ``text``, by meaning and by words."""
+        """Patterns like ``text``, by meaning, if there is an embedder, and by words."""
+        if self._keeper.model.name == "none":
+            return self._matches({}, word_hits(self._keeper.evidence(), text, where, limit), limit)
         return self._matches(*self._found(text, where, max(limit, CANDIDATES)), limit)
 
     def find_nearest(self, vector: Sequence[float], where: Where | None, limit: int) -> list[Match]:
@@ -130,13 +132,8 @@ class Answers:
         ]
 
     def _found(self, text: str, where: Where | None, k: int) -> Found:
-        """Distances by meaning, if the store has an embedder, and ids by words.
-
-        Kept where no condition depends on tries.
-        """
+        """Distances by meaning and ids by words; kept where no condition depends on tries."""
         keeper, embeddings = self._keeper, self._keeper.embeddings
-        if keeper.model.name == "none":
-            return {}, word_hits(keeper.evidence(), text, where, k)
         embeddings.expect_text()
         vectors = embeddings.vectors("patterns")  # first: it embeds what is new
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import OrderedDict, defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 from zlib import crc32
 
@@ -109,21 +109,24 @@ def counts(con: sqlite3.Connection, words: Sequence[int]) -> tuple[int, dict[int
     return int(buckets[PATTERNS]["count"][0]), found
 
 
-def postings(con: sqlite3.Connection, words: Sequence[int], kept: Kept) -> Postings:
-    """The postings of words: those that are ``kept``, and the others from the file."""
-    expected, found = counts(con, words)[1], list[bytes]()
-    for word in words:
-        size = expected[word] * _POSTING.itemsize
-        body = kept.get(word, size)
+def postings(con: sqlite3.Connection, counted: Mapping[int, int], kept: Kept) -> Postings:
+    """The postings of words that had so many: those that are ``kept``, and the others from the file."""
+    found = list[bytes]()
+    for word, count in counted.items():
+        body = kept.get(word, count * _POSTING.itemsize)
         if body is None:
             body = _parts(con, word)
-            if len(body) != size:
+            held = len(body) // _POSTING.itemsize
+            # Patterns may have come since they were counted.
+            if held != count and held != counts(con, [word])[1][word]:
                 raise DamagedError("postings are missing")
             kept.put(word, body)
         found.append(body)
     joined = np.frombuffer(b"".join(found), _POSTING)
     return Postings(
-        np.repeat(np.array(words, np.uint64), [expected[word] for word in words]),
+        np.repeat(
+            np.array(list(counted), np.uint64), [len(body) // _POSTING.itemsize for body in found]
+        ),
         joined["pattern"].astype(np.int64),
         joined["times"].astype(float),
         joined["words"].astype(float),

@@ -410,9 +410,9 @@ class Lookup:
         """How many patterns there are, and how many have each of these words."""
         return self._ask(lambda con: inverted.counts(con, words))
 
-    def postings(self, words: Sequence[int]) -> Postings | None:
-        """Which patterns have these words."""
-        return self._ask(lambda con: inverted.postings(con, words, self._words))
+    def postings(self, counted: Mapping[int, int]) -> Postings | None:
+        """Which patterns have these words; ``counted`` as by ``word_counts`` before."""
+        return self._ask(lambda con: inverted.postings(con, counted, self._words))
 
 
 def _records(con: sqlite3.Connection, by: str, keys: Collection[Any]) -> list[Row]:

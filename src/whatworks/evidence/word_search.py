@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,10 +34,14 @@ def word_hits(evidence: Evidence, text: str, where: Where | None, limit: int) ->
     Relevance Framework, section 3. Frequent words are left out where the rarer ones
     find ``BUDGET`` postings without them.
     """
-    weights = _weights(evidence, [word_key(word) for word in words(text)])
+    keys = [word_key(word) for word in words(text)]
+    if not keys:
+        return []
+    patterns, counted = evidence.lookup.word_counts(keys) or _counts(evidence, keys)
+    weights = _weights(patterns, counted)
     if not weights:
         return []
-    numbers, scores = _scores(evidence, weights)
+    numbers, scores = _scores(evidence, weights, counted)
     condition, values = conditions(where)
     found: list[str] = []
     for part in _best_first(numbers, scores, limit):
@@ -62,13 +66,10 @@ def _names(evidence: Evidence, numbers: Collection[int]) -> dict[int, str] | Non
     return None if found is None else {row[0]: row[1] for row in found if row[0] not in hidden}
 
 
-def _weights(evidence: Evidence, keys: Sequence[int]) -> dict[int, float]:
+def _weights(patterns: int, counted: Mapping[int, int]) -> dict[int, float]:
     """The idf of those of the words that are looked for, by key."""
-    if not keys:
-        return {}
-    patterns, counts = evidence.lookup.word_counts(keys) or _counts(evidence, keys)
     weights, left = dict[int, float](), BUDGET
-    for df, word in sorted((df, word) for word, df in counts.items() if df):
+    for df, word in sorted((df, word) for word, df in counted.items() if df):
         if weights and df > left:
             break
         weights[word] = float(np.log(1 + (patterns - df + 0.5) / (df + 0.5)))
@@ -95,11 +96,11 @@ def _postings(evidence: Evidence, keys: Sequence[int]) -> Postings:
 
 
 def _scores(
-    evidence: Evidence, weights: dict[int, float]
+    evidence: Evidence, weights: Mapping[int, float], counted: Mapping[int, int]
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """The patterns that have one of the words, by number, and their scores, rounded for ties."""
     asked = sorted(weights)
-    found = evidence.lookup.postings(asked) or _postings(evidence, asked)
+    found = evidence.lookup.postings({key: counted[key] for key in asked}) or _postings(evidence, asked)
     keys = np.array(asked, np.uint64)
     idf = np.array([weights[key] for key in asked])[np.searchsorted(keys, found.word)]
     relative = found.words / found.words.mean() if len(found.words) else found.words

@@ -17,6 +17,7 @@ from whatworks.errors import StoreError
 from whatworks.evidence import Evidence, cells, handful, inverted, lives, lookup, questions
 from whatworks.evidence.changed import SELECTS
 from whatworks.evidence.word_search import word_hits
+from whatworks.text import word_key, words
 
 
 @pytest.fixture(autouse=True)
@@ -49,7 +50,8 @@ def held(evidence: Evidence) -> dict[str, list[Any]]:
         "days": None if None in days else [row for part in days for row in part or ()],
     }
     words = [row[0] for row in evidence.rows("SELECT DISTINCT word FROM postings")]
-    postings, counts = found.postings(words), found.word_counts([*words, 2**64 - 1, 7])
+    counts = found.word_counts([*words, 2**64 - 1, 7])
+    postings = found.postings({word: counts[1][word] for word in words}) if counts else None
     if postings is not None:
         columns = [column.tolist() for column in postings]
         rows["postings"] = list(zip(*columns, strict=True))
@@ -342,6 +344,19 @@ def test_postings_that_are_kept_are_the_last_ones_and_so_many_bytes(
     kept.put(4, b"4" * 101)
     assert kept.get(3, 20) is None
     assert kept.get(4, 101) is None
+
+
+def test_postings_that_came_after_they_were_counted_are_no_damage(open_evidence: Open) -> None:
+    evidence = open_evidence("store")
+    apply(evidence, [pattern("a", "pin versions")])
+    fill_lookup(evidence)
+    (word,) = {word_key(word) for word in words("versions")}
+    _, counted = evidence.lookup.word_counts([word]) or (0, {})
+    apply(evidence, [pattern("b", "other versions")])
+    found = evidence.lookup.postings(counted)
+    assert found is not None
+    assert (found.word.tolist(), found.pattern.tolist()) == ([word, word], [0, 1])
+    assert evidence.lookup.whole
 
 
 def test_a_word_that_moves_to_another_pattern_is_found_there(open_evidence: Open) -> None:
