@@ -21,6 +21,7 @@ BM25_K1, BM25_B = 1.2, 0.75
 # Postings that are looked at, those of the rarest words first. A word that half of the
 # descriptions have moves a score by little, and takes longer to read than all others together.
 BUDGET = 20_000
+DIGITS = 9  # of a score: what differs by less is a tie
 # Up to so many numbers for each posting, an array of all numbers takes less time than sorting postings.
 DENSE = 16
 
@@ -85,7 +86,10 @@ def _counts(evidence: Evidence, keys: Sequence[int]) -> tuple[int, dict[int, int
 
 def _postings(evidence: Evidence, keys: Sequence[int]) -> Postings:
     found = evidence.columns(
-        f"SELECT word, pattern_no, times, words FROM postings WHERE word IN ({listed(keys)})"
+        f"""
+        SELECT word, pattern_no, times, words FROM postings
+        WHERE word IN ({listed(keys)}) ORDER BY word
+        """
     )
     return Postings(
         found["word"],
@@ -98,11 +102,12 @@ def _postings(evidence: Evidence, keys: Sequence[int]) -> Postings:
 def _scores(
     evidence: Evidence, weights: Mapping[int, float], counted: Mapping[int, int]
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """The patterns that have one of the words, by number, and their scores, rounded for ties."""
+    """The patterns that have one of the words, by number, and their scores."""
     asked = sorted(weights)
     found = evidence.lookup.postings({key: counted[key] for key in asked}) or _postings(evidence, asked)
     keys = np.array(asked, np.uint64)
-    idf = np.array([weights[key] for key in asked])[np.searchsorted(keys, found.word)]
+    ends = np.searchsorted(found.word, keys, "right")  # they come in the order of their words
+    idf = np.repeat([weights[key] for key in asked], np.diff(ends, prepend=0))
     relative = found.words / found.words.mean() if len(found.words) else found.words
     length = BM25_K1 * (1 - BM25_B + BM25_B * relative)
     return _sums(found.pattern, idf * found.times * (BM25_K1 + 1) / (found.times + length))
@@ -111,16 +116,16 @@ def _scores(
 def _sums(
     patterns: NDArray[np.int64], parts: NDArray[np.float64]
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """The patterns, ascending, and the sums of their parts, which are above 0; rounded for ties."""
+    """The patterns, ascending, and the sums of their parts, which are above 0."""
     scores: NDArray[np.float64]
     if len(patterns) and patterns.max() < DENSE * len(patterns):
-        scores = np.bincount(patterns, parts).astype(float)
+        scores = np.bincount(patterns, parts).astype(float, copy=False)
         numbers = np.flatnonzero(scores > 0)
-        return numbers, scores[numbers].round(9)
+        return numbers, scores[numbers]
     # With the index it sorts by runs, and the patterns of each word are one.
     numbers, _, place = np.unique(patterns, return_index=True, return_inverse=True)
-    scores = np.bincount(place, parts, len(numbers)).astype(float)
-    return numbers, scores.round(9)
+    scores = np.bincount(place, parts, len(numbers)).astype(float, copy=False)
+    return numbers, scores
 
 
 def _best_first(
@@ -129,8 +134,10 @@ def _best_first(
     """Scores by pattern in parts of ``size`` at least, the best part first; ties stay together."""
     while len(scores):
         last = max(len(scores) - size, 0)
-        best = scores >= np.partition(scores, last)[last]
-        part, found = numbers[best], scores[best]
+        worst = np.partition(scores, last)[last].round(DIGITS)
+        best = np.flatnonzero(scores >= worst - 10.0**-DIGITS)
+        best = best[scores[best].round(DIGITS) >= worst]
+        part, found = numbers[best], scores[best].round(DIGITS)
         order = np.argsort(-found, kind="stable")
         yield dict(zip(part[order].tolist(), found[order].tolist(), strict=True))
-        numbers, scores, size = numbers[~best], scores[~best], 4 * size
+        numbers, scores, size = np.delete(numbers, best), np.delete(scores, best), 4 * size
