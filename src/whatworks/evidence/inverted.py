@@ -38,6 +38,8 @@ PATTERNS = -1
 FILLED_AT_ONCE = 200_000
 # Bytes of postings that stay in memory: questions of one task share most of their words.
 KEPT = 2 << 20
+# Words of which it is kept how many patterns have them.
+COUNTED = 4_096
 
 _POSTING = np.dtype([("pattern", "<i4"), ("times", "<i4"), ("words", "<i4")])
 _COUNT = np.dtype([("word", "<u8"), ("count", "<i8")])
@@ -61,12 +63,14 @@ class Postings(NamedTuple):
 
 
 class Kept:
-    """The postings of the words that were asked for last, as the file has them, up to ``KEPT`` bytes.
+    """What the file has of the words asked for last: postings, up to ``KEPT`` bytes, and counts.
 
     The caller sees to it that one thread at a time uses it.
     """
 
     def __init__(self) -> None:
+        self.patterns: int | None = None  # how many there are
+        self.counted: dict[int, int] = {}
         self._bodies: OrderedDict[int, bytes] = OrderedDict()  # what was used last is at the end
         self._size = 0
 
@@ -79,26 +83,42 @@ class Kept:
         return body
 
     def put(self, word: int, body: bytes) -> None:
-        self.drop([word])
+        self._drop(word)
         self._bodies[word] = body
         self._size += len(body)
         while self._size > KEPT:
             self._size -= len(self._bodies.popitem(last=False)[1])
 
+    def _drop(self, word: int) -> None:
+        self._size -= len(self._bodies.pop(word, b""))
+
     def drop(self, words: Iterable[int]) -> None:
+        """The file has something else of these words now, and other patterns."""
+        self.patterns = None
         for word in words:
-            self._size -= len(self._bodies.pop(word, b""))
+            self.counted.pop(word, None)
+            self._drop(word)
 
     def clear(self) -> None:
-        self._bodies.clear()
-        self._size = 0
+        self.drop([*self.counted, *self._bodies])
 
 
 # -- questions -------------------------------------------------------------------------------------
 
 
-def counts(con: sqlite3.Connection, words: Sequence[int]) -> tuple[int, dict[int, int]]:
-    """How many patterns there are, and how many have each word."""
+def counts(con: sqlite3.Connection, words: Sequence[int], kept: Kept) -> tuple[int, dict[int, int]]:
+    """How many patterns there are, and how many have each word: as is ``kept``, else from the file."""
+    missing = [word for word in words if word not in kept.counted]
+    if missing or kept.patterns is None:
+        if len(kept.counted) > COUNTED:
+            kept.counted.clear()
+            missing = list(words)
+        kept.patterns, found = _counts(con, missing)
+        kept.counted |= found
+    return kept.patterns, {word: kept.counted[word] for word in words}
+
+
+def _counts(con: sqlite3.Connection, words: Sequence[int]) -> tuple[int, dict[int, int]]:
     buckets = _buckets(con, {PATTERNS, *(word >> SHIFT for word in words)})
     found = {}
     for word in words:
@@ -118,7 +138,7 @@ def postings(con: sqlite3.Connection, counted: Mapping[int, int], kept: Kept) ->
             body = _parts(con, word)
             held = len(body) // _POSTING.itemsize
             # Patterns may have come since they were counted.
-            if held != count and held != counts(con, [word])[1][word]:
+            if held != count and held != _counts(con, [word])[1][word]:
                 raise DamagedError("postings are missing")
             kept.put(word, body)
         found.append(body)

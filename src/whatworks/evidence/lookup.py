@@ -408,7 +408,7 @@ class Lookup:
 
     def word_counts(self, words: Sequence[int]) -> tuple[int, dict[int, int]] | None:
         """How many patterns there are, and how many have each of these words."""
-        return self._ask(lambda con: inverted.counts(con, words))
+        return self._ask(lambda con: inverted.counts(con, words, self._words))
 
     def postings(self, counted: Mapping[int, int]) -> Postings | None:
         """Which patterns have these words; ``counted`` as by ``word_counts`` before."""

@@ -121,6 +121,12 @@ class _Files:
         start = int(self.ends[row - 1]) if row else 0
         return self.ids[start : int(self.ends[row])].tobytes().decode()
 
+    def names(self, rows: Int) -> list[str]:
+        ends = self.ends[rows]
+        starts = np.where(rows > 0, self.ends[rows - 1], 0)
+        both = zip(starts.tolist(), ends.tolist(), strict=True)
+        return [self.ids[start:end].tobytes().decode() for start, end in both]
+
     def find(self, ids: Sequence[str]) -> dict[str, int]:
         """The live rows of those ids that have one."""
         wanted = _hashes(ids)
@@ -153,7 +159,7 @@ class _Files:
         if k < len(rows):
             near = distances <= np.partition(distances, k - 1)[k - 1]
             distances, rows = distances[near], rows[near]
-        return list(zip(distances.tolist(), map(self.id, rows.tolist()), strict=True))
+        return list(zip(distances.tolist(), self.names(rows), strict=True))
 
 
 class _State:
@@ -282,7 +288,7 @@ class UsearchStore(VectorStore):
         yield added
         rows = np.flatnonzero(state.files.live)
         for start in range(0, len(rows), ROWS_AT_ONCE):
-            page = [state.files.id(int(row)) for row in rows[start : start + ROWS_AT_ONCE]]
+            page = state.files.names(rows[start : start + ROWS_AT_ONCE])
             yield [name for name in page if name not in state.added]
 
     # -- writing ----------------------------------------------------------------------------------
