@@ -77,11 +77,12 @@ MACHINES = """## What changed, and on which machine
 
 What concerns 100,000 patterns and a million events, and all that stands beside others but ten million
 events, was measured on one machine within an hour, with priority over other work. Its processor has
-AVX-512 and instructions for int8; other machines on the same hardware made it half as slow again at
-times. The rest was measured the days before on a slower one (AVX2, no instructions for int8), with
-the code of those days: ten million events, a million and ten thousand patterns, filling and
-rebuilding. Rows that compare sizes with each other have all of them from that one. *When and where*
-has the date and the code of each part.
+AVX-512 and instructions for int8. A short text takes it 2.0 to 3.6 ms to embed, from one quarter of an
+hour to the next, whatever the load: so a new short text was found in 5.1 to 5.9 ms in four runs within
+that hour, of which the last stands above. The rest was measured the days before on a slower one (AVX2,
+no instructions for int8), with the code of those days: ten million events, a million and ten thousand
+patterns, and rebuilding. Rows that compare sizes with each other have all of them from that one. *When
+and where* has the date and the code of each part.
 
 The code before (db121a0) and this one, in turn on the newer machine, twice each, p50:
 
@@ -90,7 +91,6 @@ The code before (db121a0) and this one, in turn on the newer machine, twice each
 | find_similar, new text of 24 tokens, 100,000 patterns, ms | 8.2, 8.7 | 6.1, 6.5 |
 | predict, new text of 24 tokens, 1,000,000 events, ms | 16.2, 17.0 | 12.5, 14.3 |
 | one text of 24 tokens, ms | 4.4, 4.6 | 3.1, 3.2 |
-| patterns by words alone, ms | 1.70, 1.75 | 0.94, 0.93 |
 | memory that loading the model takes, MB | 70 | 42 |
 """
 MISSES = """## Why what is missed is missed, and what was tried
@@ -153,9 +153,10 @@ MISSES = """## Why what is missed is missed, and what was tried
 - **Bulk import.** The model has every processor busy: what is written, folded and indexed meanwhile
   takes its time from it. The faster the model, the larger a part of an import that is.
 - **Beside the file-based memory.** That one compares words; a new text costs whatworks an
-  embedding. Asked again, a text is found 100 times faster. A client starts in what Python takes to
-  import it, and most of its memory is the standard library, the classes of what is returned and the
-  codec.
+  embedding. Asked again, a text is found 100 times faster; and a store without an embedder, which
+  compares words as it does, answers a new text in 1.2 ms, 48 times faster. A client starts in what
+  Python takes to import it, and most of its memory is the standard library, the classes of what is
+  returned and the codec.
 - **Beside vector stores.** They answer with row numbers. Of the time of whatworks the index takes
   half, which is longer where other work has taken the processor's cache meanwhile: behind an embedding
   the search alone takes 0.87 ms (*floors* above), and `find_similar(vector=...)`, asked again and
