@@ -110,7 +110,7 @@ def test_a_memory_without_patterns_has_none_and_one_without_an_embedder_says_so(
         assert memory.clusters() == []
     with Memory.open(tmp_path / "none", embedder="none") as memory:
         memory.add_pattern("never embedded")
-        with pytest.raises(ModelMismatchError, match="needs the embedder"):
+        with pytest.raises(ModelMismatchError, match="needs an embedder"):
             memory.clusters(5)
 
 
