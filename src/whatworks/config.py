@@ -214,14 +214,15 @@ def require_private(folder: Path) -> None:
 def require_free(folder: Path) -> None:
     """Raise if ``folder`` holds something else than a store, or what is left of making one."""
     try:
-        if (folder / FILE).exists() or not folder.is_dir():
+        if not folder.is_dir():
             return
         others = sorted(item.name for item in folder.iterdir() if not _left_over(item))
-        # Another process may have made the store, and recorded, between the two looks.
-        taken = bool(others) and not (folder / FILE).exists()
+        # In this order: another process may make the store meanwhile, and record.
+        if (folder / FILE).exists():
+            return
     except OSError as error:
         raise disk_error(error, f"read {folder}") from error
-    if taken:
+    if others:
         raise StoreError(
             f"{folder} holds other files ({others[0]}, ...) and no store; give an empty folder"
         )

@@ -60,17 +60,17 @@ class Model:
         ModelMismatchError
             There is none here.
         """
-        if self.embedder is None and self.name == "none":
+        if self.embedder is not None:
+            return self.embedder
+        if self.name == "none":
             raise ModelMismatchError(
                 "this needs an embedder, and the store was made without one; open it once with one, "
                 "as Memory.open(path) does"
             )
-        if self.embedder is None:
-            raise ModelMismatchError(
-                f"this needs the embedder {self.name!r}, and the store was opened without one; "
-                "pass it as embedder= to Memory.open"
-            )
-        return self.embedder
+        raise ModelMismatchError(
+            f"this needs the embedder {self.name!r}, and the store was opened without one; "
+            "pass it as embedder= to Memory.open"
+        )
 
     def vectors(self, given: list[str]) -> NDArray[np.float32]:
         """The vectors ``(n, dim)`` of some texts.

@@ -117,27 +117,25 @@ class _Files:
         self.live = np.zeros(head.rows, bool)
         self.live[self.order] = True
 
-    def id(self, row: int) -> str:
-        start = int(self.ends[row - 1]) if row else 0
-        return self.ids[start : int(self.ends[row])].tobytes().decode()
-
     def names(self, rows: Int) -> list[str]:
         ends = self.ends[rows]
-        starts = np.where(rows > 0, self.ends[rows - 1], 0)
+        starts = np.where(rows > 0, self.ends[np.maximum(rows, 1) - 1], 0)
         both = zip(starts.tolist(), ends.tolist(), strict=True)
         return [self.ids[start:end].tobytes().decode() for start, end in both]
 
     def find(self, ids: Sequence[str]) -> dict[str, int]:
         """The live rows of those ids that have one."""
         wanted = _hashes(ids)
-        found = {}
         starts = np.searchsorted(self.hashes, wanted)
         ends = np.searchsorted(self.hashes, wanted, "right")
-        for name, start, end in zip(ids, starts.tolist(), ends.tolist(), strict=True):
-            for row in self.order[start:end].tolist():
-                if self.live[row] and self.id(row) == name:
-                    found[name] = row
-        return found
+        alike = [
+            (name, row)
+            for name, start, end in zip(ids, starts.tolist(), ends.tolist(), strict=True)
+            for row in self.order[start:end].tolist()
+            if self.live[row]
+        ]
+        names = self.names(np.array([row for _, row in alike], np.int64))
+        return {name: row for (name, row), own in zip(alike, names, strict=True) if own == name}
 
     def compared(self, query: NDArray[Float32], start: int, k: int) -> list[tuple[float, str]]:
         """The ``k`` nearest live rows from ``start`` on, and those as near as the last of them."""
@@ -393,7 +391,7 @@ class UsearchStore(VectorStore):
         hashes = np.empty(len(rows), np.uint64)
         for start in range(0, len(rows), ROWS_AT_ONCE):
             chunk = rows[start : start + ROWS_AT_ONCE]
-            names = [old.id(int(row)) for row in chunk]
+            names = old.names(chunk)
             ids = [name.encode() for name in names]
             ends = head.id_bytes + np.cumsum([len(name) for name in ids], dtype=np.uint64)
             vectors = old.vectors[chunk].tobytes()
