@@ -17,7 +17,7 @@ from whatworks import Memory
 from whatworks.bench import question_text
 from whatworks.importers.files import import_files
 
-__all__ = ["NAME", "run"]
+__all__ = ["FILES", "NAME", "WORDS", "run"]
 
 NAME = "against the file-based memory"
 FILES = "file memory"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -21,12 +22,13 @@ from benchmarks.results import OURS, Measured, Result
 from benchmarks.store_data import edges
 from benchmarks.vector_peers import PEERS
 
-__all__ = ["NAME", "run"]
+__all__ = ["NAME", "ROWS", "run"]
 
 NAME = "against vector stores"
+ROWS = "search, row numbers alone"
 EFFORTS = (16, 32, 64, 128, 256, 512)
 LEAST_RECALL = 0.95
-TRIED = 100  # questions to choose the effort by; not measured again
+TRIED = 200  # questions to choose the effort by; not measured again
 AT_ONCE = 25
 SLOW_TO_FILL = {"OmenDB": 10_000}  # the most vectors that it is filled with
 
@@ -37,6 +39,7 @@ class _Subject:
     child: Child
     effort: int
     ms: list[float]
+    rows_ms: list[float]  # of answers with row numbers alone
     cpu_ms: float
     answers: list[list[int]]
 
@@ -46,6 +49,8 @@ def run(ours: Path, corpus: Corpus, size: int, *, asked: int) -> list[Result]:
     measured = Measured(NAME, f"{size:,} vectors")
     truth = _Truth(corpus, size)
     with TemporaryDirectory(prefix="whatworks-benchmark-") as name, ExitStack() as stack:
+        data = _Data(corpus.files.vectors, corpus.files.queries, Path(name) / "patterns")
+        _write(data.patterns, corpus, size)
         folders = {OURS: ours} | {
             peer: Path(name) / str(number)
             for number, peer in enumerate(PEERS)
@@ -55,8 +60,8 @@ def run(ours: Path, corpus: Corpus, size: int, *, asked: int) -> list[Result]:
         for peer, folder in folders.items():
             try:
                 if peer != OURS:
-                    _fill(measured, peer, folder, corpus, size)
-                subjects.append(_opened(measured, stack, peer, folder, corpus, truth))
+                    _fill(measured, peer, folder, data, size)
+                subjects.append(_opened(measured, stack, peer, folder, data, truth))
             except ChildFailedError as error:
                 print(f"{peer}: {error}", file=sys.stderr)
                 measured.add(f"left out: {error}", float("nan"), "", subject=peer)
@@ -79,15 +84,35 @@ class _Truth:
         return recall(answers, self.vectors, self.queries[rows], self.edges[rows])
 
 
-def _child(name: str, folder: Path, corpus: Corpus) -> Child:
+class _Data(NamedTuple):
+    """Files."""
+
+    vectors: Path
+    queries: Path
+    patterns: Path
+
+
+def _write(file: Path, corpus: Corpus, size: int) -> None:
+    """What whatworks answers with too, a JSON object a line."""
+    with file.open("w") as lines:
+        for made in corpus.patterns(size):
+            told = {
+                "pattern_id": made.pattern_id,
+                "description": made.description,
+                "pattern_type": made.pattern_type,
+                "created_at": str(made.created_at),
+            }
+            lines.write(json.dumps(told) + "\n")
+
+
+def _child(name: str, folder: Path, data: _Data) -> Child:
     kind = "WhatWorks" if name == OURS else PEERS[name].__name__
     python = sys.executable if name == OURS else peers_python()
-    words = [str(folder), str(corpus.files.vectors), str(corpus.files.queries)]
-    return Child(f"benchmarks.vector_peers:{kind}", *words, python=python)
+    return Child(f"benchmarks.vector_peers:{kind}", str(folder), *map(str, data), python=python)
 
 
-def _fill(measured: Measured, name: str, folder: Path, corpus: Corpus, size: int) -> None:
-    with _child(name, folder, corpus) as child:
+def _fill(measured: Measured, name: str, folder: Path, data: _Data, size: int) -> None:
+    with _child(name, folder, data) as child:
         start = perf_counter()
         child.ask("fill", size)
         measured.add("fill", size / (perf_counter() - start), "vectors/s", subject=name)
@@ -96,12 +121,12 @@ def _fill(measured: Measured, name: str, folder: Path, corpus: Corpus, size: int
 
 
 def _opened(
-    measured: Measured, stack: ExitStack, name: str, folder: Path, corpus: Corpus, truth: _Truth
+    measured: Measured, stack: ExitStack, name: str, folder: Path, data: _Data, truth: _Truth
 ) -> _Subject:
     """With the least effort that finds enough."""
     has_effort = name != OURS and PEERS[name].has_effort
     for effort in EFFORTS if has_effort else EFFORTS[-1:]:
-        child = stack.enter_context(_child(name, folder, corpus))
+        child = stack.enter_context(_child(name, folder, data))
         start = perf_counter()
         child.ask("open", effort)
         first = child.ask("search", 0)
@@ -113,7 +138,7 @@ def _opened(
         if effort != EFFORTS[-1]:
             child.close()
     measured.add("import, open and first search", opened, "ms", subject=name)
-    return _Subject(name, child, effort if has_effort else 0, [], 0.0, [])
+    return _Subject(name, child, effort if has_effort else 0, [], [], 0.0, [])
 
 
 def _ask(subjects: list[_Subject], asked: int) -> None:
@@ -126,6 +151,8 @@ def _ask(subjects: list[_Subject], asked: int) -> None:
             subject.ms += timed.ms
             subject.cpu_ms += timed.cpu_ms
             subject.answers += timed.answers
+            if subject.name != OURS:
+                subject.rows_ms += subject.child.timed("search_rows", calls).ms
 
 
 def _report(measured: Measured, subject: _Subject, truth: _Truth) -> None:
@@ -136,7 +163,10 @@ def _report(measured: Measured, subject: _Subject, truth: _Truth) -> None:
         "memory of the searching process, anonymous": (subject.child.grown().anonymous, "MB"),
         "memory of the searching process, USS": (subject.child.grown().uss, "MB"),
     }
-    measured.add("search", quantiles(subject.ms), "ms", subject=name)
+    if name == OURS or PEERS[name].keeps_patterns:
+        measured.add("search", quantiles(subject.ms), "ms", subject=name)
+    if subject.rows_ms:
+        measured.add(ROWS, quantiles(subject.rows_ms), "ms", subject=name)
     for metric, (value, unit) in figures.items():
         measured.add(metric, value, unit, subject=name)
     if subject.effort:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.against_analytics import QUESTIONS
+from benchmarks.against_vectors import ROWS
 from benchmarks.goals import find
 from benchmarks.results import OURS, Run
 from benchmarks.stores_page import COLOURS, MARKS, STYLE
@@ -46,10 +47,12 @@ def _vectors(runs: Runs) -> Any:
     parts = [part for part in ("vectors-10k", "vectors-100k") if part in runs]
     if not parts:
         return None
-    picture, panels = _panels("Ten nearest of a vector, p50 in ms (shorter is faster)", len(parts), 3.2)
+    picture, panels = _panels("Ten nearest of a vector, p50 in ms (shorter is faster)", len(parts), 4.2)
     for panel, part in zip(panels, parts, strict=True):
+        of = {result.subject: result.p50 for result in runs[part].results if result.metric == ROWS}
+        rows = {f"{subject}, row numbers": p50 for subject, p50 in of.items()}
         searched = [result for result in runs[part].results if result.metric == "search"]
-        values = {result.subject: result.p50 for result in searched}
+        values = {result.subject: result.p50 for result in searched} | rows
         _bars(panel, runs[part].results[0].size, values)
     return picture
 

@@ -39,10 +39,11 @@ COMPARISONS = {
         "Ten nearest of a vector. Peers with a graph look at the fewest candidates of 16, 32, "
         "64 … 512 that find 95 % of the nearest. whatworks is asked by "
         "`find_similar(vector=...)`.",
-        "whatworks answers with patterns, their text, tries and success, and holds words and "
-        "events too, which its disk and memory show; the others answer with row numbers. "
-        "NumPy and DuckDB compare with all and find all. hnswlib and usearch are libraries: "
-        "they keep what one saves, and no more. All have the vectors alone and get no writes "
+        "whatworks answers with patterns, their tries and success, and holds words and events "
+        "too, which its disk and memory show. Peers that can keep more beside a vector keep the "
+        "id, text, type and time of its pattern and answer *search* with these; what they take "
+        "for row numbers alone is listed too. hnswlib, usearch and NumPy know vectors only, and "
+        "keep what one saves. NumPy and DuckDB compare with all and find all. None gets writes "
         "meanwhile. Peers run as their documentation shows; somebody who knows one of them "
         "better may make it faster.",
     ),

@@ -1,13 +1,15 @@
 """What a user would take for vectors alone, each as its documentation shows it, for ``worker``.
 
 ``fill`` takes the first vectors of a file, ``open`` finds them again in a new process; ``search``
-gives the rows of the ten nearest. ``effort`` is how many candidates a graph looks at: the suite takes
-the least that finds 95 % of the nearest. Nothing is imported before it is needed: that counts as its
-start and its memory.
+gives the rows of the ten nearest. What can keep more beside a vector keeps the pattern of it, and answers
+with that; ``search_rows`` is the same without. ``effort`` is how many candidates a graph looks at: the
+suite takes the least that finds 95 % of the nearest. Nothing is imported before it is needed: that
+counts as its start and its memory.
 """
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -24,11 +26,13 @@ class Peer:
     """One way to keep vectors."""
 
     needs: ClassVar[str] = "numpy"  # the module that must be installed
-    persistent: ClassVar[bool] = True  # whether it finds its data again after a restart
+    keeps_patterns: ClassVar[bool] = False  # and their text and type: a store, and not an index
     has_effort: ClassVar[bool] = False
 
-    def __init__(self, folder: str, vectors: str, queries: str) -> None:
+    def __init__(self, folder: str, vectors: str, queries: str, patterns: str = "") -> None:
+        """``patterns``: a file with what is kept of each, a JSON object a line."""
         self.folder = Path(folder)
+        self._patterns = patterns
         self.vectors = np.load(vectors, mmap_mode="r")
         self.queries = np.load(queries)
         self.lists = [query.tolist() for query in self.queries[:1_000]]
@@ -41,6 +45,12 @@ class Peer:
 
     def search(self, number: int) -> list[int]:
         raise NotImplementedError
+
+    def search_rows(self, number: int) -> list[int]:
+        return self.search(number)
+
+    def patterns(self) -> list[dict[str, str]]:
+        return [json.loads(line) for line in Path(self._patterns).read_text().splitlines()]
 
 
 class NumpyExact(Peer):
@@ -63,6 +73,7 @@ class DuckDBExact(Peer):
     """A table with a column ``FLOAT[n]``; every search compares with all."""
 
     needs = "duckdb"
+    keeps_patterns = True
 
     def fill(self, size: int) -> None:
         import duckdb
@@ -71,24 +82,39 @@ class DuckDBExact(Peer):
         self.folder.mkdir(parents=True)
         dim = self.vectors.shape[1]
         with duckdb.connect(str(self.folder / "vectors.duckdb")) as con:
-            con.execute(f"CREATE TABLE vectors (id INTEGER, vector FLOAT[{dim}])")
+            con.execute(
+                f"CREATE TABLE vectors (id INTEGER, vector FLOAT[{dim}], "
+                "pattern_id VARCHAR, description VARCHAR, pattern_type VARCHAR)"
+            )
+            patterns = self.patterns()
             for first in range(0, size, BATCH):
                 part = np.ascontiguousarray(self.vectors[first : min(first + BATCH, size)])
                 flat = pa.FixedSizeListArray.from_arrays(pa.array(part.reshape(-1)), dim)
-                con.register("part", pa.table({"id": range(first, first + len(part)), "vector": flat}))
+                columns = {"id": range(first, first + len(part)), "vector": flat}
+                told = pa.Table.from_pylist(patterns[first : first + len(part)])
+                names = ("pattern_id", "description", "pattern_type")
+                con.register("part", pa.table(columns | {name: told[name] for name in names}))
                 con.execute("INSERT INTO vectors SELECT * FROM part")
 
     def open(self, effort: int) -> None:
         import duckdb
 
         self._con = duckdb.connect(str(self.folder / "vectors.duckdb"), read_only=True)
-        self._sql = (
-            f"SELECT id FROM vectors ORDER BY array_cosine_similarity(vector, "
+        self._nearest = (
+            f"FROM vectors ORDER BY array_cosine_similarity(vector, "
             f"?::FLOAT[{self.vectors.shape[1]}]) DESC LIMIT {K}"
         )
 
     def search(self, number: int) -> list[int]:
-        return [row for (row,) in self._con.execute(self._sql, [self.lists[number]]).fetchall()]
+        columns = "pattern_id, description, pattern_type"
+        return [_row(found[0]) for found in self._rows(columns, number)]
+
+    def search_rows(self, number: int) -> list[int]:
+        return [row for (row,) in self._rows("id", number)]
+
+    def _rows(self, columns: str, number: int) -> Any:
+        query = f"SELECT {columns} {self._nearest}"
+        return self._con.execute(query, [self.lists[number]]).fetchall()
 
 
 class Hnswlib(Peer):
@@ -151,9 +177,10 @@ class Usearch(Peer):
 
 
 class Chroma(Peer):
-    """A collection of a ``PersistentClient``."""
+    """A collection of a ``PersistentClient``, with descriptions as documents, the rest as metadata."""
 
     needs = "chromadb"
+    keeps_patterns = True
     has_effort = True
 
     def _client(self) -> Any:
@@ -167,9 +194,15 @@ class Chroma(Peer):
         held = self._client().create_collection(
             "vectors", embedding_function=None, configuration={"hnsw": hnsw}
         )
+        patterns = self.patterns()
         for first in range(0, size, BATCH):
             rows = range(first, min(first + BATCH, size))
-            held.add(ids=[str(row) for row in rows], embeddings=self.vectors[first : rows.stop])
+            held.add(
+                ids=[str(row) for row in rows],
+                embeddings=self.vectors[first : rows.stop],
+                documents=[patterns[row].pop("description") for row in rows],
+                metadatas=[patterns[row] for row in rows],
+            )
 
     def open(self, effort: int) -> None:
         self._held = self._client().get_collection("vectors", embedding_function=None)
@@ -177,14 +210,22 @@ class Chroma(Peer):
         self._held = self._client().get_collection("vectors", embedding_function=None)
 
     def search(self, number: int) -> list[int]:
-        found = self._held.query(query_embeddings=[self.queries[number]], n_results=K, include=[])
-        return [int(row) for row in found["ids"][0]]
+        found = self._ask(number, ["documents", "metadatas", "distances"])
+        return [_row(told["pattern_id"]) for told in found["metadatas"][0]]
+
+    def search_rows(self, number: int) -> list[int]:
+        return [int(row) for row in self._ask(number, [])["ids"][0]]
+
+    def _ask(self, number: int, include: list[str]) -> Any:
+        query = [self.queries[number]]
+        return self._held.query(query_embeddings=query, n_results=K, include=include)
 
 
 class QdrantEdge(Peer):
-    """A shard of Qdrant Edge, optimised after it was filled."""
+    """A shard of Qdrant Edge with patterns as payloads, optimised after it was filled."""
 
     needs = "qdrant_edge"
+    keeps_patterns = True
     has_effort = True
 
     def fill(self, size: int) -> None:
@@ -196,9 +237,10 @@ class QdrantEdge(Peer):
         shard = edge.EdgeShard.create(
             str(self.folder), edge.EdgeConfig(vectors=kind, hnsw_config=graph)
         )
+        patterns = self.patterns()
         for first in range(0, size, BATCH):
             rows = range(first, min(first + BATCH, size))
-            points = [edge.Point(row, self.vectors[row].tolist(), {}) for row in rows]
+            points = [edge.Point(row, self.vectors[row].tolist(), patterns[row]) for row in rows]
             shard.update(edge.UpdateOperation.upsert_points(points))
         shard.flush()
         shard.optimize()
@@ -213,15 +255,24 @@ class QdrantEdge(Peer):
         self._held = edge.EdgeShard.load(str(self.folder))
 
     def search(self, number: int) -> list[int]:
+        return [_row(point.payload["pattern_id"]) for point in self._ask(number, with_payload=True)]
+
+    def search_rows(self, number: int) -> list[int]:
+        return [int(point.id) for point in self._ask(number, with_payload=False)]
+
+    def _ask(self, number: int, *, with_payload: bool) -> Any:
         nearest = self._edge.Query.Nearest(self.lists[number])
-        request = self._edge.QueryRequest(query=nearest, limit=K, params=self._params)
-        return [int(point.id) for point in self._held.query(request)]
+        request = self._edge.QueryRequest(
+            query=nearest, limit=K, params=self._params, with_payload=with_payload
+        )
+        return self._held.query(request)
 
 
 class OmenDB(Peer):
-    """A database of OmenDB, flushed."""
+    """A database of OmenDB with patterns as metadata, flushed."""
 
     needs = "omendb"
+    keeps_patterns = True
     has_effort = True
 
     def fill(self, size: int) -> None:
@@ -229,9 +280,14 @@ class OmenDB(Peer):
 
         dense = {"dim": self.vectors.shape[1], "quantization": "none"}
         held = omendb.create(str(self.folder), {"metric": "cosine", "dense": dense})
+        patterns = self.patterns()
         for first in range(0, size, BATCH):
             rows = range(first, min(first + BATCH, size))
-            held.set(ids=[str(row) for row in rows], vectors=np.array(self.vectors[first : rows.stop]))
+            held.set(
+                ids=[str(row) for row in rows],
+                vectors=np.array(self.vectors[first : rows.stop]),
+                metadatas=patterns[first : rows.stop],
+            )
         held.flush()
         held.close()
 
@@ -242,13 +298,15 @@ class OmenDB(Peer):
         self._held = omendb.open(str(self.folder))
 
     def search(self, number: int) -> list[int]:
-        return [int(hit["id"]) for hit in self._held.search(self.queries[number], K, ef=self._effort)]
+        hits = self._held.search(self.queries[number], K, ef=self._effort)
+        return [_row(hit["metadata"]["pattern_id"]) for hit in hits]
 
 
 class WhatWorks(Peer):
     """A memory through its public API: patterns with all that is known of them, not rows alone."""
 
     needs = "whatworks"
+    keeps_patterns = True
 
     def open(self, effort: int) -> None:
         from whatworks import Memory
@@ -266,7 +324,11 @@ class WhatWorks(Peer):
 
     def search(self, number: int) -> list[int]:
         matches = self._held.find_similar(vector=self.queries[number])
-        return [int(match.pattern_id.rpartition("-")[2]) for match in matches]
+        return [_row(match.pattern_id) for match in matches]
+
+
+def _row(pattern_id: str) -> int:
+    return int(pattern_id.rpartition("-")[2])
 
 
 PEERS: dict[str, type[Peer]] = {
