@@ -41,13 +41,9 @@ class Changes:
         asked = [number for number, n in tries.items() if n >= 2 * drift.LEAST]
         if as_of is not None:
             return {n: point for n, point in self._found(asked, as_of).items() if point}
-        kept = self._keeper.changes.many(
-            [str(number) for number in asked],
-            lambda missing: self._kept([int(name) for name in missing]),
-        )
+        kept = self._keeper.changes.many(asked, self._kept)
         # What may not be kept is found anew.
-        left = [number for number in asked if str(number) not in kept]
-        found = self._found(left, None) | {int(name): point for name, point in kept.items()}
+        found = kept | self._found([number for number in asked if number not in kept], None)
         return {number: point for number, point in found.items() if point is not None}
 
     def last(self, number: int, tries: float, as_of: datetime | None) -> ChangePoint | None:
@@ -62,30 +58,26 @@ class Changes:
         if not points:
             return points
 
-        def looked(names: Sequence[str]) -> dict[str, ChangePoint]:
-            begun = {int(name): points[int(name)].since for name in names}
+        def looked(numbers: Sequence[int]) -> dict[int, ChangePoint]:
+            begun = {number: points[number].since for number in numbers}
             along = coincidences(self._keeper.folded(), begun, as_of)
-            return {
-                name: replace(points[number], along=along.get(number, ()))
-                for name, number in zip(names, begun, strict=True)
-            }
+            return {n: replace(points[n], along=along.get(n, ())) for n in numbers}
 
-        names, cache = [str(number) for number in points], self._keeper.told
         if as_of is not None:
-            found = looked(names)
-        else:
-            found = cache.many(names, looked)
-            # A point may be another one since: tries or embeddings came.
-            old = [name for name in names if replace(found[name], along=()) != points[int(name)]]
-            cache.invalidate(old)
-            found |= cache.many(old, looked)
-        return {number: found[str(number)] for number in points}
+            return looked(list(points))
+        cache = self._keeper.told
+        found = cache.many(list(points), looked)
+        # A point may be another one since: tries or embeddings came.
+        old = [n for n, point in points.items() if replace(found[n], along=()) != point]
+        cache.invalidate(old)
+        found |= cache.many(old, looked)
+        return {number: found[number] for number in points}
 
-    def _kept(self, numbers: Sequence[int]) -> dict[str, ChangePoint | None]:
+    def _kept(self, numbers: Sequence[int]) -> dict[int, ChangePoint | None]:
         """What may be remembered: with the embeddings of all contexts, which excuse a change."""
         at, lives, vectors = self._keeper.folded().folded, self._lives(numbers, None), self._vectors()
         found = self._points(lives, vectors, None, at)
-        return {str(n): point for n, point in found.items() if vectors.knew(lives[n])}
+        return {n: point for n, point in found.items() if vectors.knew(lives[n])}
 
     def _found(self, numbers: Sequence[int], as_of: datetime | None) -> dict[int, ChangePoint | None]:
         if not numbers:

@@ -85,7 +85,7 @@ class Embeddings:
         basis: Callable[[], Basis],
         all_folded: Callable[[], bool],
     ) -> None:
-        self.found: HotCache[Found] = HotCache(FOUND_CACHED)  # until descriptions change
+        self.found: HotCache[str, Found] = HotCache(FOUND_CACHED)  # until descriptions change
         self.all_embedded = False  # whether no text waited when last looked, and none came since
         self._embedding = threading.RLock()  # held while a model works; taken before the next
         self._lock = lock

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -88,7 +88,7 @@ class Gathering:
         if candidates is None:
             numbers.update(self._leaders(limit, whole, as_of))
         ids = list(alike) if candidates is None else candidates
-        rows = cells.records(self._keeper.folded(), numbers=numbers, ids=ids, as_of=as_of)
+        rows = self._records(numbers, ids, as_of)
         points = self._changes.of({row.pattern_no: row.tries for row in rows}, as_of)
         near = nearest(merged(found, points), similarity, k)
         vectors = _vectors(contexts, near)
@@ -108,6 +108,25 @@ class Gathering:
             sums=sums,
             hidden=cells.hidden(self._keeper.folded(), as_of) if candidates is None else frozenset(),
         )
+
+    def _records(
+        self, numbers: Iterable[int], ids: Sequence[str], as_of: datetime | None
+    ) -> list[RecordRow]:
+        """The records of the patterns named by ``numbers`` and ``ids``, by number."""
+        evidence = self._keeper.folded()
+
+        def found(numbers: Sequence[int], ids: Sequence[str] = ()) -> dict[int, RecordRow]:
+            rows = cells.records(evidence, numbers=numbers, ids=ids, as_of=as_of)
+            return {row.pattern_no: row for row in rows}
+
+        if as_of is not None:
+            rows = found(list(numbers), ids)
+        else:
+            rows = self._keeper.records.many(list(numbers), found)
+            known = {row.pattern_id for row in rows.values()}
+            if left := [name for name in ids if name not in known]:
+                rows |= found((), left)
+        return [rows[number] for number in sorted(rows)]
 
     def _leaders(self, limit: int, whole: rank.Population, as_of: datetime | None) -> list[int]:
         """The patterns that are best by their own record; kept until a pattern changes."""

@@ -21,7 +21,7 @@ from whatworks.embedders import Embedder, EmbeddingPool
 from whatworks.embeddings import Basis, Embeddings
 from whatworks.errors import StoreClosedError, StoreError, StoreFullError, disk_error
 from whatworks.evidence import Evidence, OutdatedError, questions, renewal
-from whatworks.evidence.cells import PopulationRow
+from whatworks.evidence.cells import PopulationRow, RecordRow
 from whatworks.generations import Generations
 from whatworks.ids import uuid7
 from whatworks.journal import SEGMENT_BYTES, Journal
@@ -101,14 +101,15 @@ class Keeper:
         self.config = config.Current(folder, made)
         self.journal = journal
         self.problems = Problems()
-        self.patterns: HotCache[Pattern] = HotCache(PATTERNS_CACHED)
-        self.numbers: HotCache[questions.Number] = HotCache(PATTERNS_CACHED)
-        self.sums: HotCache[PopulationRow] = HotCache(1)
-        self.leaders: HotCache[list[int]] = HotCache(LEADERS_CACHED)  # as of the last fold
-        self.learned: HotCache[tuple[int, Learned]] = HotCache(1)  # by embedding model
-        # By pattern number: change points, and those with what changed along with them.
-        self.changes: HotCache[ChangePoint | None] = HotCache(PATTERNS_CACHED)
-        self.told: HotCache[ChangePoint] = HotCache(PATTERNS_CACHED)
+        self.patterns: HotCache[str, Pattern] = HotCache(PATTERNS_CACHED)
+        self.numbers: HotCache[str, questions.Number] = HotCache(PATTERNS_CACHED)
+        self.sums: HotCache[str, PopulationRow] = HotCache(1)
+        self.leaders: HotCache[str, list[int]] = HotCache(LEADERS_CACHED)  # as of the last fold
+        self.learned: HotCache[str, tuple[int, Learned]] = HotCache(1)  # by embedding model
+        # By pattern number: records, change points, and those with what changed along with them.
+        self.records: HotCache[int, RecordRow] = HotCache(PATTERNS_CACHED)
+        self.changes: HotCache[int, ChangePoint | None] = HotCache(PATTERNS_CACHED)
+        self.told: HotCache[int, ChangePoint] = HotCache(PATTERNS_CACHED)
         self.used = monotonic()  # when it was last of use
         self._when_idle = when_idle
         self._keeper_lock = lock
@@ -332,10 +333,11 @@ class Keeper:
         if touched:
             self.patterns.invalidate(touched)
             self.numbers.invalidate(touched)
-            kept = self.changes.describe()["size"] or self.told.describe()["size"]
+            by_number = self.records, self.changes, self.told
+            kept = any(cache.describe()["size"] for cache in by_number)
             numbers = questions.numbers(evidence, touched) if kept else ()
-            self.changes.invalidate(numbers)
-            self.told.invalidate(numbers)
+            for cache in by_number:
+                cache.invalidate(numbers)
             self.sums.clear()
             self.leaders.clear()
             self.embeddings.all_embedded = False
@@ -373,6 +375,7 @@ class Keeper:
     def _forget(self) -> None:
         self.patterns.clear()
         self.numbers.clear()
+        self.records.clear()
         self._forget_changes()
         self.sums.clear()
         self.leaders.clear()

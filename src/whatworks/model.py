@@ -31,7 +31,7 @@ class Model:
 
     def __init__(self, config: Current, embedder: Embedder | None) -> None:
         self.embedder = embedder
-        self.queries: HotCache[NDArray[np.float32]] = HotCache(QUERIES_CACHED)
+        self.queries: HotCache[str, NDArray[np.float32]] = HotCache(QUERIES_CACHED)
         self._config = config
 
     @property

@@ -8,7 +8,7 @@ that is whole and does not name a word says for certain that no pattern has it.
 from __future__ import annotations
 
 import sqlite3
-from collections import OrderedDict, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 from zlib import crc32
@@ -16,6 +16,7 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
+from whatworks.cache import HotCache
 from whatworks.evidence.by_key import chosen
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ CREATE TABLE postings (word INTEGER, part INTEGER, body BLOB, PRIMARY KEY (word,
 CREATE TABLE words (bucket INTEGER PRIMARY KEY, body BLOB);
 """
 # Neighbouring patterns in a part: the more, the less there is to read, and the more to write.
-PART = 2_048
+PART = 8_192
 BUCKETS = 1_024
 SHIFT = 64 - 10
 # The bucket of what is no word: how many patterns there are.
@@ -63,44 +64,22 @@ class Postings(NamedTuple):
 
 
 class Kept:
-    """What the file has of the words asked for last: postings, up to ``KEPT`` bytes, and counts.
-
-    The caller sees to it that one thread at a time uses it.
-    """
+    """What the file has of the words asked for last: how many patterns have them, and postings."""
 
     def __init__(self) -> None:
-        self.patterns: int | None = None  # how many there are
-        self.counted: dict[int, int] = {}
-        self._bodies: OrderedDict[int, bytes] = OrderedDict()  # what was used last is at the end
-        self._size = 0
-
-    def get(self, word: int, size: int) -> bytes | None:
-        """The postings of a word, unless there should be more or fewer bytes of them by now."""
-        body = self._bodies.get(word)
-        if body is None or len(body) != size:
-            return None
-        self._bodies.move_to_end(word)
-        return body
-
-    def put(self, word: int, body: bytes) -> None:
-        self._drop(word)
-        self._bodies[word] = body
-        self._size += len(body)
-        while self._size > KEPT:
-            self._size -= len(self._bodies.popitem(last=False)[1])
-
-    def _drop(self, word: int) -> None:
-        self._size -= len(self._bodies.pop(word, b""))
+        self.counts: HotCache[int, int] = HotCache(COUNTED)
+        self.bodies: HotCache[int, bytes] = HotCache(KEPT, weigh=len)
 
     def drop(self, words: Iterable[int]) -> None:
         """The file has something else of these words now, and other patterns."""
-        self.patterns = None
-        for word in words:
-            self.counted.pop(word, None)
-            self._drop(word)
+        words = list(words)
+        self.counts.invalidate([PATTERNS, *words])
+        self.bodies.invalidate(words)
 
     def clear(self) -> None:
-        self.drop([*self.counted, *self._bodies])
+        """Forget everything."""
+        self.counts.clear()
+        self.bodies.clear()
 
 
 # -- questions -------------------------------------------------------------------------------------
@@ -108,45 +87,35 @@ class Kept:
 
 def counts(con: sqlite3.Connection, words: Sequence[int], kept: Kept) -> tuple[int, dict[int, int]]:
     """How many patterns there are, and how many have each word: as is ``kept``, else from the file."""
-    missing = [word for word in words if word not in kept.counted]
-    if missing or kept.patterns is None:
-        if len(kept.counted) > COUNTED:
-            kept.counted.clear()
-            missing = list(words)
-        kept.patterns, found = _counts(con, missing)
-        kept.counted |= found
-    return kept.patterns, {word: kept.counted[word] for word in words}
+    found = kept.counts.many([PATTERNS, *words], lambda missing: _counts(con, missing))
+    return found.pop(PATTERNS), found
 
 
-def _counts(con: sqlite3.Connection, words: Sequence[int]) -> tuple[int, dict[int, int]]:
-    buckets = _buckets(con, {PATTERNS, *(word >> SHIFT for word in words)})
+def _counts(con: sqlite3.Connection, words: Sequence[int]) -> dict[int, int]:
+    buckets = _buckets(con, {_bucket_of(word) for word in words})
     found = {}
     for word in words:
-        bucket = buckets[word >> SHIFT]
-        place = int(np.searchsorted(bucket["word"], np.uint64(word)))
-        held = place < len(bucket) and int(bucket["word"][place]) == word
+        bucket = buckets[_bucket_of(word)]
+        key = 0 if word == PATTERNS else word
+        place = int(np.searchsorted(bucket["word"], np.uint64(key)))
+        held = place < len(bucket) and int(bucket["word"][place]) == key
         found[word] = int(bucket["count"][place]) if held else 0
-    return int(buckets[PATTERNS]["count"][0]), found
+    return found
 
 
 def postings(con: sqlite3.Connection, counted: Mapping[int, int], kept: Kept) -> Postings:
     """The postings of words that had so many: those that are ``kept``, and the others from the file."""
-    found = list[bytes]()
+    words = list(counted)
+    bodies = kept.bodies.many(words, lambda missing: {word: _parts(con, word) for word in missing})
     for word, count in counted.items():
-        body = kept.get(word, count * _POSTING.itemsize)
-        if body is None:
-            body = _parts(con, word)
-            held = len(body) // _POSTING.itemsize
-            # Patterns may have come since they were counted.
-            if held != count and held != _counts(con, [word])[1][word]:
+        # Patterns may have come since they were counted, or kept.
+        if len(bodies[word]) != count * _POSTING.itemsize:
+            bodies[word] = _parts(con, word)
+            if len(bodies[word]) != _counts(con, [word])[word] * _POSTING.itemsize:
                 raise DamagedError("postings are missing")
-            kept.put(word, body)
-        found.append(body)
-    joined = np.frombuffer(b"".join(found), _POSTING)
+    joined = np.frombuffer(b"".join([bodies[word] for word in words]), _POSTING)
     return Postings(
-        np.repeat(
-            np.array(list(counted), np.uint64), [len(body) // _POSTING.itemsize for body in found]
-        ),
+        np.repeat(np.array(words, np.uint64), [len(bodies[w]) // _POSTING.itemsize for w in words]),
         joined["pattern"].astype(np.int64),
         joined["times"].astype(float),
         joined["words"].astype(float),
@@ -171,7 +140,7 @@ def put(con: sqlite3.Connection, rows: Sequence[Row], patterns: int) -> None:
         new = [(pattern, *value) for pattern, value in changed.items() if value[0]]
         after = np.sort(np.concatenate([kept, np.array(new, _POSTING)]), order="pattern")
         _put_part(con, word, part, after)
-        bucket = more[word >> SHIFT]
+        bucket = more[_bucket_of(word)]
         bucket[word] = bucket.get(word, 0) + len(after) - len(before)
     for number, words in more.items():
         known = dict(_bucket(con, number).tolist())
@@ -209,7 +178,7 @@ def fill(
         con.execute("COMMIT")
         words, sizes = np.unique(word, return_counts=True)
         for w, size in zip(words.tolist(), sizes.tolist(), strict=True):
-            found[w >> SHIFT].append((w, size))
+            found[_bucket_of(w)].append((w, size))
     (patterns,) = tables.execute("SELECT count(*) FROM pattern_rows").fetchone() or (0,)
     con.execute("BEGIN")
     for bucket in range(BUCKETS):
@@ -265,6 +234,10 @@ def _put_part(con: sqlite3.Connection, word: int, part: int, array: Array) -> No
         con.execute("INSERT OR REPLACE INTO postings VALUES (?, ?, ?)", row)
     else:
         con.execute("DELETE FROM postings WHERE word = ? AND part = ?", [_signed(word), part])
+
+
+def _bucket_of(word: int) -> int:
+    return PATTERNS if word == PATTERNS else word >> SHIFT
 
 
 def _buckets(con: sqlite3.Connection, buckets: Collection[int]) -> dict[int, Array]:

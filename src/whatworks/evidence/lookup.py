@@ -43,7 +43,7 @@ Row = tuple[Any, ...]
 Array = NDArray[Any]
 
 # Raise when the tables below change: a file of another version is filled anew.
-VERSION = 1
+VERSION = 2
 # Files: the database, its write-ahead log, and the index of that.
 SUFFIXES = ("", "-wal", "-shm")
 FILLED_AT_ONCE = 10_000

@@ -197,12 +197,12 @@ def known_patterns(evidence: Evidence, ids: Sequence[str]) -> set[str]:
     return {row[0] for row in evidence.rows(query, [_json(ids)])}
 
 
-def numbers(evidence: Evidence, ids: Collection[str]) -> list[str]:
-    """The numbers of these patterns, as text: keys of a cache."""
+def numbers(evidence: Evidence, ids: Collection[str]) -> list[int]:
+    """The numbers of these patterns, as far as they exist."""
     looked_up = evidence.lookup.records(ids=ids)
     if looked_up is not None:
-        return [str(row[0]) for row in looked_up]
-    query = f"SELECT pattern_no::VARCHAR FROM pattern_rows WHERE pattern_id IN {IDS}"
+        return [row[0] for row in looked_up]
+    query = f"SELECT pattern_no FROM pattern_rows WHERE pattern_id IN {IDS}"
     return [row[0] for row in evidence.rows(query, [_json(list(ids))])]
 
 
