@@ -1,7 +1,7 @@
 """What a user would take for vectors alone, each as its documentation shows it, for ``worker``.
 
 ``fill`` takes the first vectors of a file, ``open`` finds them again in a new process; ``search``
-gives the rows of the ten nearest. What can keep more beside a vector keeps the pattern of it, and answers
+gives the rows of the ten nearest. What can keep more beside a vector keeps its pattern, and answers
 with that; ``search_rows`` is the same without. ``effort`` is how many candidates a graph looks at: the
 suite takes the least that finds 95 % of the nearest. Nothing is imported before it is needed: that
 counts as its start and its memory.

@@ -174,9 +174,10 @@ class Cells:
     """Neighbouring cells, ``k`` of them.
 
     ``pattern`` is an index into the records, ``similarity`` the centred cosine
-    to the context asked about, ``between`` those among the cells' contexts,
-    ``(k, k)``; ``effective`` what the cell's resolved tries are worth, ``mean``
-    their outcome. ``context`` numbers the cells' contexts, where any has several.
+    to the context asked about; ``effective`` what the cell's resolved tries are worth,
+    ``mean`` their outcome. ``between`` are the cosines among the cells' contexts: ``(k, k)``,
+    or where any has several cells ``(c, c)``, and ``context`` says which of the ``c`` each
+    cell has.
     """
 
     pattern: Int64
@@ -195,12 +196,9 @@ class Cells:
         return self._systems[0].solve(right)
 
     def _made(self) -> Systems:
-        place, between = np.arange(len(self.mean)), self.between
-        if self.context is not None:
-            _, first, place = np.unique(self.context, return_index=True, return_inverse=True)
-            between = between[np.ix_(first, first)]
+        place = np.arange(len(self.mean)) if self.context is None else self.context
         reaches, which = np.unique(REACH, return_inverse=True)
-        kernels = np.array([kernel(between, reach) for reach in reaches])[which]
+        kernels = np.array([kernel(self.between, reach) for reach in reaches])[which]
         noise = (1 - SHARED - OWN)[:, None] / self.effective
         return systems(Covariances(kernels, place, self.pattern, SHARED, OWN, noise))
 

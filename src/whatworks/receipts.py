@@ -57,10 +57,12 @@ def answers(
     cells = _Cells(asked)
     hope = rank.optimism(records, whole)
     tries_near = sum(cell.tries for cell in near)
-    places: dict[int, list[int]] = {}  # of the cells of each pattern, but for early ones
-    for j, cell in enumerate(near):
-        if not cell.early:
-            places.setdefault(cell.pattern_no, []).append(j)
+    strength, weights = np.abs(made.effect), np.abs(made.influence)
+    strongest = np.argsort(-strength, axis=1, kind="stable")[:, :KEPT_EFFECTS].tolist()
+    places: dict[int, list[int]] = {asked.rows[n].pattern_no: [] for n in order}
+    for j, cell in enumerate(near):  # those of each pattern, but for early ones
+        if cell.pattern_no in places and not cell.early:
+            places[cell.pattern_no].append(j)
     found = []
     for place, n in enumerate(order):
         expected = float(made.expected[place])
@@ -69,12 +71,11 @@ def answers(
         tries = float(records.tries[n] + records.prior_tries[n])
         row = asked.rows[n]
         strange = unvouched.get(row.pattern_no, 0.0)
-        own = places.get(row.pattern_no, [])
-        weight = np.abs(made.influence[place, own])
-        largest = np.argsort(-np.abs(made.effect[place]), kind="stable")[:KEPT_EFFECTS]
+        own = places[row.pattern_no]
+        weight, largest = weights[place, own], strongest[place]
         effects = [
-            [cells.number(int(j)), float(value)]
-            for j, value in zip(largest, made.effect[place, largest], strict=True)
+            [cells.number(j), value]
+            for j, value in zip(largest, made.effect[place, largest].tolist(), strict=True)
             if value
         ]
         parts = [float(part[place]) for part in (made.population, made.record, made.prior)]
@@ -100,9 +101,13 @@ def answers(
                 "rest": float(made.raw[place]) - sum(parts) - sum(value for _, value in effects),
                 "rest_tries": tries_near - sum(near[j].tries for j in largest),
                 "evidence": [
-                    [cells.number(j), float(share)]
-                    for j, share in zip(own, weight / max(weight.sum(), 1e-12), strict=True)
-                ][:SHOWN_EVIDENCE],
+                    [cells.number(j), share]
+                    for j, share in zip(
+                        own[:SHOWN_EVIDENCE],
+                        (weight / max(weight.sum(), 1e-12))[:SHOWN_EVIDENCE].tolist(),
+                        strict=True,
+                    )
+                ],
             }
         )
     return {

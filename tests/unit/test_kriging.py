@@ -71,7 +71,12 @@ def test_estimates_are_the_same_whether_or_not_it_is_known_which_cells_share_a_c
         chance.random(100),
     )
     grouped = rank.Cells(
-        given.pattern, cells.similarity, cells.between, cells.effective, cells.mean, given.context
+        given.pattern,
+        cells.similarity,
+        vectors[:-1] @ vectors[:-1].T,
+        cells.effective,
+        cells.mean,
+        given.context,
     )
     whole = rank.Population(0.5, 15.0)
     one, other = rank.estimate(known, cells, whole), rank.estimate(known, grouped, whole)

@@ -220,7 +220,8 @@ def _first(
     numbers = {name: number for number, name in names.items()}
     order = [numbers[name] for name in contexts if name in numbers]
     keys = _keys(_places(context, order), pattern)
-    return np.isin(keys, np.unique(keys)[:pairs])
+    first: NDArray[np.bool_] = keys <= np.unique(keys)[:pairs].max()
+    return first
 
 
 def _looked_up(evidence: Evidence, contexts: Sequence[str], pairs: int | None) -> list[CellRow] | None:
