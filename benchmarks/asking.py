@@ -70,6 +70,10 @@ class Asker:
     def newest_patterns(self) -> int:
         return len(self._memory.patterns())
 
+    def sql(self) -> int:
+        query = "SELECT * FROM usage_events ORDER BY timestamp DESC LIMIT 100"
+        return len(self._memory.sql(query).rows)
+
     def stats(self) -> int:
         return int(self._memory.stats().events)
 
@@ -116,6 +120,7 @@ def _ask(measured: Measured, child: Child, corpus: Corpus, size: Size, asked: in
         ("events of a pattern", "events", ids),
         ("events, the newest", "newest_events", [[]] * asked),
         ("patterns, the newest", "newest_patterns", [[]] * asked),
+        ("sql, newest 100 of usage_events", "sql", [[]] * max(1, asked // 20)),
     ]
     child.ask("by_text", warm)
     child.ask("predict", warm)

@@ -898,10 +898,10 @@ class Memory(Advice):
         sql.require_text(query)
         folder = self._link.folder
         drafts.clear(folder, "sql")
-        with drafts.draft(folder, "sql") as place:
+        with drafts.draft(folder, "sql") as place, sql.starting() as process:
             snapshot = place / "evidence.duckdb"
             self._ask(Desk.snapshot, str(snapshot))
-            return sql.ask(snapshot, query, limits or sql.Limits())
+            return sql.ask(process, snapshot, query, limits or sql.Limits())
 
     def backup(self, folder: str | os.PathLike[str], *, keep: int | None = None) -> Backup:
         """Make a backup of all that is acknowledged, while the store is in use.

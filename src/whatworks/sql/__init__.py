@@ -7,7 +7,7 @@ outside, with its settings locked. And before it sees the statement, ``child`` g
 to open any file or socket, in a process that has limits on memory, time and what it writes.
 """
 
-from whatworks.sql.ask import ask, require_text
+from whatworks.sql.ask import ask, require_text, starting
 from whatworks.sql.limits import Limits
 
-__all__ = ["Limits", "ask", "require_text"]
+__all__ = ["Limits", "ask", "require_text", "starting"]

@@ -6,7 +6,8 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,9 @@ from whatworks.errors import InvalidInputError
 from whatworks.findings import Rows
 from whatworks.sql.limits import Limits
 
-__all__ = ["ask", "require_text"]
+__all__ = ["ask", "require_text", "starting"]
+
+Process = subprocess.Popen[bytes]
 
 LONGEST = 65_536
 
@@ -42,11 +45,26 @@ def require_text(query: object) -> None:
         raise InvalidInputError(f"query has {size:,} bytes; expected at most {LONGEST:,}, and no zero")
 
 
-def ask(snapshot: Path, query: str, limits: Limits) -> Rows:
+@contextmanager
+def starting() -> Iterator[Process]:
+    """A process for one statement; it loads the engine while the copy for it is made."""
+    # Without -P a folder that somebody is in could bring modules of its own.
+    words = [sys.executable, "-P", "-m", "whatworks.sql.child"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(words, stdin=pipe, stdout=pipe, stderr=pipe) as process:
+        try:
+            yield process
+        finally:
+            process.kill()  # which does nothing once it has ended
+
+
+def ask(process: Process, snapshot: Path, query: str, limits: Limits) -> Rows:
     """The rows of one SELECT from the documented views in ``snapshot``.
 
     Parameters
     ----------
+    process
+        As by ``starting``; it ends.
     snapshot
         A copy of the evidence, which nobody writes to.
 
@@ -64,26 +82,19 @@ def ask(snapshot: Path, query: str, limits: Limits) -> Rows:
         "seconds": limits.seconds,
     }
     try:
-        done = subprocess.run(
-            # Without -P a folder that somebody is in could bring modules of its own.
-            [sys.executable, "-P", "-m", "whatworks.sql.child"],
-            input=json.dumps(request).encode(),
-            capture_output=True,
-            timeout=limits.seconds + STARTING,
-            check=False,
-        )
+        written, _ = process.communicate(json.dumps(request).encode(), limits.seconds + STARTING)
     except subprocess.TimeoutExpired:
         raise _too_long(limits) from None
-    return _read(done, limits)
+    return _read(written, process.returncode, limits)
 
 
-def _read(done: subprocess.CompletedProcess[bytes], limits: Limits) -> Rows:
-    lines = [json.loads(line) for line in done.stdout.splitlines()]
+def _read(written: bytes, code: int, limits: Limits) -> Rows:
+    lines = [json.loads(line) for line in written.splitlines()]
     said = lines[-1] if lines else None
     if isinstance(said, dict) and "error" in said:
         raise InvalidInputError(f"the statement did not run: {said['error']}")
     if not isinstance(said, dict) or "cut" not in said:  # it was ended from outside, or by a limit
-        if -done.returncode in _TOO_LONG:
+        if -code in _TOO_LONG:
             raise _too_long(limits)
         raise InvalidInputError("the statement did not run to its end: it needs too much memory")
     names = tuple(name for name, _ in lines[0]["columns"])

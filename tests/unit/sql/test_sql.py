@@ -8,12 +8,14 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from whatworks import InvalidInputError, Memory, sql
+from whatworks import InvalidInputError, Memory, StoreFullError, sql
+from whatworks.desk import Desk
 from whatworks.sql import Limits
 from whatworks.sql.allowed import VIEWS
 
@@ -207,7 +209,28 @@ def test_a_copy_that_cannot_be_written_is_a_store_error(memory: Memory, tmp_path
 
 
 def test_the_package_says_what_it_hands_out() -> None:
-    assert set(sql.__all__) == {"Limits", "ask", "require_text"}
+    assert set(sql.__all__) == {"Limits", "ask", "require_text", "starting"}
+
+
+def test_no_process_is_left_where_no_copy_can_be_made(
+    memory: Memory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, starting = list[subprocess.Popen[bytes]](), sql.starting
+
+    @contextmanager
+    def noted() -> Iterator[subprocess.Popen[bytes]]:
+        with starting() as process:
+            begun.append(process)
+            yield process
+
+    def full(self: object, target: str) -> None:
+        raise StoreFullError("no room left")
+
+    monkeypatch.setattr(sql, "starting", noted)
+    monkeypatch.setattr(Desk, "snapshot", full)
+    with pytest.raises(StoreFullError):
+        memory.sql("SELECT 1")
+    assert [process.returncode is not None for process in begun] == [True]
 
 
 def test_a_day_that_python_has_not_is_given_as_text(memory: Memory) -> None:
