@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
-from copy import deepcopy
 from dataclasses import replace
 from datetime import datetime
 from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import orjson
 
 from whatworks import rank, trends
 from whatworks.changes import Changes
@@ -19,7 +20,7 @@ from whatworks.embeddings import Found
 from whatworks.errors import NotFoundError
 from whatworks.evidence import Evidence, groups, questions
 from whatworks.evidence.word_search import word_hits
-from whatworks.frozen import maker
+from whatworks.frozen import copier, maker
 from whatworks.keeper import Keeper
 from whatworks.records import (
     Match,
@@ -222,7 +223,11 @@ def _numbers(evidence: Evidence, names: Sequence[str]) -> dict[str, questions.Nu
 
 def _own(pattern: Pattern) -> Pattern:
     """A copy whose metadata the caller may change without changing the cache."""
-    return replace(pattern, metadata=deepcopy(pattern.metadata)) if pattern.metadata else pattern
+    if not pattern.metadata:
+        return pattern
+    metadata = orjson.loads(orjson.dumps(pattern.metadata))  # a tenth of the time of a deep copy
+    copied: Pattern = copier(Pattern, "metadata")(pattern, metadata)
+    return copied
 
 
 def size_of(*paths: Path) -> int:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from whatworks import findings, frozen, ledgers, records
-from whatworks.frozen import maker
+from whatworks.frozen import copier, maker
 from whatworks.records import TrendDay, UsageEvent
 
 DAY = TrendDay(date(2026, 5, 1), 2, 1, 1.0, 0.5, 1.0, 1, 1.0, 0.5, 1.0)
@@ -37,6 +37,14 @@ def test_what_is_made_is_frozen() -> None:
 def test_all_fields_are_to_be_given() -> None:
     with pytest.raises(TypeError):
         maker(UsageEvent)("e", "p")
+
+
+def test_a_copy_has_another_value_of_one_field() -> None:
+    copied = copier(TrendDay, "day")(DAY, date(2026, 5, 2))
+    assert copied == replace(DAY, day=date(2026, 5, 2))
+    assert type(copied) is TrendDay
+    with pytest.raises(ValueError):
+        copier(TrendDay, "month")
 
 
 # -- classes whose methods are made when they are needed ----------------------------------------------

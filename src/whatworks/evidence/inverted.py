@@ -10,7 +10,7 @@ from __future__ import annotations
 import sqlite3
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
 import numpy as np
@@ -22,7 +22,17 @@ from whatworks.evidence.by_key import chosen
 if TYPE_CHECKING:
     import duckdb
 
-__all__ = ["SCHEMA", "DamagedError", "Kept", "Postings", "counts", "fill", "postings", "put"]
+__all__ = [
+    "POSTING",
+    "SCHEMA",
+    "DamagedError",
+    "Kept",
+    "Postings",
+    "counts",
+    "fill",
+    "postings",
+    "put",
+]
 
 SCHEMA = """
 -- word: its hash, as a signed number; part: the patterns from part * PART on
@@ -42,7 +52,7 @@ KEPT = 2 << 20
 # Words of which it is kept how many patterns have them.
 COUNTED = 4_096
 
-_POSTING = np.dtype([("pattern", "<i4"), ("times", "<i4"), ("words", "<i4")])
+POSTING = np.dtype([("pattern", "<i4"), ("times", "<i4"), ("words", "<i4")])
 _COUNT = np.dtype([("word", "<u8"), ("count", "<i8")])
 _ALL = "SELECT word, pattern_no, times, words FROM postings ORDER BY word, pattern_no"
 
@@ -54,13 +64,8 @@ class DamagedError(Exception):
     """Rows are not what was written, or fewer."""
 
 
-class Postings(NamedTuple):
-    """Arrays of one length: words and the patterns that have them, how often, among how many."""
-
-    word: NDArray[np.uint64]
-    pattern: NDArray[np.int64]
-    times: NDArray[np.float64]
-    words: NDArray[np.float64]
+# Which patterns have each word: an array of patterns, how often, and among how many words.
+Postings = dict[int, Array]
 
 
 class Kept:
@@ -109,17 +114,11 @@ def postings(con: sqlite3.Connection, counted: Mapping[int, int], kept: Kept) ->
     bodies = kept.bodies.many(words, lambda missing: {word: _parts(con, word) for word in missing})
     for word, count in counted.items():
         # Patterns may have come since they were counted, or kept.
-        if len(bodies[word]) != count * _POSTING.itemsize:
+        if len(bodies[word]) != count * POSTING.itemsize:
             bodies[word] = _parts(con, word)
-            if len(bodies[word]) != _counts(con, [word])[word] * _POSTING.itemsize:
+            if len(bodies[word]) != _counts(con, [word])[word] * POSTING.itemsize:
                 raise DamagedError("postings are missing")
-    joined = np.frombuffer(b"".join([bodies[word] for word in words]), _POSTING)
-    return Postings(
-        np.repeat(np.array(words, np.uint64), [len(bodies[w]) // _POSTING.itemsize for w in words]),
-        joined["pattern"].astype(np.int64),
-        joined["times"].astype(float),
-        joined["words"].astype(float),
-    )
+    return {word: np.frombuffer(body, POSTING) for word, body in bodies.items()}
 
 
 # -- writing ---------------------------------------------------------------------------------------
@@ -138,7 +137,7 @@ def put(con: sqlite3.Connection, rows: Sequence[Row], patterns: int) -> None:
         before = _part(con, word, part)
         kept = before[~np.isin(before["pattern"], list(changed))]
         new = [(pattern, *value) for pattern, value in changed.items() if value[0]]
-        after = np.sort(np.concatenate([kept, np.array(new, _POSTING)]), order="pattern")
+        after = np.sort(np.concatenate([kept, np.array(new, POSTING)]), order="pattern")
         _put_part(con, word, part, after)
         bucket = more[_bucket_of(word)]
         bucket[word] = bucket.get(word, 0) + len(after) - len(before)
@@ -162,7 +161,7 @@ def fill(
         word, part = column["word"], column["pattern_no"] // PART
         starts = np.flatnonzero(np.r_[True, (word[1:] != word[:-1]) | (part[1:] != part[:-1])])
         ends = np.r_[starts[1:], len(word)]
-        packed = np.empty(len(word), _POSTING)
+        packed = np.empty(len(word), POSTING)
         for name, source in (("pattern", "pattern_no"), ("times", "times"), ("words", "words")):
             packed[name] = column[source]
         con.execute("BEGIN")
@@ -225,7 +224,7 @@ def _parts(con: sqlite3.Connection, word: int) -> bytes:
 def _part(con: sqlite3.Connection, word: int, part: int) -> Array:
     query = "SELECT body FROM postings WHERE word = ? AND part = ?"
     row = con.execute(query, [_signed(word), part]).fetchone()
-    return np.empty(0, _POSTING) if row is None else _array(_POSTING, row[0], (word, part))
+    return np.empty(0, POSTING) if row is None else _array(POSTING, row[0], (word, part))
 
 
 def _put_part(con: sqlite3.Connection, word: int, part: int, array: Array) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from whatworks.evidence.database import Evidence
-from whatworks.evidence.inverted import Postings
+from whatworks.evidence.inverted import POSTING, Postings
 from whatworks.evidence.questions import conditions
 from whatworks.evidence.rows import listed
 from whatworks.records import Where
@@ -91,12 +92,12 @@ def _postings(evidence: Evidence, keys: Sequence[int]) -> Postings:
         WHERE word IN ({listed(keys)}) ORDER BY word
         """
     )
-    return Postings(
-        found["word"],
-        found["pattern_no"].astype(np.int64),
-        found["times"].astype(float),
-        found["words"].astype(float),
+    rows = np.empty(len(found["word"]), POSTING)
+    rows["pattern"], rows["times"], rows["words"] = (
+        found[name] for name in ("pattern_no", "times", "words")
     )
+    words, starts = np.unique(found["word"], return_index=True)
+    return dict(zip(words.tolist(), np.split(rows, starts[1:]), strict=True))
 
 
 def _scores(
@@ -105,16 +106,25 @@ def _scores(
     """The patterns that have one of the words, by number, and their scores."""
     asked = sorted(weights)
     found = evidence.lookup.postings({key: counted[key] for key in asked}) or _postings(evidence, asked)
-    keys = np.array(asked, np.uint64)
-    ends = np.searchsorted(found.word, keys, "right")  # they come in the order of their words
-    idf = np.repeat([weights[key] for key in asked], np.diff(ends, prepend=0))
-    relative = found.words / found.words.mean() if len(found.words) else found.words
-    length = BM25_K1 * (1 - BM25_B + BM25_B * relative)
-    return _sums(found.pattern, idf * found.times * (BM25_K1 + 1) / (found.times + length))
+    found = {key: found[key] for key in asked if key in found and len(found[key])}
+    if not found:
+        return np.empty(0, np.int64), np.empty(0)
+    lengths = [rows["words"] for rows in found.values()]
+    mean = sum(int(length.sum()) for length in lengths) / sum(map(len, lengths))
+    # Word by word: for all together memory would come from the system, and go back to it, each time.
+    parts = [weights[key] * _saturated(rows, mean) for key, rows in found.items()]
+    return _sums(np.concatenate([rows["pattern"] for rows in found.values()]), np.concatenate(parts))
+
+
+def _saturated(rows: NDArray[Any], mean: float) -> NDArray[np.float64]:
+    """What a word counts for in each description; ``mean`` is the length of one."""
+    length = BM25_K1 * (1 - BM25_B + BM25_B * (rows["words"] / mean))
+    found: NDArray[np.float64] = rows["times"] * (BM25_K1 + 1) / (rows["times"] + length)
+    return found
 
 
 def _sums(
-    patterns: NDArray[np.int64], parts: NDArray[np.float64]
+    patterns: NDArray[np.int32], parts: NDArray[np.float64]
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """The patterns, ascending, and the sums of their parts, which are above 0."""
     scores: NDArray[np.float64]

@@ -53,8 +53,7 @@ def held(evidence: Evidence) -> dict[str, list[Any]]:
     counts = found.word_counts([*words, 2**64 - 1, 7])
     postings = found.postings({word: counts[1][word] for word in words}) if counts else None
     if postings is not None:
-        columns = [column.tolist() for column in postings]
-        rows["postings"] = list(zip(*columns, strict=True))
+        rows["postings"] = [(word, *row) for word, part in postings.items() for row in part.tolist()]
     if counts is not None:
         rows["patterns counted"], rows["words counted"] = [counts[0]], list(counts[1].items())
     return {name: sorted(part or [], key=str) for name, part in rows.items()}
@@ -64,9 +63,7 @@ def in_tables(evidence: Evidence) -> dict[str, list[Any]]:
     never = lookup.NEVER
     rows = {name: evidence.rows(query) for name, query in SELECTS.items()}
     rows["cells"] = [(*row[:5], never if row[5] is None else row[5]) for row in rows["cells"]]
-    rows["postings"] = evidence.rows(
-        "SELECT word, pattern_no, times::DOUBLE, words::DOUBLE FROM postings"
-    )
+    rows["postings"] = evidence.rows("SELECT word, pattern_no, times, words FROM postings")
     rows["patterns counted"] = [evidence.one("SELECT count(*) FROM pattern_rows")[0]]
     rows["words counted"] = evidence.rows("SELECT word, count(*) FROM postings GROUP BY word")
     rows["words counted"] += [(2**64 - 1, 0), (7, 0)]
@@ -333,7 +330,7 @@ def test_postings_that_came_after_they_were_counted_are_no_damage(open_evidence:
     apply(evidence, [pattern("b", "other versions")])
     found = evidence.lookup.postings(counted)
     assert found is not None
-    assert (found.word.tolist(), found.pattern.tolist()) == ([word, word], [0, 1])
+    assert found[word]["pattern"].tolist() == [0, 1]
     assert evidence.lookup.whole
 
 
@@ -345,11 +342,11 @@ def test_postings_that_were_kept_before_others_came_are_no_damage(open_evidence:
     kept = inverted.Kept()
     con = sqlite3.connect(evidence.lookup._path)
     _, counted = inverted.counts(con, [word], kept)
-    assert inverted.postings(con, counted, kept).pattern.tolist() == [0]
+    assert inverted.postings(con, counted, kept)[word]["pattern"].tolist() == [0]
     apply(evidence, [pattern("b", "other versions")])
     kept.counts.clear()  # as if others had taken its place, before this one is told of the change
     _, counted = inverted.counts(con, [word], kept)
-    assert inverted.postings(con, counted, kept).pattern.tolist() == [0, 1]
+    assert inverted.postings(con, counted, kept)[word]["pattern"].tolist() == [0, 1]
     con.close()
 
 
