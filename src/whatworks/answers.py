@@ -106,7 +106,7 @@ class Answers:
     def find_similar(self, text: str, where: Where | None, limit: int) -> list[Match]:
         """Patterns like ``text``, by meaning, if there is an embedder, and by words."""
         if self._keeper.model.name == "none":
-            return self._matches({}, word_hits(self._keeper.evidence(), text, where, limit), limit)
+            return self._matches({}, self._by_words(text, where, limit), limit)
         return self._matches(*self._found(text, where, max(limit, CANDIDATES)), limit)
 
     def find_nearest(self, vector: Sequence[float], where: Where | None, limit: int) -> list[Match]:
@@ -131,6 +131,18 @@ class Answers:
             for name in order
             if name in found
         ]
+
+    def _by_words(self, text: str, where: Where | None, k: int) -> list[str]:
+        """Ids by words alone; kept where no condition depends on tries."""
+        evidence = self._keeper.evidence()
+
+        def search() -> Found:
+            return {}, word_hits(evidence, text, where, k)
+
+        if where is not None:
+            return search()[1]
+        key = f"none {k} {text}"
+        return self._keeper.embeddings.found.many([key], lambda _: {key: search()})[key][1]
 
     def _found(self, text: str, where: Where | None, k: int) -> Found:
         """Distances by meaning and ids by words; kept where no condition depends on tries."""

@@ -117,3 +117,19 @@ def test_what_was_answered_before_the_vectors_moved_is_not_kept(filled: Memory) 
     assert names(filled.find_similar("clear the cache")) == before
     filled.rebuild()
     assert names(filled.find_similar("clear the cache")) == before
+
+
+def test_a_text_that_was_asked_before_finds_what_came_since_by_words_alone(tmp_path: Path) -> None:
+    with Memory.open(tmp_path / "store", embedder="none") as memory:
+
+        def found() -> list[str]:
+            return [match.pattern.description for match in memory.find_similar("pin the versions")]
+
+        memory.add_pattern("pin versions")
+        assert found() == found() == ["pin versions"]
+        later = memory.add_pattern("pin the versions of all tools")
+        assert sorted(found()) == sorted(found()) == ["pin the versions of all tools", "pin versions"]
+        memory.archive(later.pattern_id)
+        assert found() == found() == ["pin versions"]
+        memory.record(memory.find_similar("pin the versions")[0].pattern_id, outcome=1.0)
+        assert memory.find_similar("pin the versions")[0].pattern.usage_count == 1
