@@ -120,7 +120,7 @@ def _ask(measured: Measured, child: Child, corpus: Corpus, size: Size, asked: in
         ("events of a pattern", "events", ids),
         ("events, the newest", "newest_events", [[]] * asked),
         ("patterns, the newest", "newest_patterns", [[]] * asked),
-        ("sql, newest 100 of usage_events", "sql", [[]] * max(1, asked // 20)),
+        ("sql, newest 100 of usage_events", "sql", [[]] * max(1, asked // 10)),
     ]
     child.ask("by_text", warm)
     child.ask("predict", warm)

@@ -42,8 +42,9 @@ COMPARISONS = {
         "whatworks answers with patterns, their tries and success, and holds words and events "
         "too, which its disk and memory show. Peers that can keep more beside a vector keep the "
         "id, text, type and time of its pattern and answer *search* with these; what they take "
-        "for row numbers alone is listed too. hnswlib, usearch and NumPy know vectors only, and "
-        "keep what one saves. NumPy and DuckDB compare with all and find all. None gets writes "
+        "for row numbers alone is listed too (OmenDB cannot leave the rest out). hnswlib, usearch "
+        "and NumPy know vectors only, and keep what one saves; processor time and the first search "
+        "are those of the fuller answer. NumPy and DuckDB compare with all and find all. None gets writes "
         "meanwhile. Peers run as their documentation shows; somebody who knows one of them "
         "better may make it faster.",
     ),
@@ -68,9 +69,11 @@ COMPARISONS = {
     "files": (
         "Beside the file-based memory",
         "JSON files, read whole at the start, searched by words one after the other: what "
-        "whatworks replaces.",
+        "whatworks replaces. *whatworks, by words* is a store without a model, which compares "
+        "words too; the goal is about that one.",
         "The file-based memory is a plain rewrite of one, without its locks and writes. It "
-        "knows words only: a new text costs whatworks an embedding. Its memory is that of one "
+        "looks through its turns too, and whatworks through descriptions. It knows words only: "
+        "with the model a new text costs whatworks an embedding. Its memory is that of one "
         "process; the keeper's is not counted where a client is measured.",
     ),
 }

@@ -27,12 +27,14 @@ class Peer:
 
     needs: ClassVar[str] = "numpy"  # the module that must be installed
     keeps_patterns: ClassVar[bool] = False  # and their text and type: a store, and not an index
+    can_leave_out: ClassVar[bool] = False  # these, in an answer: ``search_rows``
     has_effort: ClassVar[bool] = False
 
     def __init__(self, folder: str, vectors: str, queries: str, patterns: str = "") -> None:
         """``patterns``: a file with what is kept of each, a JSON object a line."""
         self.folder = Path(folder)
-        self._patterns = patterns
+        self._file = patterns
+        self._told: list[dict[str, str]] = []
         self.vectors = np.load(vectors, mmap_mode="r")
         self.queries = np.load(queries)
         self.lists = [query.tolist() for query in self.queries[:1_000]]
@@ -47,10 +49,12 @@ class Peer:
         raise NotImplementedError
 
     def search_rows(self, number: int) -> list[int]:
-        return self.search(number)
+        raise NotImplementedError
 
-    def patterns(self) -> list[dict[str, str]]:
-        return [json.loads(line) for line in Path(self._patterns).read_text().splitlines()]
+    def read(self) -> None:
+        """Have ready what belongs to the vectors; before ``fill``."""
+        if self.keeps_patterns:
+            self._told = [json.loads(line) for line in Path(self._file).read_text().splitlines()]
 
 
 class NumpyExact(Peer):
@@ -73,7 +77,7 @@ class DuckDBExact(Peer):
     """A table with a column ``FLOAT[n]``; every search compares with all."""
 
     needs = "duckdb"
-    keeps_patterns = True
+    keeps_patterns = can_leave_out = True
 
     def fill(self, size: int) -> None:
         import duckdb
@@ -84,15 +88,14 @@ class DuckDBExact(Peer):
         with duckdb.connect(str(self.folder / "vectors.duckdb")) as con:
             con.execute(
                 f"CREATE TABLE vectors (id INTEGER, vector FLOAT[{dim}], "
-                "pattern_id VARCHAR, description VARCHAR, pattern_type VARCHAR)"
+                "pattern_id VARCHAR, description VARCHAR, pattern_type VARCHAR, created_at VARCHAR)"
             )
-            patterns = self.patterns()
             for first in range(0, size, BATCH):
                 part = np.ascontiguousarray(self.vectors[first : min(first + BATCH, size)])
                 flat = pa.FixedSizeListArray.from_arrays(pa.array(part.reshape(-1)), dim)
                 columns = {"id": range(first, first + len(part)), "vector": flat}
-                told = pa.Table.from_pylist(patterns[first : first + len(part)])
-                names = ("pattern_id", "description", "pattern_type")
+                told = pa.Table.from_pylist(self._told[first : first + len(part)])
+                names = ("pattern_id", "description", "pattern_type", "created_at")
                 con.register("part", pa.table(columns | {name: told[name] for name in names}))
                 con.execute("INSERT INTO vectors SELECT * FROM part")
 
@@ -100,20 +103,17 @@ class DuckDBExact(Peer):
         import duckdb
 
         self._con = duckdb.connect(str(self.folder / "vectors.duckdb"), read_only=True)
-        self._nearest = (
-            f"FROM vectors ORDER BY array_cosine_similarity(vector, "
-            f"?::FLOAT[{self.vectors.shape[1]}]) DESC LIMIT {K}"
-        )
+        self._alike = f"array_cosine_similarity(vector, ?::FLOAT[{self.vectors.shape[1]}]) AS alike"
 
     def search(self, number: int) -> list[int]:
-        columns = "pattern_id, description, pattern_type"
+        columns = "pattern_id, description, pattern_type, created_at"
         return [_row(found[0]) for found in self._rows(columns, number)]
 
     def search_rows(self, number: int) -> list[int]:
-        return [row for (row,) in self._rows("id", number)]
+        return [found[0] for found in self._rows("id", number)]
 
     def _rows(self, columns: str, number: int) -> Any:
-        query = f"SELECT {columns} {self._nearest}"
+        query = f"SELECT {columns}, {self._alike} FROM vectors ORDER BY alike DESC LIMIT {K}"
         return self._con.execute(query, [self.lists[number]]).fetchall()
 
 
@@ -180,7 +180,7 @@ class Chroma(Peer):
     """A collection of a ``PersistentClient``, with descriptions as documents, the rest as metadata."""
 
     needs = "chromadb"
-    keeps_patterns = True
+    keeps_patterns = can_leave_out = True
     has_effort = True
 
     def _client(self) -> Any:
@@ -194,14 +194,13 @@ class Chroma(Peer):
         held = self._client().create_collection(
             "vectors", embedding_function=None, configuration={"hnsw": hnsw}
         )
-        patterns = self.patterns()
         for first in range(0, size, BATCH):
             rows = range(first, min(first + BATCH, size))
             held.add(
                 ids=[str(row) for row in rows],
                 embeddings=self.vectors[first : rows.stop],
-                documents=[patterns[row].pop("description") for row in rows],
-                metadatas=[patterns[row] for row in rows],
+                documents=[self._told[row].pop("description") for row in rows],
+                metadatas=[self._told[row] for row in rows],
             )
 
     def open(self, effort: int) -> None:
@@ -225,7 +224,7 @@ class QdrantEdge(Peer):
     """A shard of Qdrant Edge with patterns as payloads, optimised after it was filled."""
 
     needs = "qdrant_edge"
-    keeps_patterns = True
+    keeps_patterns = can_leave_out = True
     has_effort = True
 
     def fill(self, size: int) -> None:
@@ -237,10 +236,9 @@ class QdrantEdge(Peer):
         shard = edge.EdgeShard.create(
             str(self.folder), edge.EdgeConfig(vectors=kind, hnsw_config=graph)
         )
-        patterns = self.patterns()
         for first in range(0, size, BATCH):
             rows = range(first, min(first + BATCH, size))
-            points = [edge.Point(row, self.vectors[row].tolist(), patterns[row]) for row in rows]
+            points = [edge.Point(row, self.vectors[row].tolist(), self._told[row]) for row in rows]
             shard.update(edge.UpdateOperation.upsert_points(points))
         shard.flush()
         shard.optimize()
@@ -280,13 +278,12 @@ class OmenDB(Peer):
 
         dense = {"dim": self.vectors.shape[1], "quantization": "none"}
         held = omendb.create(str(self.folder), {"metric": "cosine", "dense": dense})
-        patterns = self.patterns()
         for first in range(0, size, BATCH):
             rows = range(first, min(first + BATCH, size))
             held.set(
                 ids=[str(row) for row in rows],
                 vectors=np.array(self.vectors[first : rows.stop]),
-                metadatas=patterns[first : rows.stop],
+                metadatas=self._told[first : rows.stop],
             )
         held.flush()
         held.close()

@@ -124,6 +124,7 @@ class Gathering:
         else:
             rows = self._keeper.records.many(list(numbers), found)
             known = {row.pattern_id for row in rows.values()}
+            # Those that come by their description have mostly no tries, and are others each time.
             if left := [name for name in ids if name not in known]:
                 rows |= found((), left)
         return [rows[number] for number in sorted(rows)]

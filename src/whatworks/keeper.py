@@ -8,7 +8,7 @@ folded into the evidence; the keeper's parts see to all that comes of that.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
@@ -65,6 +65,8 @@ REORDERING_SHARE = 10
 RETRY_SECONDS = 30.0
 PATTERNS_CACHED = 10_000
 LEADERS_CACHED = 16
+# Patterns whose numbers are looked up after a fold; where more were touched nothing stays of any.
+LOOKED_UP = 1_000
 UNFILLED = "rows are read from the tables, which is slower"
 
 
@@ -331,13 +333,6 @@ class Keeper:
         if evidence.folded > folded + BUSY_BYTES:
             self._busy_until = monotonic() + QUIET_SECONDS
         if touched:
-            self.patterns.invalidate(touched)
-            self.numbers.invalidate(touched)
-            by_number = self.records, self.changes, self.told
-            kept = any(cache.describe()["size"] for cache in by_number)
-            numbers = questions.numbers(evidence, touched) if kept else ()
-            for cache in by_number:
-                cache.invalidate(numbers)
             self.sums.clear()
             self.leaders.clear()
             self.embeddings.all_embedded = False
@@ -347,6 +342,8 @@ class Keeper:
             self.learned.clear()
         if evidence.taught != taught and self.config.now.machine is not None:
             self.learned.clear()  # another machine may have learned it
+        if touched:  # last, for it asks
+            self._forget_patterns(evidence, touched)
         if evidence.gone:
             self._take_gone(evidence)
             self._forget()
@@ -356,6 +353,24 @@ class Keeper:
             self.embeddings.close()
             self._forget()
             self._note_rebuilt(evidence)
+
+    def _forget_patterns(self, evidence: Evidence, touched: Collection[str]) -> None:
+        """Remember nothing of these patterns."""
+        self.patterns.invalidate(touched)
+        self.numbers.invalidate(touched)
+        by_number = self.records, self.changes, self.told
+        if not any(cache.describe()["size"] for cache in by_number):
+            return
+        numbers: list[int] | None = None
+        try:
+            if len(touched) <= LOOKED_UP:
+                numbers = questions.numbers(evidence, touched)
+        finally:  # the fold is done, and nothing says again what it touched
+            for cache in by_number:
+                if numbers is None:
+                    cache.clear()
+                else:
+                    cache.invalidate(numbers)
 
     def _take_gone(self, evidence: Evidence) -> None:
         """Take over what was forgotten, and let other processes know."""

@@ -176,8 +176,8 @@ class Cells:
     ``pattern`` is an index into the records, ``similarity`` the centred cosine
     to the context asked about; ``effective`` what the cell's resolved tries are worth,
     ``mean`` their outcome. ``between`` are the cosines among the cells' contexts: ``(k, k)``,
-    or where any has several cells ``(c, c)``, and ``context`` says which of the ``c`` each
-    cell has.
+    or with ``context``, which says by number from 0 which of ``c`` contexts each cell has,
+    ``(c, c)``.
     """
 
     pattern: Int64

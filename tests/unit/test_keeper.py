@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,9 @@ from whatworks import (
     InvalidInputError,
     Memory,
     ModelMismatchError,
+    NewEvent,
     NotFoundError,
+    Prior,
     SchemaVersionError,
     StoreClosedError,
     StoreError,
@@ -34,7 +37,7 @@ from whatworks import (
 )
 from whatworks.embedders.minilm import MiniLM
 from whatworks.errors import WhatWorksError
-from whatworks.evidence import Evidence
+from whatworks.evidence import Evidence, questions
 from whatworks.testing import HashEmbedder
 
 Open = Callable[..., Memory]
@@ -301,6 +304,56 @@ def test_files_of_a_store_are_private_to_their_owner(store: Path, open_memory: O
 
 
 @pytest.mark.parametrize("engine", ["exact", "lance"])
+def predicted(memory: Memory) -> list[tuple[object, ...]]:
+    found = memory.predict("a situation").answers
+    return [(a.pattern.pattern_id, a.expected, a.low, a.high, a.n_effective) for a in found]
+
+
+def test_predict_remembers_nothing_of_a_pattern_that_has_changed(
+    store: Path, tmp_path: Path, open_memory: Open
+) -> None:
+    memory = open_memory()
+    memory.add_patterns([{"description": f"pattern {n}", "pattern_id": f"p{n}"} for n in range(4)])
+    changes: list[Callable[[], object]] = [
+        lambda: memory.record("p0", outcome=1.0, context="a situation"),
+        lambda: memory.record("p1", outcome=None, context="a situation", event_id="late"),
+        lambda: memory.resolve("late", outcome=0.0),
+        lambda: memory.resolve("late", outcome=1.0),
+        lambda: memory.add_priors([Prior("p2", 0.9, 40, "elsewhere")]),
+        lambda: memory.record_many([NewEvent("p3", outcome=n % 2) for n in range(60)]),
+        lambda: memory.forget("p3"),
+    ]
+    seen = [predicted(memory)]
+    for place, change in enumerate(changes):
+        change()
+        seen.append(predicted(memory))
+        memory.flush()
+        copy = shutil.copytree(store, tmp_path / str(place), ignore=shutil.ignore_patterns("*.sock"))
+        assert seen[-1] == predicted(open_memory(copy))
+    assert len({str(answer) for answer in seen}) >= len(changes)  # one that waits changes nothing
+
+
+def test_where_it_cannot_be_told_which_patterns_changed_nothing_is_remembered(
+    open_memory: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise StoreError("the tables cannot be read")
+
+    memory = open_memory()
+    memory.add_pattern("pattern", pattern_id="p")
+    before = predicted(memory)
+    with monkeypatch.context() as patch:
+        patch.setattr(questions, "numbers", fail)
+        memory.record("p", outcome=1.0, context="a situation")
+        with suppress(StoreError):  # unless the background was first
+            memory.stats()
+    after = predicted(memory)
+    assert after != before
+    monkeypatch.setattr(keeper, "LOOKED_UP", 0)
+    memory.record("p", outcome=1.0, context="a situation")
+    assert predicted(memory) != after
+
+
 def test_a_rebuilt_store_answers_as_before(open_memory: Open, engine: str) -> None:
     memory = open_memory(vectors=engine)
     fill(memory)

@@ -330,11 +330,14 @@ class Lookup:
 
     # -- questions --------------------------------------------------------------------------------
 
-    def _ask(self, question: Callable[[sqlite3.Connection], T]) -> T | None:
+    def _ask(
+        self, question: Callable[[sqlite3.Connection], T], *, for_upkeep: bool = False
+    ) -> T | None:
         """The answer, or ``None`` if the tables are to be asked."""
         if not self.whole:
             return None
-        self._unasked = 0
+        if not for_upkeep:
+            self._unasked = 0
         with self._asking:
             if self._reader is None:
                 return None
@@ -362,6 +365,14 @@ class Lookup:
             return [found[number] for number in sorted(found)]
 
         return self._ask(question)
+
+    def numbers(self, ids: Collection[str]) -> list[int] | None:
+        """The numbers of all these patterns; asked after folds, when nobody else may be asking."""
+
+        def question(con: sqlite3.Connection) -> list[int]:
+            return [row[0] for row in _records(con, "pattern_id", set(ids))]
+
+        return self._ask(question, for_upkeep=True)
 
     def patterns(self, ids: Collection[str]) -> list[tuple[Row, Row]] | None:
         """For all these patterns, the rows ``SELECTS["records"]`` and ``SELECTS["patterns"]``."""

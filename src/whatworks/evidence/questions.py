@@ -199,9 +199,9 @@ def known_patterns(evidence: Evidence, ids: Sequence[str]) -> set[str]:
 
 def numbers(evidence: Evidence, ids: Collection[str]) -> list[int]:
     """The numbers of these patterns, as far as they exist."""
-    looked_up = evidence.lookup.records(ids=ids)
+    looked_up = evidence.lookup.numbers(ids)
     if looked_up is not None:
-        return [row[0] for row in looked_up]
+        return looked_up
     query = f"SELECT pattern_no FROM pattern_rows WHERE pattern_id IN {IDS}"
     return [row[0] for row in evidence.rows(query, [_json(list(ids))])]
 

@@ -97,7 +97,7 @@ def _postings(evidence: Evidence, keys: Sequence[int]) -> Postings:
         found[name] for name in ("pattern_no", "times", "words")
     )
     words, starts = np.unique(found["word"], return_index=True)
-    return dict(zip(words.tolist(), np.split(rows, starts[1:]), strict=True))
+    return dict(zip(words.tolist(), np.split(rows, starts)[1:], strict=True))
 
 
 def _scores(

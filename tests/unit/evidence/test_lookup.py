@@ -315,6 +315,8 @@ def test_much_that_is_told_while_nobody_asks_is_filled_in_later(
         if batch < 3:
             assert evidence.lookup.whole
             assert evidence.lookup.records(ids=["p"])
+        else:  # asked by the keeper itself
+            assert evidence.lookup.numbers(["p"]) in ([0], None)
     assert not evidence.lookup.wanted
     assert evidence.lookup.trouble is None
     fill_lookup(evidence)

@@ -127,3 +127,18 @@ def test_words_of_changed_descriptions_are_found_with_and_without_the_lookup(
     assert [word_hits(evidence, query, None, 50) for query in asked] == expected
     evidence.lookup.close()
     assert [word_hits(evidence, query, None, 50) for query in asked] == expected
+
+
+def test_words_that_go_between_being_counted_and_read_find_nothing(
+    evidence: Evidence, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    apply(evidence, [pattern("a", "pin versions"), pattern("b", "wait")])
+    evidence.lookup.close()  # so that the tables answer
+    counts = word_search._counts
+    monkeypatch.setattr(
+        word_search,
+        "_counts",
+        lambda evidence, keys: (2, dict.fromkeys(keys, 1) | counts(evidence, keys)[1]),
+    )
+    assert word_hits(evidence, "gone", None, 5) == []
+    assert word_hits(evidence, "gone versions", None, 5) == ["a"]

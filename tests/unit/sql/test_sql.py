@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -230,7 +231,7 @@ def test_no_process_is_left_where_no_copy_can_be_made(
     monkeypatch.setattr(Desk, "snapshot", full)
     with pytest.raises(StoreFullError):
         memory.sql("SELECT 1")
-    assert [process.returncode is not None for process in begun] == [True]
+    assert [process.returncode for process in begun] == [-signal.SIGKILL]
 
 
 def test_a_day_that_python_has_not_is_given_as_text(memory: Memory) -> None:
