@@ -44,8 +44,8 @@ COMPARISONS = {
         "id, text, type and time of its pattern and answer *search* with these; what they take "
         "for row numbers alone is listed too (OmenDB cannot leave the rest out). hnswlib, usearch "
         "and NumPy know vectors only, and keep what one saves; processor time and the first search "
-        "are those of the fuller answer. NumPy and DuckDB compare with all and find all. None gets writes "
-        "meanwhile. Peers run as their documentation shows; somebody who knows one of them "
+        "are those of the fuller answer. NumPy and DuckDB compare with all and find all. None gets "
+        "writes meanwhile. Peers run as their documentation shows; somebody who knows one of them "
         "better may make it faster.",
     ),
     "tables": (

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 from time import monotonic
 
+from whatworks import system
 from whatworks.journal import Journal
 from whatworks.problems import Problems
 
@@ -89,7 +90,8 @@ class Upkeep:
                 self._wake.clear()
                 if self._gather():
                     return
-                self._tend()
+                with system.taking_turns():
+                    self._tend()
                 self._problems.clear(STOPPED)
             except Exception as error:  # noqa: BLE001 - shown in stats; the next write tries again
                 if not self._stop.is_set():

@@ -300,10 +300,9 @@ def test_files_of_a_store_are_private_to_their_owner(store: Path, open_memory: O
         assert stat.S_IMODE(path.stat().st_mode) == 0o600, path
 
 
-# -- views that can be made again -------------------------------------------------------------------
+# -- what is remembered ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("engine", ["exact", "lance"])
 def predicted(memory: Memory) -> list[tuple[object, ...]]:
     found = memory.predict("a situation").answers
     return [(a.pattern.pattern_id, a.expected, a.low, a.high, a.n_effective) for a in found]
@@ -354,6 +353,10 @@ def test_where_it_cannot_be_told_which_patterns_changed_nothing_is_remembered(
     assert predicted(memory) != after
 
 
+# -- views that can be made again -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("engine", ["exact", "lance"])
 def test_a_rebuilt_store_answers_as_before(open_memory: Open, engine: str) -> None:
     memory = open_memory(vectors=engine)
     fill(memory)

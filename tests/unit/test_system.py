@@ -307,3 +307,44 @@ with system.uncollected():
 """
     done = subprocess.run([sys.executable, "-c", forks], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["0", "False"]
+
+
+def test_threads_wait_for_their_turn_as_long_as_before_when_the_last_fold_is_over() -> None:
+    before = sys.getswitchinterval()
+    with system.taking_turns():
+        with pytest.raises(ValueError, match="broken"), system.taking_turns():
+            assert sys.getswitchinterval() == pytest.approx(system.TURN_SECONDS)
+            raise ValueError("broken")
+        assert sys.getswitchinterval() == pytest.approx(system.TURN_SECONDS)
+    assert sys.getswitchinterval() == before
+
+
+@pytest.mark.parametrize("theirs", [0.0001, 0.5])
+def test_turns_that_somebody_else_sets_stay(theirs: float) -> None:
+    before = sys.getswitchinterval()
+    try:
+        with system.taking_turns():
+            sys.setswitchinterval(theirs)
+        assert sys.getswitchinterval() == pytest.approx(theirs, abs=2e-6)
+        sys.setswitchinterval(0.0001)
+        with system.taking_turns():
+            assert sys.getswitchinterval() == pytest.approx(0.0001, abs=2e-6)
+        assert sys.getswitchinterval() == pytest.approx(0.0001, abs=2e-6)
+    finally:
+        sys.setswitchinterval(before)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_threads_of_a_forked_child_take_turns_as_usual() -> None:
+    program = """
+import os, sys
+from whatworks import system
+before = sys.getswitchinterval()
+with system.taking_turns():
+    child = os.fork()
+    if not child:
+        os._exit(sys.getswitchinterval() != before)
+    _, status = os.waitpid(child, 0)
+assert status == 0
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)

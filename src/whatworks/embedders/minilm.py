@@ -9,14 +9,16 @@ model card of sentence-transformers/all-MiniLM-L6-v2).
 
 from __future__ import annotations
 
+import atexit
 import os
 import threading
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from whatworks import system
-from whatworks.errors import StoreError
+from whatworks.errors import StoreClosedError, StoreError
 
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
@@ -32,6 +34,8 @@ MAX_TOKENS = 256
 MOST_THREADS = 4
 # Tokens that are embedded at once: with more, a token takes no less time, only more memory.
 AT_ONCE = 512
+# How long the end of a process waits for what is being embedded: a hundred times what that takes.
+ENDING_SECONDS = 5.0
 
 
 class MiniLM:
@@ -75,7 +79,8 @@ class MiniLM:
 
         def run(rows: list[int]) -> NDArray[np.float32]:
             given = np.array([tokens[row] for row in rows], np.int64)
-            (states,) = self._session.run(None, {"tokens": given})
+            with _engine.used():
+                (states,) = self._session.run(None, {"tokens": given})
             # Not a step of the model, which rounds otherwise where there are several texts.
             means = states.mean(axis=1)
             units: NDArray[np.float32] = means / np.linalg.norm(means, axis=1, keepdims=True)
@@ -94,8 +99,52 @@ class MiniLM:
         """Load the model, unless it is there already."""
         with self._lock:
             if self._session is None:
-                self._tokenizer = _tokenizer()
-                self._session = _session(self._threads or min(MOST_THREADS, os.cpu_count() or 1))
+                with _engine.used():
+                    self._tokenizer = _tokenizer()
+                    self._session = _session(self._threads or min(MOST_THREADS, os.cpu_count() or 1))
+
+
+class _Engine:
+    """Sees that the process does not end while the engine is at work: it would take the process down.
+
+    A thread that nobody waits for may be embedding when the others are done, such as one that
+    answers another process.
+    """
+
+    def __init__(self) -> None:
+        self._ending = False
+        self.begin_anew()
+
+    def begin_anew(self) -> None:
+        """In a forked child, which has none of the threads that are at work."""
+        self._changed = threading.Condition()
+        self._at_work = 0
+
+    @contextmanager
+    def used(self) -> Iterator[None]:
+        with self._changed:
+            # What is called at the end, in the main thread, may still ask.
+            if self._ending and threading.current_thread() is not threading.main_thread():
+                raise StoreClosedError("this process is ending; ask again in another one")
+            self._at_work += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._at_work -= 1
+                self._changed.notify_all()
+
+    def end(self) -> None:
+        """Have it begin no more, and wait until it has done what it is at."""
+        with self._changed:
+            self._ending = True
+            self._changed.wait_for(lambda: not self._at_work, ENDING_SECONDS)
+
+
+_engine = _Engine()
+atexit.register(_engine.end)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_engine.begin_anew)
 
 
 def _equally_long(tokens: list[list[int]]) -> Iterator[list[int]]:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from importlib import resources
@@ -131,6 +133,23 @@ def test_without_a_second_thread_all_texts_are_embedded(
     expected = model(SENTENCES)
     monkeypatch.setattr(threading.Thread, "start", refused)
     assert_array_equal(model(SENTENCES), expected)
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.15, 0.2, 0.25, 0.5, 1.0])
+def test_a_process_may_end_while_another_thread_loads_the_model_or_embeds(seconds: float) -> None:
+    program = f"""
+import atexit, threading, time
+from whatworks.embedders.minilm import MiniLM
+model = MiniLM()
+def embed():
+    while True:
+        model(["a text that is embedded"] * 500)
+atexit.register(lambda: print(len(model(["asked at the end"]))))
+threading.Thread(target=embed, daemon=True).start()
+time.sleep({seconds})
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "1\n"), done.stderr
 
 
 def test_another_model_file_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
