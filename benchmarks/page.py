@@ -99,23 +99,26 @@ The code before (db121a0) and this one, in turn on the newer machine, twice each
 """
 MISSES = """## Why what is missed is missed, and what was tried
 
-- **A new short text.** Nearly half of the time is the embedding (*floors* above has the parts): 11
-  million weights for each token, on two threads, which do two thirds of the products a second that
-  they do for many texts at once. Tried: threads that spin within a text (a third less, kept), one
-  thread (half as much again), embedding no text twice (a repeated text takes 0.1 ms), the network in
-  the steps for which the engine has kernels (a quarter less, kept), weights of 8 bits in blocks with
-  their own scale (another third less with instructions for int8, no faster without; 28 MB less
-  memory, and a fiftieth of the ten nearest change; kept), 8 bits with a scale for a whole layer (a
-  tenth of the ten nearest change, and each stored embedding would have to be made again), postings of
-  the last words in memory and sums without sorting (half of the search among words, kept).
-- **predict.** A fifth is the embedding; then two searches, eight systems of 256 equations (four for
-  the order, four for the intervals of what is shown), the tries of the nearest contexts, and what
-  is kept of each of 250 patterns. Tried: rows from an SQLite file instead of DuckDB (18.8 to 14.5
-  ms), one thread for NumPy (kept), systems as large as a pattern's cells and as there are contexts,
-  where contexts have several tries (kept, `kriging.py`), one factor for both solutions (NumPy's
-  Cholesky takes as long as its solution), leaving out profiles of little weight (here none has less
-  than 5 %), reading no more contexts than are needed and looking through all tries only of patterns
-  that are shown (kept: with ten million events the slowest in twenty took 140 ms, and take 27).
+- **A new short text, and predict,** are met where the processor has instructions for int8, predict by
+  nothing to spare: in a slower quarter of an hour it takes a fifth more. Half of the time of a short
+  text is the embedding (*floors* above has the parts): 11 million weights for each token, on two
+  threads, which do two thirds of the products a second that they do for many texts at once. Tried:
+  threads that spin within a text (a third less, kept), one thread (half as much again), embedding no
+  text twice (a repeated text takes 0.1 ms), the network in the steps for which the engine has kernels
+  (a quarter less, kept), weights of 8 bits in blocks with their own scale (another third less with
+  instructions for int8, no faster without; 28 MB less memory, and a fiftieth of the ten nearest
+  change; kept), 8 bits with a scale for a whole layer (a tenth of the ten nearest change, and each
+  stored embedding would have to be made again), postings of the last words in memory, in longer parts,
+  and sums without sorting (two thirds of the search among words, kept), searching among vectors in
+  another thread meanwhile (no faster). A quarter of predict is the embedding; then two searches, eight
+  systems of 256 equations (four for the order, four for the intervals of what is shown), the tries of
+  the nearest contexts, and what is kept of each of 250 patterns. Tried: rows from an SQLite file
+  instead of DuckDB (18.8 to 14.5 ms), one thread for NumPy (kept), systems as large as a pattern's
+  cells and as there are contexts, where contexts have several tries (kept, `kriging.py`), one factor
+  for both solutions (NumPy's Cholesky takes as long as its solution), leaving out profiles of little
+  weight (here none has less than 5 %), reading no more contexts than are needed and looking through
+  all tries only of patterns that are shown (kept: with ten million events the slowest in twenty took
+  140 ms, and take 27), records of patterns in memory until they change (half of reading them, kept).
 - **The view usage_events, newest 100.** DuckDB 1.5.6 does not push a sorted limit below the joins
   that name patterns and contexts, but the filter that comes of it. So the view reads the last rows of
   tries first, and then all blocks of older ones are passed over (a tenth of the time with ten million,
@@ -123,7 +126,10 @@ MISSES = """## Why what is missed is missed, and what was tried
   (half the time of an outer join, kept). What is left is reading all patterns and contexts to name a
   hundred. Tried: a union at a time instead of a row (five times as long: the engine expects few
   rows of it), subqueries in place of joins (four times), a view without names (6 to 7 ms, but ids
-  beside each try take 13 bytes, and texts would be missing). `memory.events()` asks otherwise. With
+  beside each try take 13 bytes, and texts would be missing), ids and texts beside each try (75 bytes
+  a try more, and no faster: the engine reads blocks of 122,880 rows; with blocks a tenth as large it
+  is ten times as fast, but the engine makes such blocks only in files that are attached to another).
+  `memory.events()` asks otherwise, and whoever asks by `Memory.sql` waits for the copy first. With
   ten million tries the count by day over the same view is the slowest: it joins all tries with patterns
   and contexts, neither of which it needs, and without that takes a quarter of the time.
 - **record_many.** All goes through one interpreter lock: the caller's part and that of folding, which
@@ -135,7 +141,10 @@ MISSES = """## Why what is missed is missed, and what was tried
   of folding, kept). Of folding the engine takes two thirds, a third of that to read JSON. Tried there:
   columns as JSON from Python (six times as long), more memory for the engine, larger and smaller
   batches (no faster), lines without their numbers (a tenth of the reading), JSON from a file (half,
-  but texts would lie in one more file).
+  but texts would lie in one more file). Threads that wait for their turn a millisecond instead of five
+  while the background folds write down a tenth more (kept). Folding only when a burst is over lets
+  half as many more be written down, and all of them be folded no later, but who asks amid it waits for
+  all.
 - **Disk, an event.** The journal holds all that was told, as JSON that any tool reads, for ever; a
   fold does not shorten it. gzip makes a quarter of a segment, but forgetting writes over records in
   place, and without the journal 125 bytes would be left: 50 in the tables, 75 in the rows by key that
@@ -156,17 +165,18 @@ MISSES = """## Why what is missed is missed, and what was tried
   journal that may still grow (a third of a millisecond with ten million tries, kept).
 - **Bulk import.** The model has every processor busy: what is written, folded and indexed meanwhile
   takes its time from it. The faster the model, the larger a part of an import that is.
-- **Beside the file-based memory.** That one compares words; a new text costs whatworks an
-  embedding. Asked again, a text is found 100 times faster; and a store without an embedder, which
-  compares words as it does, answers a new text in 1.2 ms, 48 times faster. A client starts in what
-  Python takes to import it, and most of its memory is the standard library, the classes of what is
-  returned and the codec.
-- **Beside vector stores.** They answer with row numbers. Of the time of whatworks the index takes
-  half, which is longer where other work has taken the processor's cache meanwhile: behind an embedding
-  the search alone takes 0.87 ms (*floors* above), and `find_similar(vector=...)`, asked again and
-  again, 0.66 with all else in it. The rest compares candidates exactly, reads ten patterns with their
-  tries (a fifth) and looks for what other processes wrote. Tried: 48 candidates instead of 64 (a tenth
-  less, recall .959 instead of .972), fewer to compare exactly (no faster).
+- **Beside the file-based memory.** With the model whatworks embeds a new text, and is seven to eight
+  times faster; asked again, a text is found 100 times faster. A client starts in what Python takes to
+  import it: `dataclasses`, `pathlib`, `typing` and `socket` alone take four fifths of that, and most of
+  its memory is the standard library, the classes of what is returned and the codec. The files take ten
+  times as long to be read with ten times the patterns, and a client starts as before.
+- **Beside vector stores.** Bare indexes are faster: for row numbers alone hnswlib takes a third of the
+  time of whatworks, usearch and qdrant-edge half. Of that time the index takes half, which is longer
+  where other work has taken the processor's cache meanwhile: behind an embedding the search alone takes
+  longer than `find_similar(vector=...)`, asked again and again, with all else in it (*floors* above).
+  The rest compares candidates exactly, reads ten patterns with their tries (a fifth) and looks for what
+  other processes wrote. Tried: 48 candidates instead of 64 (a tenth less, recall .959 instead of .972),
+  fewer to compare exactly (no faster).
 - **Beside tables.** SQLite has an index made for each question; whatworks names patterns and contexts
   of events, and computes intervals and the last change with each trend. Tried: numbers of
   `stats` are kept until something is written, and then asked in 3 statements instead of 9 (kept). Of

@@ -13,6 +13,7 @@ import pytest
 from support import reference
 from whatworks import Answer, ChangePoint, Explanation, Memory, NewEvent, Prior
 from whatworks.evidence import cells, lives
+from whatworks.gathering import Gathering
 from whatworks.testing import HashEmbedder
 
 Open = Callable[..., Memory]
@@ -370,14 +371,15 @@ def test_what_was_written_while_a_question_was_answered_is_seen_by_the_next(
     """Contexts that are not embedded yet excuse nothing; what is found then may not be kept."""
     memory.record_many(lived([1.0] * 30))
     memory.predict("ticket")
-    asked = cells.records
+    asked = Gathering._records
 
-    def records(*arguments: Any, **options: Any) -> list[cells.RecordRow]:
-        monkeypatch.setattr(cells, "records", asked)
+    def records(*arguments: Any) -> list[cells.RecordRow]:
+        monkeypatch.setattr(Gathering, "_records", asked)
         memory.record_many(lived([1.0] * 30 + [0.0] * 12)[30:])
-        return asked(*arguments, **options)
+        memory.stats()  # folds them
+        return asked(*arguments)
 
-    monkeypatch.setattr(cells, "records", records)
+    monkeypatch.setattr(Gathering, "_records", records)
     memory.predict("ticket")
     assert since(memory) == day(30).date()
     found = change(memory)
