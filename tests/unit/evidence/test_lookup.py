@@ -10,6 +10,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import numpy as np
 import pytest
 
 from support.log import NOW, STATE, Log, apply, event, fill_lookup, pattern, random_log, resolved
@@ -360,3 +361,11 @@ def test_a_word_that_moves_to_another_pattern_is_found_there(open_evidence: Open
     apply(evidence, [pattern("a", "wait"), pattern("b", "pin versions")])
     assert evidence.lookup.whole
     assert word_hits(evidence, "versions", None, 9) == ["b"]
+
+
+def test_the_bytes_of_a_word_within_other_numbers_are_not_that_word() -> None:
+    within = np.array([(0x0707070707070700, 0x07), (9, 3)], inverted._COUNT).tobytes()
+    word = 0x0707070707070707
+    assert word.to_bytes(8, "little") in within
+    assert inverted._count(within, word) == 0
+    assert inverted._count(within + np.array([(word, 5)], inverted._COUNT).tobytes(), word) == 5
