@@ -79,28 +79,28 @@ COMPARISONS = {
 }
 MACHINES = """## What changed, and on which machine
 
-What concerns 100,000 patterns and a million events, and all that stands beside others but ten million
-events, was measured on one machine within an hour, with priority over other work. Its processor has
-AVX-512 and instructions for int8. A short text takes it 2.0 to 3.6 ms to embed, from one quarter of an
-hour to the next, whatever the load: so a new short text was found in 5.1 to 5.9 ms in four runs within
-that hour, of which the last stands above. The rest was measured the days before on a slower one (AVX2,
-no instructions for int8), with the code of those days: ten million events, a million and ten thousand
-patterns, and rebuilding. Rows that compare sizes with each other have all of them from that one. *When
-and where* has the date and the code of each part.
+All but ten million events beside tables was measured on one machine within two hours, with priority
+over other work. Its processor has AVX-512 and instructions for int8. Its pace changes from one quarter
+of an hour to the next, whatever the load. So 100,000 patterns were asked seven times: a new short text
+was found in 4.1, 4.5, 4.5, 4.7, 4.7, 5.1 and 5.3 ms, and predicted for in 10.0, 10.4, 10.5, 10.8, 11.1,
+11.3 and 11.8; the run that stands above is the one in the middle of the last five. Beside the
+file-based memory the one in the middle of three stands above: 50, 52 and 54 times. *When and where* has
+the date and the code of each part.
 
-The code before (db121a0) and this one, in turn on the newer machine, twice each, p50:
+The code before (bde2dce) and this one on that machine, p50:
 
 | | before | now |
 | --- | ---: | ---: |
-| find_similar, new text of 24 tokens, 100,000 patterns, ms | 8.2, 8.7 | 6.1, 6.5 |
-| predict, new text of 24 tokens, 1,000,000 events, ms | 16.2, 17.0 | 12.5, 14.3 |
-| one text of 24 tokens, ms | 4.4, 4.6 | 3.1, 3.2 |
-| memory that loading the model takes, MB | 70 | 42 |
+| find_similar, new short text, 100,000 patterns, ms | 5.1 to 5.9 | 4.1 to 5.3 |
+| predict, new text, 1,000,000 events, ms | 12.6 | 10.0 to 11.8 |
+| new text by words alone, 10,000 patterns, ms | 1.19 | 1.02 to 1.11 |
+| record_many, into the journal, events/s | 36,700 | 42,200 |
+| Memory.sql, a million tries, ms | 350 | 243 |
 """
 MISSES = """## Why what is missed is missed, and what was tried
 
-- **A new short text, and predict,** are met where the processor has instructions for int8, predict by
-  nothing to spare: in a slower quarter of an hour it takes a fifth more. Half of the time of a short
+- **A new short text, and predict,** are at the edge of their goals, where the processor has
+  instructions for int8: it depends on the quarter of an hour. Half of the time of a short
   text is the embedding (*floors* above has the parts): 11 million weights for each token, on two
   threads, which do two thirds of the products a second that they do for many texts at once. Tried:
   threads that spin within a text (a third less, kept), one thread (half as much again), embedding no
@@ -170,8 +170,8 @@ MISSES = """## Why what is missed is missed, and what was tried
   import it: `dataclasses`, `pathlib`, `typing` and `socket` alone take four fifths of that, and most of
   its memory is the standard library, the classes of what is returned and the codec. The files take ten
   times as long to be read with ten times the patterns, and a client starts as before.
-- **Beside vector stores.** Bare indexes are faster: for row numbers alone hnswlib takes a third of the
-  time of whatworks, usearch and qdrant-edge half. Of that time the index takes half, which is longer
+- **Beside vector stores.** Bare indexes are faster: for row numbers alone hnswlib takes two fifths of
+  the time of whatworks, qdrant-edge half and usearch two thirds. Of it the index takes half, and longer
   where other work has taken the processor's cache meanwhile: behind an embedding the search alone takes
   longer than `find_similar(vector=...)`, asked again and again, with all else in it (*floors* above).
   The rest compares candidates exactly, reads ten patterns with their tries (a fifth) and looks for what
