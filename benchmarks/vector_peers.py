@@ -76,6 +76,7 @@ class NumpyExact(Peer):
 class DuckDBExact(Peer):
     """A table with a column ``FLOAT[n]``; every search compares with all."""
 
+    COLUMNS = ("pattern_id", "description", "pattern_type", "created_at")
     needs = "duckdb"
     keeps_patterns = can_leave_out = True
 
@@ -86,17 +87,14 @@ class DuckDBExact(Peer):
         self.folder.mkdir(parents=True)
         dim = self.vectors.shape[1]
         with duckdb.connect(str(self.folder / "vectors.duckdb")) as con:
-            con.execute(
-                f"CREATE TABLE vectors (id INTEGER, vector FLOAT[{dim}], "
-                "pattern_id VARCHAR, description VARCHAR, pattern_type VARCHAR, created_at VARCHAR)"
-            )
+            kept = ", ".join(f"{name} VARCHAR" for name in self.COLUMNS)
+            con.execute(f"CREATE TABLE vectors (id INTEGER, vector FLOAT[{dim}], {kept})")
             for first in range(0, size, BATCH):
                 part = np.ascontiguousarray(self.vectors[first : min(first + BATCH, size)])
                 flat = pa.FixedSizeListArray.from_arrays(pa.array(part.reshape(-1)), dim)
                 columns = {"id": range(first, first + len(part)), "vector": flat}
                 told = pa.Table.from_pylist(self._told[first : first + len(part)])
-                names = ("pattern_id", "description", "pattern_type", "created_at")
-                con.register("part", pa.table(columns | {name: told[name] for name in names}))
+                con.register("part", pa.table(columns | {name: told[name] for name in self.COLUMNS}))
                 con.execute("INSERT INTO vectors SELECT * FROM part")
 
     def open(self, effort: int) -> None:
@@ -106,8 +104,7 @@ class DuckDBExact(Peer):
         self._alike = f"array_cosine_similarity(vector, ?::FLOAT[{self.vectors.shape[1]}]) AS alike"
 
     def search(self, number: int) -> list[int]:
-        columns = "pattern_id, description, pattern_type, created_at"
-        return [_row(found[0]) for found in self._rows(columns, number)]
+        return [_row(found[0]) for found in self._rows(", ".join(self.COLUMNS), number)]
 
     def search_rows(self, number: int) -> list[int]:
         return [found[0] for found in self._rows("id", number)]

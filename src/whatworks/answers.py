@@ -105,9 +105,7 @@ class Answers:
 
     def find_similar(self, text: str, where: Where | None, limit: int) -> list[Match]:
         """Patterns like ``text``, by meaning, if there is an embedder, and by words."""
-        if self._keeper.model.name == "none":
-            return self._matches({}, self._by_words(text, where, limit), limit)
-        return self._matches(*self._found(text, where, max(limit, CANDIDATES)), limit)
+        return self._matches(*self._found(text, where, limit), limit)
 
     def find_nearest(self, vector: Sequence[float], where: Where | None, limit: int) -> list[Match]:
         """Patterns whose embeddings are the nearest to one."""
@@ -132,29 +130,24 @@ class Answers:
             if name in found
         ]
 
-    def _by_words(self, text: str, where: Where | None, k: int) -> list[str]:
-        """Ids by words alone; kept where no condition depends on tries."""
-        evidence = self._keeper.evidence()
-
-        def search() -> Found:
-            return {}, word_hits(evidence, text, where, k)
-
-        if where is not None:
-            return search()[1]
-        key = f"none {k} {text}"
-        return self._keeper.embeddings.found.many([key], lambda _: {key: search()})[key][1]
-
-    def _found(self, text: str, where: Where | None, k: int) -> Found:
+    def _found(self, text: str, where: Where | None, limit: int) -> Found:
         """Distances by meaning and ids by words; kept where no condition depends on tries."""
         keeper, embeddings = self._keeper, self._keeper.embeddings
-        embeddings.expect_text()
-        vectors = embeddings.vectors("patterns")  # first: it embeds what is new
+        if keeper.model.name == "none":
+            keeper.evidence()
+            vectors, k, may_be_kept = None, limit, where is None
+        else:
+            embeddings.expect_text()
+            vectors = embeddings.vectors("patterns")  # first: it embeds what is new
+            k, may_be_kept = max(limit, CANDIDATES), where is None and embeddings.all_embedded
 
         def search() -> Found:
-            near = self._nearest(vectors, keeper.model.embed_query(text), where, k)
+            near: dict[str, float] = {}
+            if vectors is not None:
+                near = self._nearest(vectors, keeper.model.embed_query(text), where, k)
             return near, word_hits(keeper.folded(), text, where, k)
 
-        if where is not None or not embeddings.all_embedded:
+        if not may_be_kept:
             return search()
         key = f"{keeper.model.name} {k} {text}"
         return embeddings.found.many([key], lambda _: {key: search()})[key]

@@ -42,19 +42,14 @@ def merged(rows: Sequence[CellRow], points: Points) -> list[Cell]:
     groups: dict[tuple[str, int, bool], list[CellRow]] = {}
     for row in rows:
         context_id, number, _, _, _, last_at = row
-        key = context_id, number, number in since and last_at < since[number]
-        if key in groups:
-            groups[key].append(row)
-        else:
-            groups[key] = [row]
-    return [
-        # Most have one day; ``_make`` takes half the time of ``Cell``.
-        Cell._make(key + days[0][2:5]) if len(days) == 1 else _one(key, days)
-        for key, days in groups.items()
-    ]
+        early = number in since and last_at < since[number]
+        groups.setdefault((context_id, number, early), []).append(row)
+    return [_one(key, days) for key, days in groups.items()]
 
 
 def _one(key: tuple[str, int, bool], days: Sequence[CellRow]) -> Cell:
+    if len(days) == 1:  # as most are
+        return Cell(*key, *days[0][2:5])
     worth = sum(day.worth for day in days)
     # By worth, as the records count them: a long day is not worth more than its worth.
     mean = sum(day.worth * day.mean_outcome for day in days) / worth

@@ -57,8 +57,7 @@ def answers(
     cells = _Cells(asked)
     hope = rank.optimism(records, whole)
     tries_near = sum(cell.tries for cell in near)
-    strength, weights = np.abs(made.effect), np.abs(made.influence)
-    strongest = np.argsort(-strength, axis=1, kind="stable")[:, :KEPT_EFFECTS].tolist()
+    strongest = np.argsort(-np.abs(made.effect), axis=1, kind="stable")[:, :KEPT_EFFECTS].tolist()
     places: dict[int, list[int]] = {asked.rows[n].pattern_no: [] for n in order}
     for j, cell in enumerate(near):  # those of each pattern, but for early ones
         if cell.pattern_no in places and not cell.early:
@@ -72,7 +71,8 @@ def answers(
         row = asked.rows[n]
         strange = unvouched.get(row.pattern_no, 0.0)
         own = places[row.pattern_no]
-        weight, largest = weights[place, own], strongest[place]
+        weight, largest = np.abs(made.influence[place, own]), strongest[place]
+        shares = (weight / max(weight.sum(), 1e-12)).tolist()
         effects = [
             [cells.number(j), value]
             for j, value in zip(largest, made.effect[place, largest].tolist(), strict=True)
@@ -102,11 +102,7 @@ def answers(
                 "rest_tries": tries_near - sum(near[j].tries for j in largest),
                 "evidence": [
                     [cells.number(j), share]
-                    for j, share in zip(
-                        own[:SHOWN_EVIDENCE],
-                        (weight / max(weight.sum(), 1e-12))[:SHOWN_EVIDENCE].tolist(),
-                        strict=True,
-                    )
+                    for j, share in list(zip(own, shares, strict=True))[:SHOWN_EVIDENCE]
                 ],
             }
         )

@@ -263,8 +263,8 @@ def _turns_as_before() -> None:
         sys.setswitchinterval(_turn_before)
 
 
-def _collect_in_child() -> None:
-    """A thread that made much is not there in a child, and does not come to its end."""
+def _begin_anew() -> None:
+    """A thread that made much, or folds, is not there in a forked child, and comes to no end."""
     global _uncollected, _counting, _taking_turns
     _counting = threading.Lock()
     if _uncollected:
@@ -276,7 +276,7 @@ def _collect_in_child() -> None:
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_collect_in_child)
+    os.register_at_fork(after_in_child=_begin_anew)
 
 
 def give_back_memory() -> None:

@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     import duckdb
 
 __all__ = [
-    "POSTING",
     "SCHEMA",
     "DamagedError",
     "Kept",
     "Postings",
+    "array_of",
     "counts",
     "fill",
     "postings",
@@ -52,7 +52,7 @@ KEPT = 2 << 20
 # Words of which it is kept how many patterns have them.
 COUNTED = 4_096
 
-POSTING = np.dtype([("pattern", "<i4"), ("times", "<i4"), ("words", "<i4")])
+_POSTING = np.dtype([("pattern", "<i4"), ("times", "<i4"), ("words", "<i4")])
 _COUNT = np.dtype([("word", "<u8"), ("count", "<i8")])
 _ALL = "SELECT word, pattern_no, times, words FROM postings ORDER BY word, pattern_no"
 
@@ -116,11 +116,19 @@ def postings(con: sqlite3.Connection, counted: Mapping[int, int], kept: Kept) ->
     bodies = kept.bodies.many(words, lambda missing: {word: _parts(con, word) for word in missing})
     for word, count in counted.items():
         # Patterns may have come since they were counted, or kept.
-        if len(bodies[word]) != count * POSTING.itemsize:
+        if len(bodies[word]) != count * _POSTING.itemsize:
             bodies[word] = _parts(con, word)
-            if len(bodies[word]) != _counts(con, [word])[word] * POSTING.itemsize:
+            if len(bodies[word]) != _counts(con, [word])[word] * _POSTING.itemsize:
                 raise DamagedError("postings are missing")
-    return {word: np.frombuffer(body, POSTING) for word, body in bodies.items()}
+    return {word: np.frombuffer(body, _POSTING) for word, body in bodies.items()}
+
+
+def array_of(columns: Mapping[str, Array]) -> Array:
+    """Postings from columns as the tables name them."""
+    packed = np.empty(len(columns["pattern_no"]), _POSTING)
+    for name, source in (("pattern", "pattern_no"), ("times", "times"), ("words", "words")):
+        packed[name] = columns[source]
+    return packed
 
 
 # -- writing ---------------------------------------------------------------------------------------
@@ -139,7 +147,7 @@ def put(con: sqlite3.Connection, rows: Sequence[Row], patterns: int) -> None:
         before = _part(con, word, part)
         kept = before[~np.isin(before["pattern"], list(changed))]
         new = [(pattern, *value) for pattern, value in changed.items() if value[0]]
-        after = np.sort(np.concatenate([kept, np.array(new, POSTING)]), order="pattern")
+        after = np.sort(np.concatenate([kept, np.array(new, _POSTING)]), order="pattern")
         _put_part(con, word, part, after)
         bucket = more[_bucket_of(word)]
         bucket[word] = bucket.get(word, 0) + len(after) - len(before)
@@ -163,9 +171,7 @@ def fill(
         word, part = column["word"], column["pattern_no"] // PART
         starts = np.flatnonzero(np.r_[True, (word[1:] != word[:-1]) | (part[1:] != part[:-1])])
         ends = np.r_[starts[1:], len(word)]
-        packed = np.empty(len(word), POSTING)
-        for name, source in (("pattern", "pattern_no"), ("times", "times"), ("words", "words")):
-            packed[name] = column[source]
+        packed = array_of(column)
         con.execute("BEGIN")
         con.executemany(
             "INSERT INTO postings VALUES (?, ?, ?)",
@@ -226,7 +232,7 @@ def _parts(con: sqlite3.Connection, word: int) -> bytes:
 def _part(con: sqlite3.Connection, word: int, part: int) -> Array:
     query = "SELECT body FROM postings WHERE word = ? AND part = ?"
     row = con.execute(query, [_signed(word), part]).fetchone()
-    return np.empty(0, POSTING) if row is None else _array(POSTING, row[0], (word, part))
+    return np.empty(0, _POSTING) if row is None else _array(_POSTING, row[0], (word, part))
 
 
 def _put_part(con: sqlite3.Connection, word: int, part: int, array: Array) -> None:
@@ -245,7 +251,7 @@ def _buckets(con: sqlite3.Connection, buckets: Collection[int]) -> dict[int, byt
     rows = chosen(con, "SELECT bucket, body FROM words WHERE bucket IN", buckets)
     if len(rows) < len(buckets):
         raise DamagedError("words are missing")
-    return {number: _packed(body, crc32(b"(%d,)" % number)) for number, body in rows}
+    return {number: _packed(body, _key((number,))) for number, body in rows}
 
 
 def _bucket(con: sqlite3.Connection, bucket: int) -> Array:
@@ -259,7 +265,12 @@ def _put_bucket(con: sqlite3.Connection, bucket: int, known: Sequence[tuple[int,
 
 def _body(array: Array, key: Row) -> bytes:
     packed = array.tobytes()
-    return packed + crc32(packed, crc32(repr(key).encode())).to_bytes(4, "little")
+    return packed + crc32(packed, _key(key)).to_bytes(4, "little")
+
+
+def _key(key: Row) -> int:
+    """The checksum of a key, with which that of its body begins."""
+    return crc32(repr(key).encode())
 
 
 def _packed(body: bytes, key: int) -> bytes:
@@ -271,7 +282,7 @@ def _packed(body: bytes, key: int) -> bytes:
 
 
 def _array(kind: np.dtype[Any], body: bytes, key: Row) -> Array:
-    return np.frombuffer(_packed(body, crc32(repr(key).encode())), kind)
+    return np.frombuffer(_packed(body, _key(key)), kind)
 
 
 def _signed(word: int) -> int:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whatworks.evidence.database import Evidence
-from whatworks.evidence.inverted import POSTING, Postings
+from whatworks.evidence.inverted import Postings, array_of
 from whatworks.evidence.questions import conditions
 from whatworks.evidence.rows import listed
 from whatworks.records import Where
@@ -92,17 +92,13 @@ def _postings(evidence: Evidence, keys: Sequence[int]) -> Postings:
         WHERE word IN ({listed(keys)}) ORDER BY word
         """
     )
-    rows = np.empty(len(found["word"]), POSTING)
-    rows["pattern"], rows["times"], rows["words"] = (
-        found[name] for name in ("pattern_no", "times", "words")
-    )
     words, starts = np.unique(found["word"], return_index=True)
-    return dict(zip(words.tolist(), np.split(rows, starts)[1:], strict=True))
+    return dict(zip(words.tolist(), np.split(array_of(found), starts)[1:], strict=True))
 
 
 def _scores(
     evidence: Evidence, weights: Mapping[int, float], counted: Mapping[int, int]
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+) -> tuple[NDArray[np.integer[Any]], NDArray[np.float64]]:
     """The patterns that have one of the words, by number, and their scores."""
     asked = sorted(weights)
     found = evidence.lookup.postings({key: counted[key] for key in asked}) or _postings(evidence, asked)
@@ -125,7 +121,7 @@ def _saturated(rows: NDArray[Any], mean: float) -> NDArray[np.float64]:
 
 def _sums(
     patterns: NDArray[np.int32], parts: NDArray[np.float64]
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+) -> tuple[NDArray[np.integer[Any]], NDArray[np.float64]]:
     """The patterns, ascending, and the sums of their parts, which are above 0."""
     scores: NDArray[np.float64]
     if len(patterns) and patterns.max() < DENSE * len(patterns):
@@ -139,7 +135,7 @@ def _sums(
 
 
 def _best_first(
-    numbers: NDArray[np.int64], scores: NDArray[np.float64], size: int
+    numbers: NDArray[np.integer[Any]], scores: NDArray[np.float64], size: int
 ) -> Iterator[dict[int, float]]:
     """Scores by pattern in parts of ``size`` at least, the best part first; ties stay together."""
     while len(scores):
