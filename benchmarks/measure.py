@@ -28,6 +28,7 @@ WAIT = "\nprint('ready', flush=True)\nimport sys; sys.stdin.read()"
 BARE = ""
 # An installed package has its bytecode; without this a checkout may be compiled at every start.
 ENVIRONMENT = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+ENVIRONMENT["ORT_DISABLE_TELEMETRY"] = "1"  # peers load onnxruntime too
 
 
 class Quantiles(NamedTuple):

@@ -15,6 +15,9 @@ from hypothesis import HealthCheck, settings
 from whatworks import Memory
 from whatworks.testing import HashEmbedder
 
+# Tests that load the engine of the built-in model by itself tell its makers nothing either.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+
 # What several test modules share lies in tests/support.
 sys.path.append(str(Path(__file__).parent))
 pytest.register_assert_rewrite("support")

@@ -161,8 +161,7 @@ def _equally_long(tokens: list[list[int]]) -> Iterator[list[int]]:
 def _session(threads: int) -> Any:
     from importlib.resources import as_file, files
 
-    import onnxruntime
-
+    onnxruntime = _onnxruntime()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     # Threads that spin within a text take a third off it; between texts they would only burn.
@@ -178,6 +177,15 @@ def _session(threads: int) -> Any:
         made = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     system.give_back_memory()  # loading takes more than what it leaves
     return made
+
+
+def _onnxruntime() -> Any:
+    """The module, which from 1.29 on tells its makers of each process and model unless told not to."""
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # read when it is first loaded, and by children
+    import onnxruntime
+
+    onnxruntime.disable_telemetry_events()  # where somebody else loaded it before
+    return onnxruntime
 
 
 def _tokenizer() -> Any:

@@ -57,6 +57,32 @@ def test_the_graph_is_near_what_the_published_model_gives(model: MiniLM) -> None
         assert 0.997 < vector @ mean / np.linalg.norm(mean) < 0.99999
 
 
+def test_the_engine_tells_its_makers_nothing(tmp_path: Path) -> None:
+    """Since 1.29 it writes an id of the machine into the home and sends what it does, unless told not to.
+
+    In an environment of its own: the engine is silent where ``CI`` is set.
+    """
+    code = "from whatworks.embedders.minilm import MiniLM; print(MiniLM()(['a text']).shape)"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={"HOME": str(tmp_path), "ORT_DISABLE_TELEMETRY": "0"},
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert done.stdout == "(1, 384)\n", done.stderr
+    assert list(tmp_path.rglob("*")) == []
+
+
+def test_an_engine_that_another_library_loaded_is_told_to_be_silent_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import onnxruntime
+
+    told: list[str] = []
+    monkeypatch.setattr(onnxruntime, "disable_telemetry_events", lambda: told.append("no"))
+    MiniLM().load()
+    assert told == ["no"]
+
+
 def test_a_vector_does_not_depend_on_the_number_of_threads(model: MiniLM) -> None:
     texts = [" ".join(SENTENCES[:3])[:size] for size in range(1, 67)]
     assert_array_equal(MiniLM(threads=1)(texts), model(texts))
