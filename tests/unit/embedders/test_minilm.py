@@ -58,7 +58,7 @@ def test_the_graph_is_near_what_the_published_model_gives(model: MiniLM) -> None
 
 
 def test_the_engine_tells_its_makers_nothing(tmp_path: Path) -> None:
-    """Since 1.29 it writes an id of the machine into the home and sends what it does, unless told not to.
+    """Since 1.29 it keeps an id of the machine in the home and sends what it does, unless told not to.
 
     In an environment of its own: the engine is silent where ``CI`` is set.
     """
