@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from math import ceil
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,6 +63,7 @@ class Gathering:
         self._keeper = keeper
         self._worlds = Worlds(keeper)
         self._changes = Changes(keeper)
+        self._needed = cells.FIRST_CONTEXTS  # contexts, for as many cells as the last question took
 
     def gather(
         self,
@@ -173,7 +175,11 @@ class Gathering:
             similarity = {n: 1 - d for n, d in zip(hits.ids, hits.distances.tolist(), strict=True)}
             nearest_first = sorted(similarity, key=lambda name: (-similarity[name], name))
             # Contexts without a resolved try, or of later, have no cells: look beyond them.
-            found = cells.neighbours(self._keeper.folded(), nearest_first, as_of, pairs=k)
+            found = cells.neighbours(
+                self._keeper.folded(), nearest_first, as_of, pairs=k, at_once=self._needed
+            )
+            # A tenth more: the next question needs about as many.
+            self._needed = max(cells.FIRST_CONTEXTS, ceil(1.1 * len({cell[0] for cell in found})))
             if len({cell[:2] for cell in found}) >= k or len(hits.ids) < reach:
                 return found, similarity
             reach *= 4

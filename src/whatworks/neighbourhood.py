@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from operator import itemgetter
 from typing import NamedTuple
 
@@ -37,19 +38,22 @@ class Cell(NamedTuple):
 
 
 def merged(rows: Sequence[CellRow], points: Points) -> list[Cell]:
-    """The days of each context and pattern together, before and after a change point apart."""
+    """The days of each context and pattern together, before and after a change point apart.
+
+    ``rows`` are in the order of ``cells.neighbours``, which has those of each one behind another.
+    """
     since = {number: micros(point.since) for number, point in points.items()}
-    groups: dict[tuple[str, int, bool], list[CellRow]] = {}
-    for row in rows:
-        context_id, number, _, _, _, last_at = row
-        early = number in since and last_at < since[number]
-        groups.setdefault((context_id, number, early), []).append(row)
-    return [_one(key, days) for key, days in groups.items()]
+    keys = [(row[0], row[1], row[1] in since and row[5] < since[row[1]]) for row in rows]
+    ends = [n for n, (key, after) in enumerate(pairwise(keys), 1) if key != after] + [len(rows)]
+    return [
+        # One day, as most have.
+        Cell(*keys[at], *rows[at][2:5]) if end - at == 1 else _one(keys[at], rows[at:end])
+        for at, end in pairwise([0, *ends])
+        if at < end
+    ]
 
 
 def _one(key: tuple[str, int, bool], days: Sequence[CellRow]) -> Cell:
-    if len(days) == 1:  # as most are
-        return Cell(*key, *days[0][2:5])
     worth = sum(day.worth for day in days)
     # By worth, as the records count them: a long day is not worth more than its worth.
     mean = sum(day.worth * day.mean_outcome for day in days) / worth

@@ -46,6 +46,10 @@ __all__ = [
 ]
 
 
+# Contexts whose cells are read first where nobody knows better.
+FIRST_CONTEXTS = 8
+
+
 def _json(values: object) -> str:
     return orjson.dumps(values).decode()
 
@@ -173,16 +177,18 @@ def neighbours(
     as_of: datetime | None,
     *,
     pairs: int | None = None,
+    at_once: int = FIRST_CONTEXTS,
 ) -> list[CellRow]:
     """The cells of these contexts, by context, pattern and day.
 
     With ``pairs``, those of so many pairs of a context and a pattern: of the
     first contexts, in their order, and of the last of them by the number of the pattern.
+    The cells of ``at_once`` contexts are read first; how many does not change what is found.
     """
     if not contexts or pairs == 0:
         return []
     if as_of is None:
-        looked_up = _looked_up(evidence, contexts, pairs)
+        looked_up = _looked_up(evidence, contexts, pairs, at_once)
         if looked_up is not None:
             return looked_up
     with_, values = _then(as_of)
@@ -203,8 +209,6 @@ def neighbours(
 
 
 _by_place = itemgetter(0, 1, 5)
-# Contexts whose cells are read first.
-FIRST_CONTEXTS = 8
 
 
 def _first(
@@ -224,9 +228,11 @@ def _first(
     return first
 
 
-def _looked_up(evidence: Evidence, contexts: Sequence[str], pairs: int | None) -> list[CellRow] | None:
+def _looked_up(
+    evidence: Evidence, contexts: Sequence[str], pairs: int | None, at_once: int
+) -> list[CellRow] | None:
     names, parts, left = dict[int, str](), list[NDArray[Any]](), pairs or 0
-    at, step = 0, len(contexts) if pairs is None else FIRST_CONTEXTS
+    at, step = 0, len(contexts) if pairs is None else at_once
     while at < len(contexts) and (pairs is None or left > 0):
         found = evidence.lookup.contexts(ids=contexts[at : at + step])
         if found is None:

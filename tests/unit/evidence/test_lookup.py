@@ -86,6 +86,11 @@ def answers(evidence: Evidence) -> dict[str, Any]:
         "texts": questions.context_texts(evidence, [*contexts, "nobody"]),
         "days": [questions.days(evidence, number, None) for number in known],
         "neighbours": cells.neighbours(evidence, contexts, None),
+        "first neighbours": [
+            cells.neighbours(evidence, contexts[::-1], None, pairs=pairs, at_once=at_once)
+            for pairs in (1, 3, 12)
+            for at_once in (1, 2, 50)
+        ],
         "records": sorted(cells.records(evidence, numbers=known[:5], ids=IDS, as_of=None)),
         "lives": {
             number: [column.tolist() for column in life]
