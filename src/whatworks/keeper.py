@@ -116,6 +116,8 @@ class Keeper:
         self._when_idle = when_idle
         self._keeper_lock = lock
         self._lock = threading.RLock()  # held while a layer is changed
+        self._counting = threading.Lock()
+        self._waiting = 0  # threads that wait for a fold, each with a question
         self._backups = threading.Lock()  # one at a time, and nobody waits for it with the other lock
         self._stop = threading.Event()
         self._evidence: Evidence | None = None
@@ -266,8 +268,28 @@ class Keeper:
             mark = self._reached.get(position[0])
             if mark is not None and mark.position >= position[1]:
                 return evidence
-        with self._lock:
+        with self._awaited(), self._lock:
             return self._fold()
+
+    @contextmanager
+    def _awaited(self) -> Iterator[None]:
+        """As long as it lasts somebody waits for a fold, if it is not the background that folds."""
+        if self.upkeep.is_current:
+            yield
+            return
+        with self._counting:
+            self._waiting += 1
+        try:
+            yield
+        finally:
+            with self._counting:
+                self._waiting -= 1
+
+    def make_way(self) -> None:
+        """Fold first, where a question waits for that: else it waits for what is written meanwhile."""
+        if self._waiting:
+            with suppress(StoreError), self._lock:  # what was written is acknowledged all the same
+                self._fold()
 
     @property
     def holds(self) -> Holds:

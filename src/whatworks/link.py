@@ -80,8 +80,13 @@ def _close_all() -> None:
         link.close()
 
 
+# So many records of one call let a question go first.
+MANY = 100
+NOWHERE = ("", 0)  # in no segment: all is folded for it
+
+
 class Recent:
-    """What was written since the last fold, or seen since, by all handles of the store.
+    """What was written or seen lately, by all handles of the store.
 
     A write needs no question to know whether a pattern or an event exists.
     """
@@ -91,6 +96,8 @@ class Recent:
         self._seen: tuple[int, int] | None = None
         self.patterns: set[str] = set()
         self.events: dict[str, dict[str, Any]] = {}
+        self._unknown_until: tuple[str, int] | None = None
+        self._letting_go = threading.Lock()
         self.resolving = threading.Lock()  # outcomes are compared and written one at a time
 
     def check(self) -> bool:
@@ -104,6 +111,22 @@ class Recent:
             self.patterns, self.events = set(), {}
             return True
         return False
+
+    def let_go(self, position: Callable[[], tuple[str, int] | None]) -> None:
+        """Remember none of the events so far; ``position`` says how far this process has written."""
+        with self._letting_go:
+            self.events = {}
+            # Behind that: what another thread has put there meanwhile was written before.
+            self._unknown_until = position() or NOWHERE
+
+    def find(self, catch_up: Callable[[tuple[str, int]], object]) -> None:
+        """See that the evidence has the events that were let go of; ``catch_up`` folds up to there."""
+        until = self._unknown_until
+        if until is not None:
+            catch_up(until)
+            with self._letting_go:
+                if self._unknown_until == until:
+                    self._unknown_until = None
 
 
 class Link:
@@ -303,6 +326,8 @@ class Link:
         keeper = self._keeper
         if keeper is not None:
             keeper.upkeep.wake()
+            if len(bodies) >= MANY:
+                keeper.make_way()
 
     # -- asking -----------------------------------------------------------------------------------
 

@@ -69,6 +69,11 @@ class Upkeep:
             self._thread = threading.Thread(target=self._work, name="whatworks-keeper", daemon=True)
             self._thread.start()
 
+    @property
+    def is_current(self) -> bool:
+        """Whether its own thread asks."""
+        return threading.current_thread() is self._thread
+
     def wake(self) -> None:
         """Something was written: have it folded soon."""
         self._wake.set()

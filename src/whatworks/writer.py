@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from copy import deepcopy
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from whatworks.channels import CHECKING, UNVOUCHED
 from whatworks.checks import micros, moment_of, shown
 from whatworks.desk import Desk
-from whatworks.errors import InvalidInputError, NotFoundError, StoreError
+from whatworks.errors import InvalidInputError, NotFoundError
 from whatworks.frozen import maker
 from whatworks.ids import content_id
 from whatworks.link import Link
@@ -22,7 +22,7 @@ from whatworks.tries import Many
 __all__ = ["Writer"]
 
 Body = dict[str, Any]
-# Beyond this many a fold is cheaper than the memory.
+# Events that are not in the evidence yet, or may be asked about next: a kilobyte each.
 REMEMBERED = 10_000
 # What must agree for two events with one id to be the same event.
 _SAME = ("pattern_id", "context_id", "outcome", "state")
@@ -175,16 +175,16 @@ class Writer:
     def _remember(self, bodies: Iterable[Body]) -> None:
         self._recent.events.update((body["event_id"], body) for body in bodies)
         if len(self._recent.events) > REMEMBERED:
-            # What was acknowledged must not raise any more: without a fold, remember it longer.
-            with suppress(StoreError):
-                self._link.ask(Desk.catch_up)  # from now on the evidence knows them
-                self._recent.events = {}
+            self._recent.let_go(self._link.journal.position)
 
     def _known(self, ids: Sequence[str]) -> dict[str, Body]:
         recent = self._recent.events
         found = {name: recent[name] for name in ids if name in recent}
         missing = [name for name in ids if name not in found]
-        return found | self._stored(missing) if missing else found
+        if not missing:
+            return found
+        self._recent.find(partial(self._link.ask, Desk.catch_up))
+        return found | self._stored(missing)
 
     def _stored(self, ids: Sequence[str], *, latest: bool = False) -> dict[str, Body]:
         found = self._link.ask(Desk.known_events, ids, latest=latest)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -7,7 +9,15 @@ from datetime import timedelta
 
 import pytest
 
-from whatworks import InvalidInputError, Memory, NewEvent, NotFoundError, journal, writer
+from whatworks import (
+    InvalidInputError,
+    Memory,
+    NewEvent,
+    NotFoundError,
+    StoreFullError,
+    journal,
+    writer,
+)
 from whatworks.writer import body_of, event_of
 
 Open = Callable[..., Memory]
@@ -154,6 +164,75 @@ def test_the_memory_of_recent_events_is_bounded(
         memory.resolve(f"e{n}", outcome=1.0)
     assert memory.get_pattern("p").resolved_count == 35
     assert memory.stats().events == 35
+
+
+def test_writing_waits_for_no_fold_however_many_outcomes_are_open(
+    memory: Memory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And what was let go of before it was folded is found all the same."""
+    monkeypatch.setattr(writer, "REMEMBERED", 10)
+    memory.stats()
+    held, written = threading.Event(), threading.Event()
+
+    def fold() -> None:
+        with memory._keeper._lock:
+            held.set()
+            assert written.wait(30)
+
+    with ThreadPoolExecutor(1) as pool:
+        folding = pool.submit(fold)
+        assert held.wait(30)
+        for _ in range(10):
+            memory.record_many([NewEvent("p")] * 15)
+            last = memory.record("q", outcome=None)
+        written.set()
+        folding.result()
+    memory.record_many([NewEvent("p", event_id=f"x{n}") for n in range(30)])
+    before = records(memory)
+    assert memory.record("p", outcome=None, event_id="x0").event_id == "x0"
+    assert records(memory) == before
+    memory.resolve("x0", outcome=1.0)
+    assert memory.resolve(last.event_id, outcome=1.0).outcome == 1.0
+    assert memory.stats().events == 150 + 10 + 30
+
+
+@pytest.mark.parametrize("waiting", [True, False])
+def test_a_large_write_lets_a_question_that_waits_for_a_fold_go_first(
+    memory: Memory, monkeypatch: pytest.MonkeyPatch, waiting: bool
+) -> None:
+    memory.stats()
+    keeper, folded = memory._keeper, list[str]()
+
+    def fold() -> object:
+        folded.append(threading.current_thread().name)
+        raise StoreFullError("the disk is full")  # what was written is acknowledged all the same
+
+    monkeypatch.setattr(keeper, "_fold", fold)
+    monkeypatch.setattr(keeper, "_waiting", int(waiting))
+    assert len(memory.record_many([NewEvent("p", outcome=1.0)] * 200)) == 200
+    memory.record("p", outcome=1.0)  # a single one does not
+    assert folded.count(threading.current_thread().name) == waiting
+
+
+def test_only_a_question_makes_writes_wait(memory: Memory, monkeypatch: pytest.MonkeyPatch) -> None:
+    memory.stats()
+    keeper, waiting = memory._keeper, list[tuple[str, int]]()
+    fold = keeper._fold
+
+    def noted() -> object:
+        waiting.append((threading.current_thread().name, keeper._waiting))
+        return fold()
+
+    monkeypatch.setattr(keeper, "_fold", noted)
+    memory.record("p", outcome=1.0)
+    while not waiting:  # the background folds
+        time.sleep(0.01)
+    memory.record("p", outcome=1.0)
+    memory.stats()
+    found = dict(waiting)
+    assert found["whatworks-keeper"] == 0
+    assert found[threading.current_thread().name] == 1
+    assert keeper._waiting == 0
 
 
 def test_threads_that_resolve_one_event_leave_one_outcome(memory: Memory) -> None:
