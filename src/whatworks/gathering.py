@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from math import ceil
@@ -63,6 +64,7 @@ class Gathering:
         self._keeper = keeper
         self._worlds = Worlds(keeper)
         self._changes = Changes(keeper)
+        self._beside = ThreadPoolExecutor(1, "whatworks-beside")
         self._needed = cells.FIRST_CONTEXTS  # contexts, for as many cells as the last question took
 
     def gather(
@@ -83,9 +85,17 @@ class Gathering:
         whole = rank.population(*sums[:5])
         learned = self._worlds.learned(contexts, sums, whole, as_of, now)
         k = min(rank.neighbourhood(sums.cells), sums.cells)
-        found, similarity = self._near(contexts, query, k, as_of)
-        # A pattern without any evidence is worth showing if its description fits.
-        alike = self._alike(patterns, query, limit, as_of) if candidates is None else {}
+        # A pattern without any evidence is worth showing if its description fits. Looked for beside
+        # the rest, it takes no time: both searches wait for the memory, and for different parts of it.
+        looking = (
+            self._beside.submit(self._alike, patterns, query, limit, as_of)
+            if candidates is None
+            else None
+        )
+        try:
+            found, similarity = self._near(contexts, query, k, as_of)
+        finally:
+            alike = {} if looking is None else looking.result()
         numbers = {cell.pattern_no for cell in found}
         if candidates is None:
             numbers.update(self._leaders(limit, whole, as_of))
