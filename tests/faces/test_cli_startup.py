@@ -45,6 +45,24 @@ def test_recording_loads_no_model(tmp_path: Path) -> None:
     assert HEAVY & loaded == {"duckdb", "numpy"}
 
 
+def test_commands_leave_nothing_in_the_home_but_the_store(tmp_path: Path) -> None:
+    """Libraries that tell their makers of a run put an id there, and are silent where ``CI`` is set."""
+    command = str(Path(sys.executable).parent / "whatworks")
+    for words in (
+        ["add", "search with rg", "--id", "p"],
+        ["record", "p", "--outcome", "1", "--context", "a large repository"],
+        ["similar", "look for a word"],
+        ["predict", "a huge repository"],
+        ["sql", "SELECT count(*) FROM usage_events"],
+        ["doctor"],
+    ):
+        subprocess.run([command, *words], env={"HOME": str(tmp_path)}, capture_output=True, check=True)
+    found = {path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_file()}
+    assert found
+    store = Path(".local", "share", "whatworks")
+    assert {path for path in found if not path.is_relative_to(store)} == set()
+
+
 def test_help_comes_at_once() -> None:
     command = [str(Path(sys.executable).parent / "whatworks"), "--help"]
     times = []
