@@ -243,9 +243,9 @@ class Desk:
             self.keeper.catch_up()
         return self.keeper.ask_folded(lambda evidence: questions.events_of(evidence, ids))
 
-    def catch_up(self, position: tuple[str, int] | None = None) -> None:
-        """Fold what was acknowledged so far, or at least what lies before ``position``."""
-        self.keeper.catch_up(position)
+    def catch_up(self) -> None:
+        """Fold what was acknowledged so far."""
+        self.keeper.catch_up()
 
     # -- advice -----------------------------------------------------------------------------------
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from math import ceil
 
 import numpy as np
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from whatworks import rank
 from whatworks.answers import shown_first
+from whatworks.beside import Beside
 from whatworks.changes import Changes
 from whatworks.evidence import cells
 from whatworks.evidence.cells import CellRow, PopulationRow, RecordRow
@@ -64,7 +65,7 @@ class Gathering:
         self._keeper = keeper
         self._worlds = Worlds(keeper)
         self._changes = Changes(keeper)
-        self._beside = ThreadPoolExecutor(1, "whatworks-beside")
+        self._beside = Beside()
         self._needed = cells.FIRST_CONTEXTS  # contexts, for as many cells as the last question took
 
     def gather(
@@ -85,17 +86,16 @@ class Gathering:
         whole = rank.population(*sums[:5])
         learned = self._worlds.learned(contexts, sums, whole, as_of, now)
         k = min(rank.neighbourhood(sums.cells), sums.cells)
-        # A pattern without any evidence is worth showing if its description fits. Looked for beside
-        # the rest, it takes no time: both searches wait for the memory, and for different parts of it.
-        looking = (
-            self._beside.submit(self._alike, patterns, query, limit, as_of)
-            if candidates is None
-            else None
-        )
-        try:
+        # A pattern without any evidence is worth showing if its description fits.
+        if candidates is None:
+            # Both searches wait for the memory, and for different parts of it.
+            search = partial(self._alike, patterns, query, limit, as_of)
+            with self._beside.calling(search) as answer:
+                found, similarity = self._near(contexts, query, k, as_of)
+            alike = answer()
+        else:
             found, similarity = self._near(contexts, query, k, as_of)
-        finally:
-            alike = {} if looking is None else looking.result()
+            alike = {}
         numbers = {cell.pattern_no for cell in found}
         if candidates is None:
             numbers.update(self._leaders(limit, whole, as_of))

@@ -63,6 +63,8 @@ REORDERING_SHARE = 10
 # How long it waits before it tries again to open the tables, to fill the lookup or to erase, where
 # that failed.
 RETRY_SECONDS = 30.0
+# How long a large write lets a question go first: a fold of fifty thousand tries takes as long.
+MAKE_WAY_SECONDS = 1.0
 PATTERNS_CACHED = 10_000
 LEADERS_CACHED = 16
 # Patterns whose numbers are looked up after a fold; where more were touched nothing stays of any.
@@ -116,8 +118,7 @@ class Keeper:
         self._when_idle = when_idle
         self._keeper_lock = lock
         self._lock = threading.RLock()  # held while a layer is changed
-        self._counting = threading.Lock()
-        self._waiting = 0  # threads that wait for a fold, each with a question
+        self._waiting = set[int]()  # threads that wait for a fold, each with a question
         self._backups = threading.Lock()  # one at a time, and nobody waits for it with the other lock
         self._stop = threading.Event()
         self._evidence: Evidence | None = None
@@ -268,28 +269,27 @@ class Keeper:
             mark = self._reached.get(position[0])
             if mark is not None and mark.position >= position[1]:
                 return evidence
-        with self._awaited(), self._lock:
-            return self._fold()
-
-    @contextmanager
-    def _awaited(self) -> Iterator[None]:
-        """As long as it lasts somebody waits for a fold, if it is not the background that folds."""
-        if self.upkeep.is_current:
-            yield
-            return
-        with self._counting:
-            self._waiting += 1
+        asking = threading.get_ident()
         try:
-            yield
+            if not self.upkeep.is_current:
+                self._waiting.add(asking)
+            with self._lock:
+                return self._fold()
         finally:
-            with self._counting:
-                self._waiting -= 1
+            self._waiting.discard(asking)
 
     def make_way(self) -> None:
-        """Fold first, where a question waits for that: else it waits for what is written meanwhile."""
-        if self._waiting:
-            with suppress(StoreError), self._lock:  # what was written is acknowledged all the same
-                self._fold()
+        """Fold before more is written, where a question waits for a fold: else it waits for that, too.
+
+        Not for long: a layer may be made anew meanwhile.
+        """
+        if self._waiting and self._lock.acquire(timeout=MAKE_WAY_SECONDS):
+            try:
+                with suppress(Exception):  # what was written is acknowledged all the same
+                    if self._waiting:
+                        self._fold()
+            finally:
+                self._lock.release()
 
     @property
     def holds(self) -> Holds:

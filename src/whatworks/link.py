@@ -89,15 +89,24 @@ class Recent:
     """What was written or seen lately, by all handles of the store.
 
     A write needs no question to know whether a pattern or an event exists.
+
+    Parameters
+    ----------
+    folder
+        The store.
+    position
+        How far this process has written: segment and offset, ``None`` where nothing is open.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, position: Callable[[], tuple[str, int] | None]) -> None:
         self._path = folder / config.FORGETS
+        self._position = position
         self._seen: tuple[int, int] | None = None
         self.patterns: set[str] = set()
         self.events: dict[str, dict[str, Any]] = {}
-        self._unknown_until: tuple[str, int] | None = None
         self._letting_go = threading.Lock()
+        self._let_go = 0  # how often
+        self._unknown_until: tuple[str, int] | None = None
         self.resolving = threading.Lock()  # outcomes are compared and written one at a time
 
     def check(self) -> bool:
@@ -108,24 +117,26 @@ class Recent:
             return False
         if (found.st_ino, found.st_mtime_ns) != self._seen:
             self._seen = found.st_ino, found.st_mtime_ns
-            self.patterns, self.events = set(), {}
+            self.patterns = set()
+            self.let_go()
             return True
         return False
 
-    def let_go(self, position: Callable[[], tuple[str, int] | None]) -> None:
-        """Remember none of the events so far; ``position`` says how far this process has written."""
+    def let_go(self) -> None:
+        """Remember none of the events so far: those that are not folded yet are unknown until then."""
         with self._letting_go:
             self.events = {}
+            self._let_go += 1
             # Behind that: what another thread has put there meanwhile was written before.
-            self._unknown_until = position() or NOWHERE
+            self._unknown_until = self._position() or NOWHERE
 
-    def find(self, catch_up: Callable[[tuple[str, int]], object]) -> None:
-        """See that the evidence has the events that were let go of; ``catch_up`` folds up to there."""
-        until = self._unknown_until
-        if until is not None:
-            catch_up(until)
+    def find(self, reach: Callable[[tuple[str, int]], bool]) -> None:
+        """Have the events that were let go of in the evidence; ``reach`` says whether they are now."""
+        with self._letting_go:
+            until, let_go = self._unknown_until, self._let_go
+        if until is not None and reach(until):
             with self._letting_go:
-                if self._unknown_until == until:
+                if self._let_go == let_go:
                     self._unknown_until = None
 
 
@@ -157,7 +168,7 @@ class Link:
         self.folder = folder
         self.embedder = embedder
         self.durability = durability
-        self.recent = Recent(folder)
+        self.recent = Recent(folder, self._position)
         self.stays = False  # whether to keep the store however idle it is
         self.ships_last = False  # whether closing ships to the team, however short it was open
         self._pid = os.getpid()
@@ -312,6 +323,9 @@ class Link:
                     self._journal = journal
         return self._journal
 
+    def _position(self) -> tuple[str, int] | None:
+        return None if self._journal is None else self._journal.position()
+
     def _observe(self, stamp: int) -> None:
         """What is written from now on comes after what ``stamp`` stands for."""
         with self._writing:
@@ -328,6 +342,22 @@ class Link:
             keeper.upkeep.wake()
             if len(bodies) >= MANY:
                 keeper.make_way()
+
+    def reach(self, position: tuple[str, int]) -> bool:
+        """Have the evidence hold what this process wrote up to ``position``; whether it does then.
+
+        Another process that keeps the store sees to it before each answer. Where it cannot be folded,
+        as on a full disk, what was folded last has to do: of what is written twice, the first counts.
+        """
+        if (desk := self._enter()) is None:
+            return False
+        try:
+            with suppress(StoreError):
+                desk.keeper.catch_up(position)
+                return True
+            return False
+        finally:
+            self._leave()
 
     # -- asking -----------------------------------------------------------------------------------
 
@@ -383,8 +413,7 @@ class Link:
         shape = form(question)
         if self._client is None:
             raise Gone("nobody keeps the store yet")
-        written = None if self._journal is None else self._journal.position()
-        reply = self._client.ask(shape.request(args, kwargs, written))
+        reply = self._client.ask(shape.request(args, kwargs, self._position()))
         self._observe(reply.stamp)
         if reply.kind == "error":
             raise error_of(reply)

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import replace
 from datetime import datetime
-from functools import partial
 from typing import Any
 
 from whatworks.channels import CHECKING, UNVOUCHED
@@ -175,7 +174,7 @@ class Writer:
     def _remember(self, bodies: Iterable[Body]) -> None:
         self._recent.events.update((body["event_id"], body) for body in bodies)
         if len(self._recent.events) > REMEMBERED:
-            self._recent.let_go(self._link.journal.position)
+            self._recent.let_go()
 
     def _known(self, ids: Sequence[str]) -> dict[str, Body]:
         recent = self._recent.events
@@ -183,7 +182,7 @@ class Writer:
         missing = [name for name in ids if name not in found]
         if not missing:
             return found
-        self._recent.find(partial(self._link.ask, Desk.catch_up))
+        self._recent.find(self._link.reach)
         return found | self._stored(missing)
 
     def _stored(self, ids: Sequence[str], *, latest: bool = False) -> dict[str, Body]:

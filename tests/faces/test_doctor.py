@@ -20,7 +20,7 @@ import pytest
 
 from whatworks import Memory, NotFoundError
 from whatworks.doctor import Finding, examine
-from whatworks.embedders import minilm
+from whatworks.embedders import minilm_parts
 from whatworks.testing import HashEmbedder
 
 
@@ -410,7 +410,7 @@ def test_a_model_that_is_not_the_one_expected_is_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Memory.open(tmp_path / "s").close()
-    monkeypatch.setattr(minilm, "MODEL_SHA256", "0" * 64)
+    monkeypatch.setattr(minilm_parts, "MODEL_SHA256", "0" * 64)
     found = fault(tmp_path / "s")
     assert (found.layer, found.status) == ("embedder", "bad")
     assert "pip install" in found.remedy

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -18,6 +17,7 @@ from whatworks import (
     journal,
     writer,
 )
+from whatworks import keeper as keeper_module
 from whatworks.writer import body_of, event_of
 
 Open = Callable[..., Memory]
@@ -208,7 +208,7 @@ def test_a_large_write_lets_a_question_that_waits_for_a_fold_go_first(
         raise StoreFullError("the disk is full")  # what was written is acknowledged all the same
 
     monkeypatch.setattr(keeper, "_fold", fold)
-    monkeypatch.setattr(keeper, "_waiting", int(waiting))
+    monkeypatch.setattr(keeper, "_waiting", {0} if waiting else set())
     assert len(memory.record_many([NewEvent("p", outcome=1.0)] * 200)) == 200
     memory.record("p", outcome=1.0)  # a single one does not
     assert folded.count(threading.current_thread().name) == waiting
@@ -217,22 +217,94 @@ def test_a_large_write_lets_a_question_that_waits_for_a_fold_go_first(
 def test_only_a_question_makes_writes_wait(memory: Memory, monkeypatch: pytest.MonkeyPatch) -> None:
     memory.stats()
     keeper, waiting = memory._keeper, list[tuple[str, int]]()
-    fold = keeper._fold
+    fold, folded = keeper._fold, threading.Event()
 
     def noted() -> object:
-        waiting.append((threading.current_thread().name, keeper._waiting))
+        waiting.append((threading.current_thread().name, len(keeper._waiting)))
+        folded.set()
         return fold()
 
     monkeypatch.setattr(keeper, "_fold", noted)
     memory.record("p", outcome=1.0)
-    while not waiting:  # the background folds
-        time.sleep(0.01)
+    assert folded.wait(30)  # by the background
     memory.record("p", outcome=1.0)
     memory.stats()
-    found = dict(waiting)
-    assert found["whatworks-keeper"] == 0
-    assert found[threading.current_thread().name] == 1
-    assert keeper._waiting == 0
+    assert waiting[0] == ("whatworks-keeper", 0)
+    assert (threading.current_thread().name, 1) in waiting
+    assert keeper._waiting == set()
+
+
+def test_a_large_write_waits_for_no_lock_that_is_held_long(
+    memory: Memory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory.stats()
+    monkeypatch.setattr(keeper_module, "MAKE_WAY_SECONDS", 0.01)
+    monkeypatch.setattr(memory._keeper, "_waiting", {0})
+    held, written = threading.Event(), threading.Event()
+
+    def rebuild() -> None:
+        with memory._keeper._lock:
+            held.set()
+            assert written.wait(30)
+
+    with ThreadPoolExecutor(1) as pool:
+        rebuilding = pool.submit(rebuild)
+        assert held.wait(30)
+        memory.record_many([NewEvent("p", outcome=1.0)] * 200)
+        written.set()
+        rebuilding.result()
+
+
+def test_an_event_is_known_to_others_while_a_thread_lets_go_of_it(
+    memory: Memory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between forgetting the events and noting how far they go, another thread asks for one."""
+    memory.stats()
+    recent, letting_go, asking = memory._link.recent, threading.Event(), threading.Event()
+    position = recent._position
+
+    def slowly() -> object:
+        letting_go.set()
+        asking.wait(0.2)
+        return position()
+
+    monkeypatch.setattr(recent, "_position", slowly)
+    memory.record("p", outcome=None, event_id="e")
+    with ThreadPoolExecutor(2) as pool:
+        let_go = pool.submit(recent.let_go)
+        assert letting_go.wait(30)
+        with pytest.raises(InvalidInputError, match="another id"):
+            memory.record("q", outcome=None, event_id="e")
+        asking.set()
+        let_go.result()
+
+
+def test_what_cannot_be_folded_is_written_all_the_same(
+    memory: Memory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An id that is not remembered may be one of those: it is written again, and counts once."""
+    memory.stats()
+    memory.record("p", outcome=1.0, event_id="e")
+    memory._link.recent.let_go()
+
+    def full() -> object:
+        raise StoreFullError("the disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(memory._keeper, "_fold", full)
+        assert memory.record("p", outcome=1.0, event_id="e").event_id == "e"
+        assert memory.record("p", outcome=1.0, event_id="f").event_id == "f"
+    with pytest.raises(InvalidInputError, match="another id"):
+        memory.record("q", outcome=1.0, event_id="e")
+    assert memory.stats().events == 2
+
+
+def test_an_event_written_while_something_is_forgotten_is_known(memory: Memory) -> None:
+    memory.stats()
+    memory.record("p", outcome=None, event_id="e")
+    memory._keeper._tell()  # as where a fold before that has forgotten something
+    with pytest.raises(InvalidInputError, match="another id"):
+        memory.record("q", outcome=None, event_id="e")
 
 
 def test_threads_that_resolve_one_event_leave_one_outcome(memory: Memory) -> None:
