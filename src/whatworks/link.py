@@ -349,6 +349,7 @@ class Link:
         Another process that keeps the store sees to it before each answer. Where it cannot be folded,
         as on a full disk, what was folded last has to do: of what is written twice, the first counts.
         """
+        self.check()
         if (desk := self._enter()) is None:
             return False
         try:
