@@ -656,7 +656,10 @@ class Keeper:
     def _open_tables(self) -> None:
         """See that the tables are whole, whoever needs them."""
         self._open_again_at = monotonic() + RETRY_SECONDS
+        evidence = self._evidence
         try:
+            if evidence is not None and evidence.unopened:
+                evidence.need()  # before it folds: who can do with the last fold waits for no other
             self.evidence(receipts=True).need()
         except StoreError:
             if not self.mended():

@@ -245,6 +245,25 @@ def test_tries_that_are_held_back_are_counted_by_the_tables(store: Path) -> None
         assert memory.trend("p").days == ()
 
 
+def test_the_first_fold_in_the_background_leaves_the_last_one_to_be_asked(
+    store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It opens the tables; while they are opened anew, nobody could ask and all would wait for it."""
+    lost = list[bool]()
+    monkeypatch.setattr(upkeep, "LOOK_SECONDS", 3600.0)  # only what is written wakes it
+    with Memory.open(store, embedder=HashEmbedder()) as memory:
+        memory.trend("p")
+        evidence, folded = memory._keeper.evidence(), threading.Event()
+        reopen, apply = Evidence._reopen, Evidence._apply
+        monkeypatch.setattr(Evidence, "_reopen", lambda self: (lost.append(True), reopen(self)))
+        monkeypatch.setattr(Evidence, "_apply", lambda *args: (apply(*args), folded.set())[0])
+        assert evidence.unopened
+        memory.record("p", outcome=1.0)
+        assert folded.wait(30)
+        assert memory.trend("p").days[0].usage_count == 3
+    assert lost == []
+
+
 # -- what is found when it is opened ------------------------------------------------------------------
 
 
