@@ -79,23 +79,23 @@ COMPARISONS = {
 }
 MACHINES = """## What changed, and on which machine
 
-All but ten million events beside tables was measured on one machine within two hours, with priority
-over other work. Its processor has AVX-512 and instructions for int8. Its pace changes from one quarter
-of an hour to the next, whatever the load. So 100,000 patterns were asked seven times: a new short text
-was found in 4.1, 4.5, 4.5, 4.7, 4.7, 5.1 and 5.3 ms, and predicted for in 10.0, 10.4, 10.5, 10.8, 11.1,
-11.3 and 11.8; the run that stands above is the one in the middle of the last five. Beside the
-file-based memory the one in the middle of three stands above: 50, 52 and 54 times. *When and where* has
-the date and the code of each part.
+All but a million patterns and ten million events was measured on one machine within half an hour, with
+priority over other work; those are of another run, by the code before. Its processor has AVX-512 and
+instructions for int8. Its pace changes from one quarter of an hour to the next, whatever the load. So
+100,000 patterns were asked five times: a new short text was found in 4.5, 4.5, 4.7, 4.8 and 4.8 ms, and
+predicted for in 9.4, 9.4, 9.4, 9.4 and 10.9; the run in the middle stands above. A million tries were
+written four times, at 46,700, 46,700, 47,500 and 48,100 a second, and by a process that had not filled
+the store before at 52,000 to 58,000. Beside the file-based memory the run in the middle of three stands
+above: 49, 52 and 52 times. *When and where* has the date and the code of each part.
 
-The code before (bde2dce) and this one on that machine, p50:
+The code before (2a06f52) and this one on that machine:
 
 | | before | now |
 | --- | ---: | ---: |
-| find_similar, new short text, 100,000 patterns, ms | 5.1 to 5.9 | 4.1 to 5.3 |
-| predict, new text, 1,000,000 events, ms | 12.6 | 10.0 to 11.8 |
-| new text by words alone, 10,000 patterns, ms | 1.19 | 1.02 to 1.11 |
-| record_many, into the journal, events/s | 36,700 | 42,200 |
-| Memory.sql, a million tries, ms | 350 | 243 |
+| predict, new text, 1,000,000 events, p50, ms | 10.7 to 12.4 | 9.4 to 10.9 |
+| a million tries by record_many, 6 % without an outcome, the slowest 5,000 of them, ms | 1,900 | 200 |
+| the same, events/s, in turn | 39,000 to 42,000 | 52,000 to 57,000 |
+| a question each half second meanwhile, median (the slowest), s | 0.8 (3.9) | 0.45 (1.4) |
 """
 MISSES = """## Why what is missed is missed, and what was tried
 
@@ -118,22 +118,26 @@ MISSES = """## Why what is missed is missed, and what was tried
   for both solutions (NumPy's Cholesky takes as long as its solution), leaving out profiles of little
   weight (here none has less than 5 %), reading no more contexts than are needed and looking through
   all tries only of patterns that are shown (kept: with ten million events the slowest in twenty took
-  140 ms, and take 27), records of patterns in memory until they change (half of reading them, kept).
+  140 ms, and take 27), records of patterns in memory until they change (half of reading them, kept),
+  the tries of as many contexts at once as the last question needed (a sixth of reading them, kept),
+  the search among descriptions beside that among contexts, in another thread (3 % of all, kept).
 - **The view usage_events, newest 100.** DuckDB 1.5.6 does not push a sorted limit below the joins
   that name patterns and contexts, but the filter that comes of it. So the view reads the last rows of
   tries first, and then all blocks of older ones are passed over (a tenth of the time with ten million,
   kept); each try has a context, be it none, so that contexts are joined by their numbers as places
   (half the time of an outer join, kept). What is left is reading all patterns and contexts to name a
-  hundred. Tried: a union at a time instead of a row (five times as long: the engine expects few
-  rows of it), subqueries in place of joins (four times), a view without names (6 to 7 ms, but ids
+  hundred, and, with a million tries, all columns of those of 30 days: they lie in three blocks, which
+  are begun before the filter is there. Tried: a union at a time instead of a row (five times as long:
+  the engine expects few rows of it), subqueries in place of joins (four times), a view without names (6 to 7 ms, but ids
   beside each try take 13 bytes, and texts would be missing), ids and texts beside each try (75 bytes
   a try more, and no faster: the engine reads blocks of 122,880 rows; with blocks a tenth as large it
   is ten times as fast, but the engine makes such blocks only in files that are attached to another).
   `memory.events()` asks otherwise, and whoever asks by `Memory.sql` waits for the copy first. With
   ten million tries the count by day over the same view is the slowest: it joins all tries with patterns
   and contexts, neither of which it needs, and without that takes a quarter of the time.
-- **record_many.** All goes through one interpreter lock: the caller's part and that of folding, which
-  goes on meanwhile (*Record* has the parts). Tried: checking many tries field by field, ids of many
+- **record_many, folded.** All goes through one interpreter lock: the caller's part and that of
+  folding, which goes on meanwhile (*Record* has the parts); alone, the caller would write 78,000 tries
+  a second down. Tried: checking many tries field by field, ids of many
   at once, filling the events that are returned without their frozen constructor, no looking for
   cycles meanwhile, leaving out what a try does not say (kept); looking for secrets in all texts of a
   batch together, and columns that become lines of the journal and events without bodies in between
@@ -142,9 +146,11 @@ MISSES = """## Why what is missed is missed, and what was tried
   columns as JSON from Python (six times as long), more memory for the engine, larger and smaller
   batches (no faster), lines without their numbers (a tenth of the reading), JSON from a file (half,
   but texts would lie in one more file). Threads that wait for their turn a millisecond instead of five
-  while the background folds write down a tenth more (kept). Folding only when a burst is over lets
-  half as many more be written down, and all of them be folded no later, but who asks amid it waits for
-  all.
+  while the background folds write down a tenth more (kept). Two waits were found by looking what calls
+  of more than 0.3 s waited for, and are gone: with each 10,000 tries whose outcome was open the caller
+  folded all that was written, one to two seconds, and in a new process it waited for the first fold of
+  the background (a fifth of all the time together, kept). Folding only when a burst is over lets half
+  as many more be written down, and all of them be folded no later, but who asks amid it waits for all.
 - **Disk, an event.** The journal holds all that was told, as JSON that any tool reads, for ever; a
   fold does not shorten it. gzip makes a quarter of a segment, but forgetting writes over records in
   place, and without the journal 125 bytes would be left: 50 in the tables, 75 in the rows by key that
@@ -164,7 +170,9 @@ MISSES = """## Why what is missed is missed, and what was tried
   interpolated between exact ones (off by 4e-10; half of trend, kept), looking only at segments of the
   journal that may still grow (a third of a millisecond with ten million tries, kept).
 - **Bulk import.** The model has every processor busy: what is written, folded and indexed meanwhile
-  takes its time from it. The faster the model, the larger a part of an import that is.
+  takes its time from it. The faster the model, the larger a part of an import that is. Two threads that
+  embed on one processor each embed a twentieth to a fifth more texts a second than one on two: not kept,
+  since it takes the model twice.
 - **Beside the file-based memory.** With the model whatworks embeds a new text, and is seven to eight
   times faster; asked again, a text is found 100 times faster. A client starts in what Python takes to
   import it: `dataclasses`, `pathlib`, `typing` and `socket` alone take four fifths of that, and most of
