@@ -121,20 +121,20 @@ MISSES = """## Why what is missed is missed, and what was tried
   140 ms, and take 27), records of patterns in memory until they change (half of reading them, kept),
   the tries of as many contexts at once as the last question needed (a sixth of reading them, kept),
   the search among descriptions beside that among contexts, in another thread (3 % of all, kept).
-- **The view usage_events, newest 100.** DuckDB 1.5.6 does not push a sorted limit below the joins
-  that name patterns and contexts, but the filter that comes of it. So the view reads the last rows of
-  tries first, and then all blocks of older ones are passed over (a tenth of the time with ten million,
-  kept); each try has a context, be it none, so that contexts are joined by their numbers as places
-  (half the time of an outer join, kept). What is left is reading all patterns and contexts to name a
-  hundred, and, with a million tries, all columns of those of 30 days: they lie in three blocks, which
-  are begun before the filter is there. Tried: a union at a time instead of a row (five times as long:
-  the engine expects few rows of it), subqueries in place of joins (four times), a view without names (6 to 7 ms, but ids
-  beside each try take 13 bytes, and texts would be missing), ids and texts beside each try (75 bytes
-  a try more, and no faster: the engine reads blocks of 122,880 rows; with blocks a tenth as large it
-  is ten times as fast, but the engine makes such blocks only in files that are attached to another).
-  `memory.events()` asks otherwise, and whoever asks by `Memory.sql` waits for the copy first. With
-  ten million tries the count by day over the same view is the slowest: it joins all tries with patterns
-  and contexts, neither of which it needs, and without that takes a quarter of the time.
+- **The view usage_events, newest 100.** DuckDB 1.5.6 does not push a sorted limit below the joins that
+  name patterns and contexts, but the filter that comes of it. So the view reads the last rows of tries
+  first, and then all blocks of older ones are passed over (a tenth of the time with ten million, kept);
+  each try has a context, be it none, so that contexts are joined by their numbers as places (half the
+  time of an outer join, kept). What is left is reading all patterns and contexts to name a hundred,
+  and, with a million tries, all columns of those of 30 days: they lie in three blocks, which are begun
+  before the filter is there. Tried: a union at a time instead of a row (five times as long: the engine
+  expects few rows of it), subqueries in place of joins (four times), a view without names (6 to 7 ms,
+  but ids beside each try take 13 bytes, and texts would be missing), ids and texts beside each try (75
+  bytes a try more, and no faster: the engine reads blocks of 122,880 rows; with blocks a tenth as large
+  it is ten times as fast, but the engine makes such blocks only in files that are attached to another).
+  `memory.events()` asks otherwise, and whoever asks by `Memory.sql` waits for the copy first. With ten
+  million tries the count by day over the same view is the slowest: it joins all tries with patterns and
+  contexts, neither of which it needs, and without that takes a quarter of the time.
 - **record_many, folded.** All goes through one interpreter lock: the caller's part and that of
   folding, which goes on meanwhile (*Record* has the parts); alone, the caller would write 78,000 tries
   a second down. Tried: checking many tries field by field, ids of many
@@ -171,8 +171,8 @@ MISSES = """## Why what is missed is missed, and what was tried
   journal that may still grow (a third of a millisecond with ten million tries, kept).
 - **Bulk import.** The model has every processor busy: what is written, folded and indexed meanwhile
   takes its time from it. The faster the model, the larger a part of an import that is. Two threads that
-  embed on one processor each embed a twentieth to a fifth more texts a second than one on two: not kept,
-  since it takes the model twice.
+  embed on one processor each embed a twentieth to a fifth more texts a second than one on two: not
+  kept, since it takes the model twice.
 - **Beside the file-based memory.** With the model whatworks embeds a new text, and is seven to eight
   times faster; asked again, a text is found 100 times faster. A client starts in what Python takes to
   import it: `dataclasses`, `pathlib`, `typing` and `socket` alone take four fifths of that, and most of
