@@ -25,9 +25,9 @@ class Beside:
 
     @contextmanager
     def calling(self, function: Callable[[], T]) -> Iterator[Callable[[], T]]:
-        """Call ``function`` until the block is done; what is given tells its answer, behind the block.
+        """Call ``function`` while the block runs, which ends no earlier; what is given tells its answer.
 
-        Where the thread is busy, or there can be none, it is called then, by whoever asks.
+        Ask behind the block. Where the thread is busy, or there can be none, it is called only then.
         """
         if not self._free.acquire(blocking=False):
             yield function
