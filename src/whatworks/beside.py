@@ -25,7 +25,7 @@ class Beside:
 
     @contextmanager
     def calling(self, function: Callable[[], T]) -> Iterator[Callable[[], T]]:
-        """Call ``function`` while the block runs, which ends no earlier; what is given tells its answer.
+        """Call ``function`` while the block runs, at least to its end; what is given tells its answer.
 
         Ask behind the block. Where the thread is busy, or there can be none, it is called only then.
         """
