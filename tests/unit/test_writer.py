@@ -1,8 +1,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 
@@ -34,6 +35,26 @@ def records(memory: Memory) -> int:
     """How many records the journal holds."""
     folder = memory._keeper.folder / "journal"
     return sum(1 for segment in journal.segments(folder) for _ in journal.read(segment))
+
+
+@contextmanager
+def layers_held(memory: Memory) -> Iterator[None]:
+    """As long as it lasts another thread holds what folds and rebuilds hold; not for half a minute."""
+    held, done = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with memory._keeper._lock:
+            held.set()
+            assert done.wait(30)
+
+    with ThreadPoolExecutor(1) as pool:
+        holding = pool.submit(hold)
+        assert held.wait(30)
+        try:
+            yield
+        finally:
+            done.set()
+        holding.result()
 
 
 def test_a_retry_is_the_same_event(memory: Memory) -> None:
@@ -172,21 +193,10 @@ def test_writing_waits_for_no_fold_however_many_outcomes_are_open(
     """And what was let go of before it was folded is found all the same."""
     monkeypatch.setattr(writer, "REMEMBERED", 10)
     memory.stats()
-    held, written = threading.Event(), threading.Event()
-
-    def fold() -> None:
-        with memory._keeper._lock:
-            held.set()
-            assert written.wait(30)
-
-    with ThreadPoolExecutor(1) as pool:
-        folding = pool.submit(fold)
-        assert held.wait(30)
+    with layers_held(memory):
         for _ in range(10):
             memory.record_many([NewEvent("p")] * 15)
             last = memory.record("q", outcome=None)
-        written.set()
-        folding.result()
     memory.record_many([NewEvent("p", event_id=f"x{n}") for n in range(30)])
     before = records(memory)
     assert memory.record("p", outcome=None, event_id="x0").event_id == "x0"
@@ -240,19 +250,8 @@ def test_a_large_write_waits_for_no_lock_that_is_held_long(
     memory.stats()
     monkeypatch.setattr(keeper_module, "MAKE_WAY_SECONDS", 0.01)
     monkeypatch.setattr(memory._keeper, "_waiting", {0})
-    held, written = threading.Event(), threading.Event()
-
-    def rebuild() -> None:
-        with memory._keeper._lock:
-            held.set()
-            assert written.wait(30)
-
-    with ThreadPoolExecutor(1) as pool:
-        rebuilding = pool.submit(rebuild)
-        assert held.wait(30)
+    with layers_held(memory):
         memory.record_many([NewEvent("p", outcome=1.0)] * 200)
-        written.set()
-        rebuilding.result()
 
 
 def test_an_event_is_known_to_others_while_a_thread_lets_go_of_it(
