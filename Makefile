@@ -63,8 +63,9 @@ test-newer-engine: $(READY) ## run the tests of the evidence against DuckDB 2.0
 test-lowest: $(READY) ## run the tests of the core and of the extras with the oldest packages they allow
 	@scripts/test-lowest $(PYTHON) $(VENV)-lowest
 
-test-full: $(READY) ## run the property, fault and store tests at full size; hours
-	WHATWORKS_FULL=1 $(BIN)/python -m pytest -n auto -q --timeout 3600 tests/properties tests/faults tests/conformance
+test-full: $(READY) ## run the property, fault, store and exchange tests at full size; hours
+	@scripts/install-postgres
+	WHATWORKS_FULL=1 $(BIN)/python -m pytest -n auto -q --timeout 3600 tests/properties tests/faults tests/conformance tests/team/test_exchange.py
 
 beside-crewai: $(READY) ## ask the package resolver whether CrewAI can be installed beside it
 	@scripts/beside-crewai $(BIN)/python

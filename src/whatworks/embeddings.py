@@ -131,7 +131,7 @@ class Embeddings:
             evidence = self._evidence()
             if not self._opened:
                 self._opened = {n: self.open_one(evidence, self._config.now, n) for n in COLLECTIONS}
-                self.drop_gone()
+                self.drop_gone(evidence)
             return self._opened
 
     def open_one(
@@ -171,11 +171,12 @@ class Embeddings:
         for collection, ids in gone.items():
             self._gone.setdefault(collection, []).extend(ids)
 
-    def drop_gone(self) -> None:
-        """Let the stores of vectors that are open find no more of it."""
+    def drop_gone(self, evidence: Evidence) -> None:
+        """Let the stores of vectors that are open find no more of it, but for what came again since."""
         for name, vectors in self._opened.items():
             if gone := self._gone.pop(name, None):
-                vectors.drop(gone)
+                there = texts.known(evidence, name, vectors.model, gone)
+                vectors.drop([each for each in gone if each not in there])
 
     def forget(self) -> None:
         """Answer from nothing that was remembered: the evidence may be another."""
@@ -291,9 +292,6 @@ class Embeddings:
         if name in self._opened and batch:
             self._opened[name].add([text.id for text in batch], kept)
             self._opened[name].project()
-        elif gone := self._gone.get(name):  # what came again since is found
-            there = {text.id for text in batch}
-            self._gone[name] = [each for each in gone if each not in there]
 
     def _directed(
         self, batch: list[texts.Text], made: NDArray[np.float32]

@@ -370,7 +370,7 @@ class Keeper:
             self._take_gone(evidence)
             self._forget()
             self.learned.clear()
-            self.embeddings.drop_gone()
+            self.embeddings.drop_gone(evidence)
         if evidence.build != build:  # it was lost, and begun anew
             self.embeddings.close()
             self._forget()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Callable
 from contextlib import suppress
@@ -14,6 +15,7 @@ from support.reference import assert_counts_agree
 from whatworks import NotFoundError
 
 Join = Callable[[str], Machine]
+SEEDS = range(100 if os.environ.get("WHATWORKS_FULL") else 4)
 WORDS = ("retry", "build", "imports", "cache", "delete", "wait")
 
 
@@ -50,7 +52,7 @@ def act(
         memory.predict("imports failed in build")
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", SEEDS)
 def test_machines_that_exchange_now_and_then_answer_as_one_store(
     machine: Join, tmp_path: Path, seed: int
 ) -> None:
@@ -71,7 +73,7 @@ def test_machines_that_exchange_now_and_then_answer_as_one_store(
         assert_counts_agree(each.memory)
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", SEEDS)
 def test_machines_that_also_forget_answer_as_one_store(
     machine: Join, tmp_path: Path, seed: int
 ) -> None:

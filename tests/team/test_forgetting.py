@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from support.machines import Machine, agreed, alone
-from whatworks import erasure
+from whatworks import NotFoundError, erasure
 from whatworks.team.database import Database
 
 Join = Callable[[str], Machine]
@@ -81,6 +81,25 @@ def test_a_machine_that_was_away_brings_nothing_back(machine: Join, url: str) ->
     answers = agreed([ada, bob])
     assert answers[0] == answers[1]
     assert [each["pattern_id"] for each in answers[0]["patterns"]] == ["q"]
+
+
+def test_what_is_forgotten_waits_for_the_machine_that_comes_last(machine: Join, url: str) -> None:
+    ada, bob, eve = machine("ada"), machine("bob"), machine("eve")
+    fill(ada)
+    for each in (ada, bob, eve):
+        each.sync()
+        each.settle()
+    bob.memory.record("p", outcome=1.0, context=f"tests failed in {SECRET}")
+    eve.memory.forget("p", now=True)
+    for each in (eve, ada, eve, ada):  # who has heeded it leaves it there for those that have not
+        each.sync()
+        each.settle()
+    bob.sync()
+    bob.settle()
+    with pytest.raises(NotFoundError):
+        bob.memory.get_pattern("p")
+    assert in_database(url, SECRET) == 0
+    assert on_disk(bob.folder, SECRET) == []
 
 
 def test_what_was_shipped_before_its_machine_knew_is_taken_back(

@@ -12,6 +12,7 @@ from whatworks import Memory, config
 from whatworks.evidence import order
 
 Join = Callable[[str], Machine]
+PRIOR = {"pattern_id": "p", "success_rate": 0.5, "usage_count": 4, "origin": "files"}
 
 
 @pytest.fixture
@@ -77,8 +78,17 @@ def test_a_late_outcome_of_what_has_none_needs_no_order(pair: tuple[Machine, Mac
         (lambda m: m.distrust("local"), lambda m: m.approve("local")),
         (lambda m: m.distrust("local"), lambda m: (m.approve("local"), m.unjudge("local"))),
         (lambda m: m.archive("p", reason="slow"), lambda m: m.archive("p", reason="old")),
+        (lambda m: m.add_priors([PRIOR]), lambda m: m.add_priors([PRIOR])),
     ],
-    ids=["a text", "an outcome", "an id", "a judgement", "one taken back", "a place on the shelf"],
+    ids=[
+        "a text",
+        "an outcome",
+        "an id",
+        "a judgement",
+        "one taken back",
+        "a place on the shelf",
+        "when it was told",
+    ],
 )
 def test_where_two_machines_spoke_of_one_thing_the_order_of_time_counts(
     pair: tuple[Machine, Machine],

@@ -627,3 +627,12 @@ def test_a_pattern_that_is_added_again_is_found_by_its_meaning(memory: Memory) -
     memory.forget("p", now=True)  # before anything was looked for
     memory.add_pattern("retry the build, once", pattern_id="p")
     assert [match.vector_rank for match in memory.find_similar("retry the build")] == [1]
+
+
+def test_it_is_still_found_when_the_evidence_is_made_anew(memory: Memory) -> None:
+    memory.add_pattern("retry the build", pattern_id="p")
+    memory.forget("p")  # the journal keeps that it was, until it is erased
+    memory.add_pattern("retry the build, once", pattern_id="p")
+    assert [match.vector_rank for match in memory.find_similar("retry the build")] == [1]
+    memory.rebuild()
+    assert [match.vector_rank for match in memory.find_similar("retry the build")] == [1]

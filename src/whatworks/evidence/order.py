@@ -48,10 +48,11 @@ _CONFLICTS: Mapping[str, tuple[str, str]] = {
         f"SELECT 1 FROM late l JOIN pattern_rows p USING (pattern_id) WHERE NOT ({_SAME}) LIMIT 1",
     ),
     "prior.added": (
-        '"prior_id":"VARCHAR","success_rate":"DOUBLE","usage_count":"BIGINT"',
+        '"prior_id":"VARCHAR","success_rate":"DOUBLE","usage_count":"BIGINT","timestamp":"BIGINT"',
         """
         SELECT 1 FROM late l JOIN prior_rows p USING (prior_id)
-        WHERE (l.success_rate, l.usage_count) IS DISTINCT FROM (p.success_rate, p.usage_count) LIMIT 1
+        WHERE (l.success_rate, l.usage_count, make_timestamp(l.timestamp))
+            IS DISTINCT FROM (p.success_rate, p.usage_count, p.timestamp) LIMIT 1
         """,
     ),
     "event.recorded": (

@@ -95,24 +95,22 @@ def _was_cut(database: Database, place: erasure.Place) -> bool:
 
 
 def empty_forgotten(database: Database, folder: Path, settings: Settings) -> int:
-    """Empty this machine's records ``forgotten`` that every machine has heeded; return how many."""
+    """Empty the records ``forgotten`` that every machine has heeded; return how many the log had."""
     journal = folder / "journal"
     told = erasure.told(journal)
     if not told:
         return 0
     settled = database.row("SELECT min(settled) AS all FROM machines WHERE NOT retired")["all"]
-    due = [place for place in told.places if _entry(database, place, settings) <= settled]
+    due = [place for place in told.places if _entry(database, place) <= settled]
     erasure.overwrite(folder, journal, due, ship=False)
     return _overwrite(database, settings, due) if due else 0
 
 
-def _entry(database: Database, place: erasure.Place, settings: Settings) -> float:
-    """The entry with a record of this machine's; infinite for those of others, or not shipped."""
+def _entry(database: Database, place: erasure.Place) -> float:
+    """The entry with a record, of whatever machine; infinite if it is not shipped."""
     row = database.row(
         "SELECT entry, start + length(data) AS until FROM log "
-        "WHERE kind = 'bytes' AND machine = $1 AND segment = $2 AND start <= $3 "
-        "ORDER BY start DESC LIMIT 1",
-        settings.machine,
+        "WHERE kind = 'bytes' AND segment = $1 AND start <= $2 ORDER BY start DESC LIMIT 1",
         place.segment,
         place.start,
     )
