@@ -33,6 +33,7 @@ __all__ = [
     "create",
     "load",
     "locate",
+    "mark",
     "replace_file",
     "require_free",
     "require_private",
@@ -308,4 +309,10 @@ def replace_file(path: Path, body: bytes) -> None:
     failpoints.reached("file.synced")
     draft.replace(path)
     failpoints.reached("file.replaced")
+    system.sync(path.parent)
+
+
+def mark(path: Path) -> None:
+    """Have an empty file on the disk, which several may ask for at the same time."""
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
     system.sync(path.parent)

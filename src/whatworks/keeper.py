@@ -504,7 +504,7 @@ class Keeper:
     def _note_disorder(self) -> None:
         """Have the evidence made anew, by the next keeper if need be: its order would count."""
         try:
-            config.replace_file(self.folder / config.REORDER, b"")
+            config.mark(self.folder / config.REORDER)
         except OSError as error:
             raise disk_error(error, f"write {self.folder / config.REORDER}") from error
 
@@ -553,7 +553,8 @@ class Keeper:
             if not told and not evidence.to_erase:  # or another thread was faster
                 last, self._erased = self._erased, None
                 return last or Erased(records=0, segments=0, bytes=0, unreadable=0, seconds=0.0)
-            self._tell()
+            with self._lock:  # as each fold that forgets: one draft of the file at a time
+                self._tell()
             found = erasure.find(self._journal_folder, told, self.check)
             erasure.overwrite(self.folder, self._journal_folder, found.places)
             with self._lock:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import shutil
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -248,3 +249,11 @@ def test_a_copy_of_ones_own_store_is_not_ones_own(
 def test_a_home_folder_is_expanded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     assert config.locate("~/store") == tmp_path / "store"
+
+
+def test_several_may_mark_at_the_same_time(tmp_path: Path) -> None:
+    path = tmp_path / config.REORDER
+    with ThreadPoolExecutor(4) as pool:
+        for made in [pool.submit(config.mark, path) for _ in range(200)]:
+            made.result()
+    assert path.read_bytes() == b""

@@ -17,7 +17,7 @@ import orjson
 
 from whatworks import erasure, failpoints, system
 from whatworks.arrivals import arriving
-from whatworks.config import REORDER, replace_file
+from whatworks.config import REORDER, mark
 from whatworks.errors import StoreError, disk_error
 from whatworks.replay import FORGOTTEN
 from whatworks.segments import Segment, read
@@ -160,7 +160,7 @@ def _erase(folder: Path, journal: Path, places: Sequence[erasure.Place]) -> None
     if not due:
         return
     if any(place.kind != FORGOTTEN for place in due):
-        replace_file(folder / REORDER, b"")
+        mark(folder / REORDER)
     erasure.overwrite(folder, journal, due, ship=False)
 
 
