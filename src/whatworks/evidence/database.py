@@ -374,6 +374,7 @@ class Evidence:
             self._long = ExitStack()
             self._long.enter_context(self._much_memory())
             self.need().execute(f"SET checkpoint_threshold = '{LONG_LOG}'")
+            self._set_threads()
 
     @property
     def is_long(self) -> bool:
@@ -389,6 +390,7 @@ class Evidence:
         with self._long, suppress(duckdb.Error, OSError):  # one that is shut has forgotten it
             self._long = None
             self.need().execute("RESET checkpoint_threshold")
+            self._set_threads()
             if self._log_is_long():
                 self._checkpoint()
 
@@ -430,7 +432,10 @@ class Evidence:
                 self._limit_memory(MEMORY_LIMIT)
 
     def _set_threads(self) -> None:
-        if (threads := _threads(self._path)) != self._threads:
+        threads = _threads(self._path)
+        if self.is_long:  # a processor is left to whoever writes all that
+            threads = max(1, min(threads, (os.cpu_count() or 1) - 1))
+        if threads != self._threads:
             self.need().execute(f"SET threads = {threads}")
             self._threads = threads
 

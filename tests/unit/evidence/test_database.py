@@ -547,6 +547,24 @@ def test_a_larger_file_is_given_more_threads(
     assert evidence.one(threads) == (4,)
 
 
+def test_while_much_is_written_a_processor_is_left_to_whoever_writes(
+    open_evidence: Open, log: Journal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(database, "BYTES_PER_THREAD", 1 << 10)
+    evidence = open_evidence("evidence")
+    threads = "SELECT current_setting('threads')"
+    log.append("pattern.added", [pattern("p")[1]])
+    fold(evidence, log, tmp_path)
+    assert evidence.one(threads) == (2,)
+    monkeypatch.setattr(database, "LONG_BYTES", 1)
+    log.append("pattern.added", [pattern("q")[1]])
+    fold(evidence, log, tmp_path)
+    assert evidence.one(threads) == (1,)
+    evidence.shorten()
+    assert evidence.one(threads) == (2,)
+
+
 def test_a_full_disk_says_so(open_evidence: Open) -> None:
     import duckdb
 
