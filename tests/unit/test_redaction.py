@@ -8,8 +8,11 @@ from __future__ import annotations
 import base64
 import json
 import logging
+import os
 import random
 import re
+import subprocess
+import sys
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -25,7 +28,8 @@ from whatworks import InvalidInputError, Memory, NewEvent, Prior, checks, redact
 from whatworks.hooks import spool
 from whatworks.hooks.absorb import absorb
 from whatworks.importers import import_jsonl, import_table
-from whatworks.redaction import RULES, UNKEYED, Secrets, secret_values
+from whatworks.redaction import UNKEYED, Secrets, secret_values
+from whatworks.secret_rules import RULES
 from whatworks.testing import HashEmbedder
 
 ROOT = Path(__file__).parents[2]
@@ -773,3 +777,14 @@ def test_a_long_word_with_a_secret_is_not_remembered(monkeypatch: pytest.MonkeyP
     for _ in range(2):
         assert "[secret:github-token" in UNKEYED.redacted(text)
     assert f"ghp_{'a1B2' * 9}" not in redaction._plain_words
+
+
+def test_who_has_no_secrets_loads_no_rules() -> None:
+    code = (
+        "import sys; from whatworks.redaction import UNKEYED; "
+        "assert UNKEYED.redacted('it failed in the parser') == 'it failed in the parser'; "
+        "assert 'whatworks.secret_rules' not in sys.modules; "
+        "assert UNKEYED.redacted('token=a1B2c3D4e5F6') == 'token=[secret:named-value]'"
+    )
+    environment = {"PATH": os.environ["PATH"], "PWD": "/work/a-folder", "OLDPWD": "/home/somebody"}
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True)
