@@ -26,6 +26,7 @@ __all__ = [
     "FORGETS",
     "FORMAT",
     "REORDER",
+    "REORDERING",
     "TEAM",
     "Config",
     "Current",
@@ -46,7 +47,8 @@ FORMAT, ALONE = 2, 1
 # A file that is written anew whenever something is forgotten, so that other processes know.
 FORGETS = "forgotten"
 # There while the evidence is to be made anew, since records came too late to be folded in their order.
-REORDER = "reorder"
+# The other one while that is done: what is marked meanwhile is for the next time.
+REORDER, REORDERING = "reorder", "reordering"
 # What a store of a team knows of it; see ``team.settings``.
 TEAM = "team.json"
 

@@ -174,9 +174,10 @@ class Embeddings:
     def drop_gone(self, evidence: Evidence) -> None:
         """Let the stores of vectors that are open find no more of it, but for what came again since."""
         for name, vectors in self._opened.items():
-            if gone := self._gone.pop(name, None):
+            if gone := self._gone.get(name):
                 there = texts.known(evidence, name, vectors.model, gone)
                 vectors.drop([each for each in gone if each not in there])
+                del self._gone[name]
 
     def forget(self) -> None:
         """Answer from nothing that was remembered: the evidence may be another."""

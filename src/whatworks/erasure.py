@@ -42,6 +42,7 @@ __all__ = [
     "overwrite",
     "resume",
     "says",
+    "stands",
     "told",
 ]
 
@@ -364,6 +365,19 @@ def _write(file: int, data: bytes, start: int) -> None:
     while view:
         written = os.pwrite(file, view, start)
         view, start = view[written:], start + written
+
+
+def stands(journal: Path, place: Place) -> bool:
+    """Whether a record is here that is to be written over."""
+    path = journal / place.segment
+    if not path.is_file():
+        return False
+    here = next(read(Segment(place.segment, path, path.stat().st_size), place.start), None)
+    if here is None or here.end - place.start != place.length or here.kind == "damaged":
+        return False
+    return here.sequence == place.sequence and (
+        here.kind != place.kind or here.body.strip(b"{ }") != b""
+    )
 
 
 def erased(place: Place) -> bytes:

@@ -514,8 +514,10 @@ class Keeper:
         if self._disordered():
             start = monotonic()
             with self._lock:
+                with suppress(FileNotFoundError):  # what is marked from here on is for the next time
+                    (self.folder / config.REORDER).replace(self.folder / config.REORDERING)
                 self._make_anew()
-                (self.folder / config.REORDER).unlink(missing_ok=True)
+                (self.folder / config.REORDERING).unlink(missing_ok=True)
                 self.learned.clear()
                 evidence = self._fold()
             now = monotonic()
@@ -524,7 +526,8 @@ class Keeper:
             self.erase(unasked=True)
 
     def _disordered(self) -> bool:
-        return self.config.now.machine is not None and (self.folder / config.REORDER).exists()
+        marks = config.REORDER, config.REORDERING
+        return self.config.now.machine is not None and any((self.folder / m).exists() for m in marks)
 
     def put_vectors(self, url: str, place: str) -> Put:
         """Put a part of the vectors where the team shares them."""

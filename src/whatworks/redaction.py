@@ -14,7 +14,7 @@ from functools import cache, lru_cache, partial
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from whatworks.secret_rules import Rule
+    from whatworks.secret_rules import Looked, Rule
 
 __all__ = ["UNKEYED", "Secrets", "kind_of", "prose"]
 
@@ -45,6 +45,13 @@ def _rules() -> tuple[Rule, ...]:
 
 
 @cache
+def _literals() -> tuple[tuple[Looked, ...], tuple[Looked, ...]]:
+    from whatworks.secret_rules import EXACT, FOLDED
+
+    return EXACT, FOLDED
+
+
+@cache
 def _compiled(place: int) -> re.Pattern[str]:
     return re.compile(_rules()[place].pattern)
 
@@ -72,12 +79,11 @@ def _suspects(text: str) -> tuple[int, ...]:
     words = [word for word in text.split() if len(word) >= LONG]
     if not words and not _has_signs(text):
         return ()
-    from whatworks.secret_rules import EXACT, FOLDED
-
+    exact_literals, folded_literals = _literals()
     folded = text.lower()
     found = [
         place
-        for literal, place, beside in FOLDED
+        for literal, place, beside in folded_literals
         if literal in folded and (not beside or any(word in folded for word in beside))
     ]
     if new := [word for word in words if word not in _plain_words]:
@@ -85,7 +91,7 @@ def _suspects(text: str) -> tuple[int, ...]:
         longest = max(map(len, new))
         exact = [
             place
-            for literal, place, _ in EXACT
+            for literal, place, _ in exact_literals
             if literal in long and longest >= _rules()[place].shortest
         ]
         found += exact
@@ -157,7 +163,6 @@ _SECRET_WORDS = (
     "CREDENTIALS",
 )
 _SECRET_PARTS = frozenset(("PASS", "PWD", "AUTH", "PAT", "DSN"))
-_FOLDERS = ("PWD", "OLDPWD")  # where a shell is and was
 SHORTEST = 8
 
 
@@ -175,7 +180,8 @@ def secret_values(variables: Mapping[str, str]) -> tuple[str, ...]:
     named = {
         value
         for name, value in variables.items()
-        if len(value) >= SHORTEST and name not in _FOLDERS and _is_secret_variable(name)
+        # Each shell has a PWD; that a path is harmless is known without the rules.
+        if len(value) >= SHORTEST and value[0] != "/" and _is_secret_variable(name)
     }
     if not named:
         return ()

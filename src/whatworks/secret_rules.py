@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple
 
-__all__ = ["COMMANDS", "EXACT", "FOLDED", "KEYWORD", "RULES", "Rule", "chosen", "password"]
+__all__ = ["COMMANDS", "EXACT", "FOLDED", "KEYWORD", "RULES", "Looked", "Rule", "chosen", "password"]
 
 
 class Rule(NamedTuple):
@@ -412,7 +412,8 @@ RULES: tuple[Rule, ...] = (
     ),
 )
 
-# What is looked for in a text, and the place of the rule that it may be for.
+# What is looked for in a text, the place of the rule that it may be for, and what has to be beside it.
+Looked = tuple[str, int, tuple[str, ...]]
 EXACT, FOLDED = (
     tuple(
         (text, place, rule.beside)

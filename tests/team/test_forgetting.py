@@ -10,6 +10,7 @@ import pytest
 
 from support.machines import Machine, agreed, alone
 from whatworks import NotFoundError, erasure
+from whatworks.keeper import Keeper
 from whatworks.team.database import Database
 
 Join = Callable[[str], Machine]
@@ -100,6 +101,22 @@ def test_what_is_forgotten_waits_for_the_machine_that_comes_last(machine: Join, 
         bob.memory.get_pattern("p")
     assert in_database(url, SECRET) == 0
     assert on_disk(bob.folder, SECRET) == []
+
+
+def test_what_a_machine_forgets_itself_is_erased_before_it_counts_as_heeded(
+    machine: Join, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Keeper, "_to_erase", lambda _: False)  # the background has no time yet
+    ada = machine("ada")
+    fill(ada)
+    ada.sync()
+    ada.memory.forget("p")
+    for _ in range(3):
+        ada.sync()
+    assert in_database(url, SECRET) == 0
+    assert on_disk(ada.folder, SECRET) == []
+    ada.memory.rebuild()
+    assert [pattern.pattern_id for pattern in ada.memory.iter_patterns()] == ["q"]
 
 
 def test_what_was_shipped_before_its_machine_knew_is_taken_back(

@@ -10,6 +10,7 @@ import pytest
 from support.machines import Machine, agreed, alone
 from whatworks import Memory, config
 from whatworks.evidence import order
+from whatworks.keeper import Keeper
 
 Join = Callable[[str], Machine]
 PRIOR = {"pattern_id": "p", "success_rate": 0.5, "usage_count": 4, "origin": "files"}
@@ -122,3 +123,41 @@ def test_a_pattern_that_all_machines_add_alike_is_not_made_anew_each_time(
     assert opening(bob) == before
     answers = agreed([ada, bob])
     assert answers[0] == answers[1] == alone(ada, tmp_path / "alone")
+
+
+def test_an_aggregate_that_is_told_again_later_is_not_made_anew_each_time(
+    pair: tuple[Machine, Machine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(order, "UNSURE_SECONDS", 0)
+    ada, bob = pair
+    before = opening(bob)
+    for each in (bob, ada):
+        each.memory.add_priors([PRIOR])
+    bob.memory.record("p", outcome=1.0)
+    bob.settle()
+    ada.sync()
+    bob.sync()
+    assert opening(bob) == before
+    answers = agreed([ada, bob])
+    assert answers[0] == answers[1]
+
+
+def test_what_is_marked_while_evidence_is_put_in_order_is_for_the_next_time(
+    pair: tuple[Machine, Machine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bob = pair[1]
+    keeper = bob.memory._link._keeper
+    assert keeper is not None
+    make_anew, reorder = Keeper._make_anew, bob.folder / config.REORDER
+
+    def marked_meanwhile(kept: Keeper) -> None:
+        make_anew(kept)
+        config.mark(reorder)
+
+    monkeypatch.setattr(Keeper, "_make_anew", marked_meanwhile)
+    config.mark(reorder)
+    bob.settle()
+    assert reorder.exists()
+    monkeypatch.setattr(Keeper, "_make_anew", make_anew)
+    bob.settle()
+    assert not keeper._disordered()

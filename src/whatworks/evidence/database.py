@@ -390,9 +390,9 @@ class Evidence:
         with self._long, suppress(duckdb.Error, OSError):  # one that is shut has forgotten it
             self._long = None
             self.need().execute("RESET checkpoint_threshold")
-            self._set_threads()
             if self._log_is_long():
                 self._checkpoint()
+            self._set_threads()
 
     def _checkpoint(self) -> None:
         import duckdb
@@ -435,6 +435,8 @@ class Evidence:
         threads = _threads(self._path)
         if self.is_long:  # a processor is left to whoever writes all that
             threads = max(1, min(threads, (os.cpu_count() or 1) - 1))
+        if threads < self._threads and self._cursors:
+            return  # the engine would wait for their questions
         if threads != self._threads:
             self.need().execute(f"SET threads = {threads}")
             self._threads = threads

@@ -51,8 +51,9 @@ _CONFLICTS: Mapping[str, tuple[str, str]] = {
         '"prior_id":"VARCHAR","success_rate":"DOUBLE","usage_count":"BIGINT","timestamp":"BIGINT"',
         """
         SELECT 1 FROM late l JOIN prior_rows p USING (prior_id)
-        WHERE (l.success_rate, l.usage_count, make_timestamp(l.timestamp))
-            IS DISTINCT FROM (p.success_rate, p.usage_count, p.timestamp) LIMIT 1
+        WHERE (l.success_rate, l.usage_count) IS DISTINCT FROM (p.success_rate, p.usage_count)
+           OR (make_timestamp(l.timestamp) <> p.timestamp
+               AND make_timestamp(l.timestamp) <= p.timestamp + $unsure) LIMIT 1
         """,
     ),
     "event.recorded": (

@@ -14,7 +14,6 @@ import orjson
 
 from whatworks import erasure, failpoints
 from whatworks.errors import disk_error
-from whatworks.segments import Segment, read
 from whatworks.team.database import ERASED, Database
 from whatworks.team.settings import Settings
 
@@ -31,21 +30,13 @@ def ship_erased(database: Database, folder: Path, settings: Settings) -> int:
         except OSError as error:
             raise disk_error(error, f"read {path}") from error
         # What is not written over yet may be on its way to the log as it was.
-        if any(_remains(folder / "journal", place) for place in places):
+        if any(erasure.stands(folder / "journal", place) for place in places):
             continue
         count += _overwrite(database, settings, places)
         failpoints.reached("team.erased")
         with suppress(FileNotFoundError):
             path.unlink()
     return count
-
-
-def _remains(journal: Path, place: erasure.Place) -> bool:
-    path = journal / place.segment
-    if not path.is_file() or path.stat().st_size < place.start + place.length:
-        return False
-    here = next(read(Segment(place.segment, path, path.stat().st_size), place.start), None)
-    return here is not None and here.sequence == place.sequence and here.kind != erasure.ERASED
 
 
 def _overwrite(database: Database, settings: Settings, places: Sequence[erasure.Place]) -> int:
@@ -102,8 +93,11 @@ def empty_forgotten(database: Database, folder: Path, settings: Settings) -> int
         return 0
     settled = database.row("SELECT min(settled) AS all FROM machines WHERE NOT retired")["all"]
     due = [place for place in told.places if _entry(database, place) <= settled]
+    if not due:
+        return 0
+    count = _overwrite(database, settings, due)  # first: what is here still is tried again
     erasure.overwrite(folder, journal, due, ship=False)
-    return _overwrite(database, settings, due) if due else 0
+    return count
 
 
 def _entry(database: Database, place: erasure.Place) -> float:

@@ -20,7 +20,6 @@ from whatworks.arrivals import arriving
 from whatworks.config import REORDER, mark
 from whatworks.errors import StoreError, disk_error
 from whatworks.replay import FORGOTTEN
-from whatworks.segments import Segment, read
 from whatworks.team import snapshots
 from whatworks.team.database import BYTES, Database
 from whatworks.team.settings import Settings, save
@@ -51,15 +50,17 @@ def fetch(database: Database, folder: Path, settings: Settings) -> Fetched:
     UnreachableError
         It does not answer; what came is kept.
     """
-    cut = database.row("SELECT cut FROM team")["cut"]
+    team = database.row("SELECT cut, forgotten FROM team")
     if settings.fetched == 0:
         settings = snapshots.take(database, folder, settings)
-    if settings.fetched < cut:
+    if settings.fetched < team["cut"]:
         raise StoreError(
-            f"the team's log begins at entry {cut + 1:,}, this machine has {settings.fetched:,}: "
-            "whatworks team join in an empty folder"
+            f"the team's log begins at entry {team['cut'] + 1:,}, this machine has "
+            f"{settings.fetched:,}: whatworks team join in an empty folder"
         )
-    done = Fetched(settings)
+    # Also what this machine has said itself: it is not settled before it is erased here.
+    forgets = team["forgotten"] > settings.fetched
+    done = Fetched(settings.changed(unsettled=settings.unsettled or forgets))
     while rows := database.rows(
         "SELECT entry, kind, machine, segment, start, "
         "CASE WHEN machine = $2 THEN NULL ELSE data END AS data "
@@ -156,22 +157,10 @@ def _write(file: int, data: bytes, start: int) -> None:
 
 def _erase(folder: Path, journal: Path, places: Sequence[erasure.Place]) -> None:
     """Write over what another machine has erased; what was folded of it is made anew without it."""
-    due = [place for place in places if _stands(journal, place)]
+    named = [place for place in places if _NAME.fullmatch(place.segment)]
+    due = [place for place in named if erasure.stands(journal, place)]
     if not due:
         return
     if any(place.kind != FORGOTTEN for place in due):
         mark(folder / REORDER)
     erasure.overwrite(folder, journal, due, ship=False)
-
-
-def _stands(journal: Path, place: erasure.Place) -> bool:
-    """Whether a record that another machine has erased is still here."""
-    path = journal / place.segment
-    if not _NAME.fullmatch(place.segment) or not path.is_file():
-        return False
-    here = next(read(Segment(place.segment, path, path.stat().st_size), place.start), None)
-    if here is None or here.end - place.start != place.length or here.kind == "damaged":
-        return False
-    return here.sequence == place.sequence and (
-        here.kind != place.kind or here.body.strip(b"{ }") != b""
-    )
