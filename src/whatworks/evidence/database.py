@@ -392,7 +392,8 @@ class Evidence:
             self.need().execute("RESET checkpoint_threshold")
             if self._log_is_long():
                 self._checkpoint()
-            self._set_threads()
+            if not self.lost:
+                self._set_threads()
 
     def _checkpoint(self) -> None:
         import duckdb
@@ -543,6 +544,10 @@ class Evidence:
 
     def _unread(self, error: Exception) -> StoreError:
         """What a reader is told; the next fold makes damaged evidence anew."""
+        import duckdb
+
+        if isinstance(error, duckdb.FatalException):  # the engine has shut the file, in whatever thread
+            self.lost = True
         if not damage.shows(error):
             return StoreError(f"the evidence cannot be read: {_first_line(error)}")
         self._spoilt = self.lost = True

@@ -534,6 +534,33 @@ def test_the_file_is_not_closed_in_the_middle_of_making_a_cursor(
     assert ended == ["cursor", "close"]
 
 
+def test_who_finds_that_the_engine_has_shut_the_file_has_it_opened_again(
+    open_evidence: Open, log: Journal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import duckdb
+
+    evidence = open_evidence("evidence")
+
+    class Shut:
+        def cursor(self) -> Shut:
+            return self
+
+        def execute(self, *_: object) -> None:
+            raise duckdb.FatalException("FATAL Error: Failed: database has been invalidated")
+
+        def close(self) -> None:
+            pass
+
+    whole = evidence.need()
+    monkeypatch.setattr(evidence, "_con", Shut())
+    with pytest.raises(StoreError, match="invalidated"):
+        evidence.rows("SELECT 1")
+    assert evidence.lost  # before the thread in which it happened says so
+    monkeypatch.setattr(evidence, "_con", whole)
+    fold(evidence, log, tmp_path)
+    assert not evidence.lost and evidence.rows("SELECT 1") == [(1,)]
+
+
 def test_a_larger_file_is_given_more_threads(
     open_evidence: Open, log: Journal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
