@@ -79,17 +79,18 @@ COMPARISONS = {
 }
 MACHINES = """## What changed, and on which machine
 
-All but a million patterns, ten million events and what stands beside the file-based memory was measured
-on one machine within half an hour, with priority over other work; the first two are of another run, by
-the code before. Its processor has AVX-512 and instructions for int8. Its pace changes from one quarter of an hour to the next, whatever the load. So
-100,000 patterns were asked five times: a new short text was found in 4.5, 4.5, 4.7, 4.8 and 4.8 ms, and
-predicted for in 9.4, 9.4, 9.4, 9.4 and 10.9; the run in the middle stands above. A million tries were
-written four times, at 46,700, 46,700, 47,500 and 48,100 a second, and by a process that had not filled
-the store before at 52,000 to 58,000. The file-based memory was measured a few
-hours later, by the code as it is now, when the same machine took a fifth longer for all: its rows are
-ratios, the others were left as they were. A million tries were written at 43,000 a second then; in turn, 300,000 tries five times
-each, at 41,100 to 44,900 by the code before and at 46,100 to 52,400 since the engine leaves a processor
-to the caller. *When and where* has the date and the code of each part.
+All but a million patterns, ten million events and what stands beside the file-based memory was
+measured on one machine within half an hour, with priority over other work; the first two are of
+another run, by the code before. Its processor has AVX-512 and instructions for int8. Its pace changes
+from one quarter of an hour to the next, whatever the load. So 100,000 patterns were asked five times:
+a new short text was found in 4.5, 4.5, 4.7, 4.8 and 4.8 ms, and predicted for in 9.4, 9.4, 9.4, 9.4
+and 10.9; the run in the middle stands above. A million tries were written four times, at 46,700,
+46,700, 47,500 and 48,100 a second, and by a process that had not filled the store before at 52,000 to
+58,000. The file-based memory was measured a few hours later, by the code as it is now, when the same
+machine took a fifth longer for all: its rows are ratios, the others were left as they were. A million
+tries were written at 43,000 a second then; in turn, 300,000 tries five times each, at 41,100 to 44,900
+by the code before and at 46,100 to 52,400 since the engine leaves a processor to the caller. *When and
+where* has the date and the code of each part.
 
 The code before (2a06f52) and this one on that machine:
 
