@@ -88,9 +88,9 @@ and 10.9; the run in the middle stands above. A million tries were written four 
 46,700, 47,500 and 48,100 a second, and by a process that had not filled the store before at 52,000 to
 58,000. The file-based memory was measured a few hours later, by the code as it is now, when the same
 machine took a fifth longer for all: its rows are ratios, the others were left as they were. A million
-tries were written at 43,000 a second then; in turn, 300,000 tries five times each, at 41,100 to 44,900
-by the code before and at 46,100 to 52,400 since the engine leaves a processor to the caller. *When and
-where* has the date and the code of each part.
+tries were written at 43,000 a second then; in turn, 300,000 tries five or six times each, at 41,100 to
+44,900 by the code before and at 46,100 to 52,400 since the engine leaves a processor to the caller.
+*When and where* has the date and the code of each part.
 
 The code before (2a06f52) and this one on that machine:
 
