@@ -636,3 +636,18 @@ def test_it_is_still_found_when_the_evidence_is_made_anew(memory: Memory) -> Non
     assert [match.vector_rank for match in memory.find_similar("retry the build")] == [1]
     memory.rebuild()
     assert [match.vector_rank for match in memory.find_similar("retry the build")] == [1]
+
+
+def test_a_record_stands_until_it_is_written_over(
+    memory: Memory, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("whatworks.keeper.Keeper._to_erase", lambda _: False)  # not by the background
+    memory.add_pattern("retry the build", pattern_id="p")
+    memory.forget("p")
+    journal = store / "journal"
+    told = erasure.told(journal)
+    gone = erasure.find(journal, told, lambda: None)
+    places = [*gone.places, *told.places]  # also what says so, which stays as the border that it was
+    assert gone.places and all(erasure.stands(journal, place) for place in places)
+    erasure.overwrite(store, journal, places)
+    assert not any(erasure.stands(journal, place) for place in places)
