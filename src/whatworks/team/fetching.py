@@ -23,7 +23,6 @@ from whatworks.replay import FORGOTTEN
 from whatworks.team import snapshots
 from whatworks.team.database import BYTES, Database
 from whatworks.team.settings import Settings, save
-from whatworks.team.shipping import MARK
 
 __all__ = ["Fetched", "fetch"]
 
@@ -50,20 +49,19 @@ def fetch(database: Database, folder: Path, settings: Settings) -> Fetched:
     UnreachableError
         It does not answer; what came is kept.
     """
-    team = database.row("SELECT cut, forgotten FROM team")
+    cut = database.row("SELECT cut FROM team")["cut"]
     if settings.fetched == 0:
         settings = snapshots.take(database, folder, settings)
-    if settings.fetched < team["cut"]:
+    if settings.fetched < cut:
         raise StoreError(
-            f"the team's log begins at entry {team['cut'] + 1:,}, this machine has "
-            f"{settings.fetched:,}: whatworks team join in an empty folder"
+            f"the team's log begins at entry {cut + 1:,}, this machine has {settings.fetched:,}: "
+            "whatworks team join in an empty folder"
         )
-    # Also what this machine has said itself: it is not settled before it is erased here.
-    forgets = team["forgotten"] > settings.fetched
-    done = Fetched(settings.changed(unsettled=settings.unsettled or forgets))
+    done = Fetched(settings)
     while rows := database.rows(
         "SELECT entry, kind, machine, segment, start, "
-        "CASE WHEN machine = $2 THEN NULL ELSE data END AS data "
+        "CASE WHEN machine = $2 THEN NULL ELSE data END AS data, "
+        "(SELECT forgotten FROM team) AS forgotten "
         "FROM log WHERE entry > $1 ORDER BY entry LIMIT $3",
         done.settings.fetched,
         settings.machine,
@@ -85,7 +83,8 @@ def _take(database: Database, folder: Path, done: Fetched, rows: Sequence[Any]) 
         if row["kind"] != BYTES
         for place in orjson.loads(row["data"])
     ]
-    unsettled = done.settings.unsettled or any(MARK in row["data"] for row in appended)
+    # Also by what this machine has said itself: it is not settled before it is erased here.
+    unsettled = done.settings.unsettled or rows[0]["forgotten"] > done.settings.fetched
     try:
         with arriving(journal):
             taken = _append(database, journal, appended)
