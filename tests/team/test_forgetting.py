@@ -84,13 +84,19 @@ def test_a_machine_that_was_away_brings_nothing_back(machine: Join, url: str) ->
     assert [each["pattern_id"] for each in answers[0]["patterns"]] == ["q"]
 
 
-def test_what_is_forgotten_waits_for_the_machine_that_comes_last(machine: Join, url: str) -> None:
+def three(machine: Join) -> tuple[Machine, Machine, Machine]:
+    """Machines that know the same; then the second one records more, which the others do not know."""
     ada, bob, eve = machine("ada"), machine("bob"), machine("eve")
     fill(ada)
     for each in (ada, bob, eve):
         each.sync()
         each.settle()
     bob.memory.record("p", outcome=1.0, context=f"tests failed in {SECRET}")
+    return ada, bob, eve
+
+
+def test_what_is_forgotten_waits_for_the_machine_that_comes_last(machine: Join, url: str) -> None:
+    ada, bob, eve = three(machine)
     eve.memory.forget("p", now=True)
     for each in (eve, ada, eve, ada):  # who has heeded it leaves it there for those that have not
         each.sync()
@@ -122,12 +128,7 @@ def test_what_a_machine_forgets_itself_is_erased_before_it_counts_as_heeded(
 def test_what_was_shipped_before_its_machine_knew_is_taken_back(
     machine: Join, url: str, tmp_path: Path
 ) -> None:
-    ada, bob, eve = machine("ada"), machine("bob"), machine("eve")
-    fill(ada)
-    for each in (ada, bob, eve):
-        each.sync()
-        each.settle()
-    bob.memory.record("p", outcome=1.0, context=f"tests failed in {SECRET}")
+    ada, bob, eve = three(machine)
     ada.memory.forget("p", now=True)
     bob.sync()  # ships what ada has forgotten and not told yet
     eve.sync()

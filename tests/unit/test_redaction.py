@@ -786,5 +786,5 @@ def test_who_has_no_secrets_loads_no_rules() -> None:
         "assert 'whatworks.secret_rules' not in sys.modules; "
         "assert UNKEYED.redacted('token=a1B2c3D4e5F6') == 'token=[secret:named-value]'"
     )
-    environment = {"PATH": os.environ["PATH"], "PWD": "/work/a-folder", "OLDPWD": "/home/somebody"}
+    environment = {"PATH": os.environ["PATH"], "PWD": "/a/folder", "OLDPWD": "/another/folder"}
     subprocess.run([sys.executable, "-c", code], env=environment, check=True)
